@@ -1,0 +1,54 @@
+"""What is told of a run while it goes on; the terminal and Python users listen differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hptune.results.records import Decision, Stage, Trial, TrialResult
+
+
+class Progress(Protocol):
+    """Listens to a run. Every method returns at once and never raises."""
+
+    def message(self, text: str) -> None:
+        """Hear one line of prose: which value is taken from where, what happens next."""
+
+    def stage_started(self, stage: Stage, title: str) -> None:
+        """Hear that a stage begins."""
+
+    def trial_started(self, trial: Trial, number: int, of: int) -> None:
+        """Hear that trial `number` of the `of` that are known now begins."""
+
+    def trial_advanced(
+        self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
+    ) -> None:
+        """Hear where a trial is; called a few times a second at most."""
+
+    def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
+        """Hear that a trial ended, or was found finished in the run directory."""
+
+    def stage_finished(
+        self, stage: Stage, results: Sequence[TrialResult], decisions: Sequence[Decision]
+    ) -> None:
+        """Hear a stage's trials and what it decided."""
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def message(self, text: str) -> None: ...
+
+    def stage_started(self, stage: Stage, title: str) -> None: ...
+
+    def trial_started(self, trial: Trial, number: int, of: int) -> None: ...
+
+    def trial_advanced(
+        self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
+    ) -> None: ...
+
+    def trial_finished(self, result: TrialResult, *, reused: bool) -> None: ...
+
+    def stage_finished(
+        self, stage: Stage, results: Sequence[TrialResult], decisions: Sequence[Decision]
+    ) -> None: ...

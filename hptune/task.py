@@ -1,0 +1,103 @@
+"""The seam between the user's problem and hptune: model factory, data, loss, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Batch = Any  # (inputs, targets) unless the task brings its own step
+
+
+class Source(Protocol):
+    """One split of a data set, as a stream of batches that is repeatable from its seed."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def to(self, device: torch.device) -> Source:
+        """Return the same source with its batches delivered on `device`."""
+        ...
+
+    def batches(
+        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+    ) -> Iterator[Batch]:
+        """Yield batches of one pass over the data.
+
+        With a seed: shuffled by (seed, epoch), augmented, and the last incomplete batch
+        left out. Order and augmentation of an example depend on (seed, epoch) alone, not
+        on the batch size or on `skip`, so trials stay paired and a resumed epoch repeats
+        exactly. Without a seed: in order, as they are, every example once.
+
+        Args:
+            batch_size: Examples a batch.
+            seed: Of the shuffle and the augmentation; None reads for evaluation.
+            epoch: Which pass this is, from 0.
+            skip: Batches at the start of the pass not to deliver.
+        """
+        ...
+
+
+class Metric(Protocol):
+    """Accumulates over batches; torchmetrics objects fit."""
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None: ...
+
+    def compute(self) -> Tensor: ...
+
+
+class Accuracy:
+    """The fraction of examples whose largest logit is the target's class."""
+
+    def __init__(self) -> None:
+        self.correct: Tensor | float = 0.0
+        self.total = 0
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Count a batch of logits (B, C) against classes (B,), without a host sync."""
+        self.correct = self.correct + (outputs.argmax(1) == targets).sum()
+        self.total += len(targets)
+
+    def compute(self) -> Tensor:
+        """Return the fraction, between 0 and 1."""
+        return torch.as_tensor(self.correct) / max(self.total, 1)
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """A metric by name: how to make a fresh accumulator, and which way is better."""
+
+    make: Callable[[], Metric]
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """All that training needs to know of the user's problem.
+
+    Attributes:
+        make_model: Returns a fresh model; called under a seed, so that paired trials start equal.
+        train, validation, test: The splits; a test split is optional.
+        loss: Mean loss of a batch from (outputs, targets). None where the model brings its own `step`.
+        metrics: By name, in the order of their columns.
+        classes: Number of classes, None for other than classification.
+        step: Own computation of the loss, `step(model, batch)`, in the place of `loss(model(x), y)`.
+        data, model: Names for the tables.
+        fingerprint: Identifies model, data and loss; part of every trial's id.
+    """
+
+    make_model: Callable[[], nn.Module]
+    train: Source
+    validation: Source
+    test: Source | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None
+    metrics: Mapping[str, MetricSpec] = field(default_factory=dict)
+    classes: int | None = None
+    step: Callable[[nn.Module, Batch], Tensor] | None = None
+    data: str = "data"
+    model: str = "model"
+    fingerprint: str = ""
