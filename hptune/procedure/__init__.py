@@ -1,0 +1,1 @@
+"""Smith's procedure, a stage a file: LR range test, momentum, weight decay, batch size, final run."""

@@ -1,0 +1,143 @@
+"""Total batch size: candidates compared at near-constant execution time, each with its own LR.
+
+Source: Smith 2018, section 4.2 and Remark 4; LR scaling: Hoffer 2017 (square root), Goyal 2017 (linear).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hptune.analysis.ranking import rank
+from hptune.results.records import Decision, Stage, Trial
+from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.sweep.run import Runner
+from hptune.training.loop import iterations_per_epoch
+
+RULE = "lowest validation loss at near-constant time; within the noise the faster per epoch"
+FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
+
+
+def default_values(batch_size: int, examples: int) -> list[int]:
+    """Return half, once, twice and four times the batch size, as far as the data allow."""
+    values = [batch_size // 2, batch_size, batch_size * 2, batch_size * 4]
+    return [value for value in values if 1 <= value <= examples // 4 or value == batch_size]
+
+
+def scaled_lr(lr: float, ratio: float, scaling: str) -> float:
+    """Return the LR for a batch `ratio` times as large, to two significant figures.
+
+    Args:
+        lr: At the batch size it was decided for.
+        ratio: New batch size over that one.
+        scaling: "sqrt" or "linear".
+    """
+    return float(f"{lr * (math.sqrt(ratio) if scaling == 'sqrt' else ratio):.2g}")
+
+
+def run_batch_size(
+    runner: Runner, base: Trial, *, values: Sequence[int], scaling: str, seeds: int
+) -> Candidates:
+    """Run each batch size for as long as `base` takes at its own, by measured speed.
+
+    Args:
+        runner: Runs the trials and measures the speeds.
+        base: A short run with the decided LR, momentum and weight decay.
+        values: Batch sizes.
+        scaling: How LR follows the batch size, "sqrt" or "linear".
+        seeds: Repeats of each candidate.
+    """
+    base = base.change(stage=Stage.BATCH_SIZE)
+    speed = {value: runner.examples_per_second(base.change(batch_size=value)) for value in values}
+    base_speed = runner.examples_per_second(base)
+    examples = base.iterations * base.batch_size
+    changes: dict[str, dict[str, Any]] = {}
+    for value in values:
+        ratio = value / base.batch_size
+        iterations = round(examples * speed[value] / base_speed / value)
+        if iterations < FEWEST_ITERATIONS and value != base.batch_size:
+            runner.progress.message(
+                f"batch size {value}: left out, {iterations} iterations fit into the time"
+            )
+            continue
+        lr = scaled_lr(base.lr, ratio, scaling)
+        changes[str(value)] = {
+            "batch_size": value,
+            "iterations": max(iterations, 1),
+            "lr": lr,
+            "lr_min": None if base.lr_min is None else base.lr_min * lr / base.lr,
+        }
+    return run_paired(runner, base, changes, seeds=seeds)
+
+
+def decide_batch_size(candidates: Candidates, *, base: Trial, examples: int, epochs: float) -> list[Decision]:
+    """Choose the batch size, with the LR and the epochs that belong to it.
+
+    Args:
+        candidates: From `run_batch_size`.
+        base: The trial that the candidates were made from.
+        examples: Training examples.
+        epochs: Length of the final run at the base batch size.
+    """
+    ranking = rank(candidates)
+    chosen = max(ranking.ties, key=lambda label: _epochs(candidates, label, examples))
+    trial = candidates[chosen][0].trial
+    reason = ranking.reason + _accuracies(candidates)
+    if chosen != ranking.best:
+        reason += f"; tied, so {chosen}, which passes over the data fastest, is taken"
+    shared = {
+        "stage": Stage.BATCH_SIZE,
+        "trials": trial_ids(candidates),
+        "warnings": tuple(ranking.warnings),
+    }
+    decisions = [
+        Decision(
+            parameter="batch_size",
+            value=trial.batch_size,
+            rule=RULE,
+            reason=reason,
+            seconds=total_seconds(candidates),
+            **shared,
+        )
+    ]
+    if trial.batch_size == base.batch_size:
+        return decisions
+    why = f"goes with batch size {trial.batch_size} in the place of {base.batch_size}"
+    same_time = epochs * _epochs(candidates, chosen, examples) / (
+        base.iterations / iterations_per_epoch(examples, base.batch_size)
+    )
+    decisions += [
+        Decision(parameter="lr", value=trial.lr, rule="LR scaled with the batch size", reason=why, **shared),
+        Decision(
+            parameter="epochs",
+            value=max(1, round(same_time)),
+            rule="near-constant execution time",
+            reason=f"{why}, which ran {epochs:g} epochs in the same time",
+            **shared,
+        ),
+    ]
+    if trial.lr_min is not None:
+        decisions.insert(
+            2,
+            Decision(parameter="lr_min", value=trial.lr_min, rule="LR scaled with the batch size", reason=why, **shared),
+        )
+    return decisions
+
+
+def _epochs(candidates: Candidates, label: str, examples: int) -> float:
+    trial = candidates[label][0].trial
+    return trial.iterations / iterations_per_epoch(examples, trial.batch_size)
+
+
+def _accuracies(candidates: Candidates) -> str:
+    """Say the accuracies too: the report found the larger batch better there, the smaller in loss."""
+    means = {}
+    for label, results in candidates.items():
+        values = [r.val_metrics.get("accuracy") for r in results]
+        known = [value for value in values if value is not None]
+        if known:
+            means[label] = sum(known) / len(known)
+    if not means:
+        return ""
+    return "; accuracy " + ", ".join(f"{label}: {value:.2%}" for label, value in means.items())

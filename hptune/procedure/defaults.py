@@ -1,0 +1,21 @@
+"""The values a stage starts from where neither flag, decision nor experiment gives one."""
+
+from __future__ import annotations
+
+MOMENTUM = 0.95
+MOMENTUM_MIN = 0.85
+LR_MIN_FRACTION = 0.1  # of the maximum; the report: a tenth, a third or a quarter
+ADAPTIVE = frozenset({"adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop"})
+
+
+def batch_size(examples: int) -> int:
+    """Return a batch size to start from: a power of two, with 8 iterations an epoch at least."""
+    size = 128 if examples >= 10_000 else 64
+    while size > 4 and examples // size < 8:
+        size //= 2
+    return min(size, examples)
+
+
+def lr_range(optimizer: str) -> tuple[float, float]:
+    """Return the ends of the first LR range test: wide, since a test can say where to look closer."""
+    return (1e-6, 1.0) if optimizer.lower() in ADAPTIVE else (1e-5, 10.0)

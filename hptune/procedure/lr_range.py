@@ -1,0 +1,186 @@
+"""Learning rate: an LR range test, read and then confirmed by short runs at the candidate and beside it.
+
+Source: Smith 2018, sections 4.1 and 5 ("try more than one maximum"); Smith 2017 for the test itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from hptune.analysis.lr_range import LrRangeReading, read_lr_range
+from hptune.analysis.ranking import rank
+from hptune.procedure.defaults import LR_MIN_FRACTION
+from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
+from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.sweep.run import Runner
+
+READINGS = 50  # of the validation loss along the test
+READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more than the training
+ATTEMPTS = 4
+FACTOR = 2.0  # between neighbouring candidates
+CONFIRMATIONS = 5  # candidates at most
+RULE = "largest LR of the range test, confirmed: lowest validation loss of short 1cycle runs"
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """The last range test that was run, all its trials, and how it reads."""
+
+    results: list[TrialResult]
+    reading: LrRangeReading
+    low: float
+    high: float
+
+
+def run_lr_range(
+    runner: Runner,
+    base: Trial,
+    *,
+    low: float,
+    high: float,
+    mode: str = "exponential",
+    seeds: int = 1,
+) -> RangeTest:
+    """Run range tests until one can be read.
+
+    Goes higher while the loss still improves at the end, lower when it diverges at once,
+    and lengthens a test that is too ragged to read.
+
+    Args:
+        runner: Runs the trials.
+        base: Length, batch size, momentum and weight decay of the test.
+        low: LR at the start.
+        high: LR at the end.
+        mode: "exponential" or "linear".
+        seeds: Repeats.
+    """
+    tests: list[TrialResult] = []
+    iterations = base.iterations
+    for attempt in range(ATTEMPTS):
+        trial = base.change(
+            stage=Stage.LR_RANGE,
+            iterations=iterations,
+            lr=high,
+            lr_min=low,
+            policy=PolicySpec(name="lr-range", momentum=base.policy.momentum, args={"mode": mode}),
+            settings=_reading_settings(base, iterations),
+        )
+        last = runner.run([trial.change(seed=base.seed + k) for k in range(seeds)])
+        tests += last
+        reading = read_lr_range([result.curve for result in last])
+        if reading.verdict == "still-improving":
+            low, high = low * 10, high * 10
+        elif reading.verdict == "diverges-at-once":
+            low, high = low / 100, high / 100
+        elif reading.verdict in ("cannot-say", "never-learns") and attempt == 0:
+            iterations *= 2
+        else:
+            break
+        if attempt < ATTEMPTS - 1:
+            runner.progress.message(
+                f"LR range test: {reading.verdict}; testing again, LR {low:.3g} to {high:.3g} "
+                f"in {iterations} iterations"
+            )
+    return RangeTest(tests, reading, low, high)
+
+
+def run_confirmation(runner: Runner, base: Trial, lr: float, *, seeds: int) -> Candidates:
+    """Run short 1cycle runs at an LR and its neighbours, and on beyond the edge that wins.
+
+    Args:
+        runner: Runs the trials.
+        base: A short run under the policy that will be used.
+        lr: The candidate for the maximum.
+        seeds: Repeats of each.
+    """
+    base = base.change(stage=Stage.LR_RANGE)
+
+    def run(wanted: Sequence[float]) -> Candidates:
+        return run_paired(
+            runner,
+            base,
+            {_label(v): {"lr": v, "lr_min": _lr_min(v)} for v in map(_rounded, wanted)},
+            seeds=seeds,
+        )
+
+    candidates = run([lr / FACTOR, lr, lr * FACTOR])
+    while len(candidates) < CONFIRMATIONS:
+        values = sorted(float(label) for label in candidates)
+        best = float(rank(candidates).best)
+        if best == values[0]:
+            candidates |= run([best / FACTOR])
+        elif best == values[-1]:
+            candidates |= run([best * FACTOR])
+        else:
+            break
+    return candidates
+
+
+def decide_lr(
+    test: RangeTest | None, candidates: Candidates, *, stage: Stage = Stage.LR_RANGE
+) -> list[Decision]:
+    """Choose the maximum and minimum LR from a range test and its confirmation.
+
+    Args:
+        test: None where the LR is confirmed anew because another value moved.
+        candidates: The confirmation's paired runs; empty where the test gave no candidate.
+        stage: For which stage the LR is decided.
+    """
+    reading = test.reading if test else None
+    warnings = tuple(reading.warnings) if reading else ()
+    trials = tuple(r.trial.id for r in test.results) if test else ()
+    seconds = sum(r.seconds for r in test.results) if test else 0.0
+    ranking = rank(candidates)
+    # A large LR regularises (Remark 3), so among equals the largest is the best.
+    value = max(float(label) for label in ranking.ties)
+    reason = f"{reading.reason}; confirmed: {ranking.reason}" if reading else ranking.reason
+    if _label(value) != ranking.best:
+        reason += f"; tied, so the largest, {value:g}, is taken"
+    values = sorted(float(label) for label in candidates)
+    if value in (values[0], values[-1]):
+        warnings += (f"{value:g} is at the edge of what was confirmed",)
+    shared = {
+        "stage": stage,
+        "trials": trials + trial_ids(candidates),
+        "warnings": warnings + tuple(ranking.warnings),
+    }
+    return [
+        Decision(
+            parameter="lr",
+            value=value,
+            rule=RULE,
+            reason=reason,
+            seconds=seconds + total_seconds(candidates),
+            **shared,
+        ),
+        Decision(
+            parameter="lr_min",
+            value=_lr_min(value),
+            rule="a tenth of the maximum",
+            reason="the report's rule; a third or a quarter also work",
+            **shared,
+        ),
+    ]
+
+
+def _reading_settings(base: Trial, iterations: int) -> TrainingSettings:
+    return replace(
+        base.settings,
+        evaluations=min(READINGS, iterations),
+        evaluate_limit=READ_EXAMPLES,
+        early_stopping=None,
+    )
+
+
+def _lr_min(lr: float) -> float:
+    return float(f"{lr * LR_MIN_FRACTION:.4g}")
+
+
+def _rounded(lr: float) -> float:
+    """Round to two significant figures, so that a table can be read and a trial found again."""
+    return float(f"{lr:.2g}")
+
+
+def _label(lr: float) -> str:
+    return f"{lr:g}"

@@ -1,0 +1,87 @@
+"""Momentum: short runs show the best value early; cyclical momentum against the best constant.
+
+Source: Smith 2018, section 4.3 and Remark 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hptune.analysis.ranking import rank
+from hptune.procedure.defaults import MOMENTUM, MOMENTUM_MIN
+from hptune.results.records import Decision, Stage, Trial
+from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.sweep.run import Runner
+
+RULE = "lowest validation loss; within the noise the report's cyclical 0.95-0.85"
+
+
+def run_momentum(
+    runner: Runner, base: Trial, *, values: Sequence[float], minimum: float, seeds: int
+) -> Candidates:
+    """Run each value as the maximum of cyclical momentum, then the best of them held constant.
+
+    Args:
+        runner: Runs the trials.
+        base: A short run under the LR policy that will be used.
+        values: Maxima to compare; one at or below `minimum` is held constant.
+        minimum: Where momentum falls to while LR rises.
+        seeds: Repeats of each candidate.
+    """
+    base = base.change(stage=Stage.MOMENTUM)
+    candidates = run_paired(
+        runner, base, {_label(*c): _change(*c) for c in _cyclical(values, minimum)}, seeds=seeds
+    )
+    best = candidates[rank(candidates).best][0].trial
+    if best.momentum_min is not None:
+        constant = (best.momentum, None)
+        candidates |= run_paired(
+            runner, base, {_label(*constant): _change(*constant)}, seeds=seeds
+        )
+    return candidates
+
+
+def decide_momentum(candidates: Candidates) -> list[Decision]:
+    """Choose momentum's maximum and minimum from paired runs."""
+    ranking = rank(candidates)
+    preferred = _label(MOMENTUM, MOMENTUM_MIN)
+    chosen = preferred if preferred in ranking.ties else ranking.best
+    trial = candidates[chosen][0].trial
+    reason = ranking.reason
+    if chosen != ranking.best:
+        reason += f"; tied, so the report's default {chosen} is kept"
+    common = {
+        "stage": Stage.MOMENTUM,
+        "rule": RULE,
+        "trials": trial_ids(candidates),
+        "warnings": tuple(ranking.warnings),
+    }
+    minimum = trial.momentum if trial.momentum_min is None else trial.momentum_min
+    return [
+        Decision(
+            parameter="momentum",
+            value=trial.momentum,
+            reason=reason,
+            seconds=total_seconds(candidates),
+            **common,
+        ),
+        Decision(
+            parameter="momentum_min",
+            value=minimum,
+            reason="held constant" if trial.momentum_min is None else "falls while LR rises",
+            **common,
+        ),
+    ]
+
+
+def _cyclical(values: Sequence[float], minimum: float) -> list[tuple[float, float | None]]:
+    return [(value, minimum if value > minimum else None) for value in values]
+
+
+def _change(momentum: float, minimum: float | None) -> dict[str, Any]:
+    return {"momentum": momentum, "momentum_min": minimum}
+
+
+def _label(momentum: float, minimum: float | None) -> str:
+    return f"{momentum:g} constant" if minimum is None else f"{momentum:g}-{minimum:g}"

@@ -1,0 +1,125 @@
+"""Weight decay: a grid over magnitudes under the policy that will be used, then the exponent bisected.
+
+Source: Smith 2018, section 4.4 and Remark 6.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hptune.analysis.ranking import rank
+from hptune.results.records import Decision, Stage, Trial
+from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.sweep.run import Runner
+
+DEEP = 10  # layers with weights; from here on the report's grid for deep nets applies
+RULE = "lowest validation loss; within the noise the magnitude nearest the net's complexity"
+# Decoupled decay is multiplied by LR alone, L2 also passes through the gradient: the
+# useful magnitudes lie about two decades apart.
+DECOUPLED = {"adamw": 100.0}
+EXTRAPOLATIONS = 2
+
+
+def usual_weight_decay(weight_layers: int, optimizer: str = "sgd") -> float:
+    """Return the middle of the report's grid for a net: 1e-3 for a shallow one, 1e-4 for a deep one."""
+    return (1e-4 if weight_layers >= DEEP else 1e-3) * DECOUPLED.get(optimizer.lower(), 1.0)
+
+
+def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
+    """Return the report's first grid for a net of so many layers with weights."""
+    scale = DECOUPLED.get(optimizer.lower(), 1.0)
+    grid = [1e-3, 1e-4, 1e-5, 0.0] if weight_layers >= DEEP else [1e-2, 1e-3, 1e-4]
+    return [_rounded(value * scale) for value in grid]
+
+
+def run_weight_decay(
+    runner: Runner, base: Trial, *, values: Sequence[float], seeds: int, refine: bool
+) -> Candidates:
+    """Run the grid; with `refine`, extrapolate at an edge and bisect the best two's exponent.
+
+    Args:
+        runner: Runs the trials.
+        base: A short run under the LR and momentum that will be used.
+        values: The grid.
+        seeds: Repeats of each candidate.
+        refine: Whether to go on from the grid.
+    """
+    base = base.change(stage=Stage.WEIGHT_DECAY)
+
+    def run(wanted: Sequence[float]) -> Candidates:
+        return run_paired(
+            runner, base, {f"{v:g}": {"weight_decay": v} for v in wanted}, seeds=seeds
+        )
+
+    candidates = run(values)
+    if not refine:
+        return candidates
+    for _ in range(EXTRAPOLATIONS):
+        beyond = _beyond(candidates)
+        if beyond is None:
+            break
+        candidates |= run([beyond])
+    between = _between(candidates)
+    if between is not None:
+        candidates |= run([between])
+    return candidates
+
+
+def decide_weight_decay(candidates: Candidates, *, usual: float) -> Decision:
+    """Choose the weight decay from paired runs; among ties the magnitude nearest `usual`."""
+    ranking = rank(candidates)
+    tied = [float(label) for label in ranking.ties]
+    chosen = min(tied, key=lambda value: _distance(value, usual))
+    reason = ranking.reason
+    if f"{chosen:g}" != ranking.best:
+        reason += f"; tied, so {chosen:g}, the nearest to the net's usual {usual:g}, is taken"
+    return Decision(
+        stage=Stage.WEIGHT_DECAY,
+        parameter="weight_decay",
+        value=chosen,
+        rule=RULE,
+        reason=reason,
+        trials=trial_ids(candidates),
+        warnings=tuple(ranking.warnings),
+        seconds=total_seconds(candidates),
+    )
+
+
+def _best(candidates: Candidates) -> tuple[list[float], int]:
+    """Return the values in rising order and the place of the best among them."""
+    values = sorted(float(label) for label in candidates)
+    return values, values.index(float(rank(candidates).best))
+
+
+def _beyond(candidates: Candidates) -> float | None:
+    """Return the next magnitude where the best is at the edge of what was tried."""
+    values, best = _best(candidates)
+    if best == len(values) - 1 and values[best] > 0:
+        return _rounded(values[best] * 10)
+    if best == 0 and values[0] > 0:
+        return _rounded(values[0] / 10)
+    return None
+
+
+def _between(candidates: Candidates) -> float | None:
+    """Return the middle exponent of the best and its better neighbour, to one significant figure."""
+    values, best = _best(candidates)
+    order = list(rank(candidates).order)
+    neighbours = [
+        values[i] for i in (best - 1, best + 1) if 0 <= i < len(values) and values[i] > 0
+    ]
+    if values[best] == 0 or not neighbours:
+        return None
+    neighbour = min(neighbours, key=lambda value: order.index(f"{value:g}"))
+    middle = _rounded(math.sqrt(values[best] * neighbour))
+    return None if middle in values else middle
+
+
+def _rounded(value: float) -> float:
+    """Round to one significant figure: more is not to be seen in a validation loss."""
+    return float(f"{value:.0e}")
+
+
+def _distance(value: float, usual: float) -> float:
+    return abs(math.log10(value / usual)) if value > 0 else math.inf

@@ -1,0 +1,1 @@
+"""One trial: the loop, the optimizer, the device, evaluation and snapshots."""

@@ -1,0 +1,131 @@
+"""Where a trial runs, and in which precision."""
+
+from __future__ import annotations
+
+import platform
+import random
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hptune.errors import InputError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device with the precision that training uses on it.
+
+    Attributes:
+        torch: The device as torch names it.
+        dtype: float32, or the type that autocast computes in.
+    """
+
+    torch: torch.device
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def name(self) -> str:
+        """The device for the tables: "cpu", or the card's name."""
+        if self.torch.type == "cuda":
+            return f"{self.torch} ({torch.cuda.get_device_name(self.torch)})"
+        return str(self.torch)
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Return the context in which forward passes run."""
+        if self.dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.torch.type, dtype=self.dtype)  # type: ignore[return-value]
+
+    def peak_memory_mb(self) -> float | None:
+        """Return the peak memory since `reset_peak_memory`, MiB; of the whole process on a CPU."""
+        if self.torch.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.torch) / 2**20
+        try:
+            import resource
+        except ImportError:  # Windows has no resource module
+            return None
+        # Linux counts in KiB, macOS in bytes.
+        unit = 2**20 if platform.system() == "Darwin" else 2**10
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+    def reset_peak_memory(self) -> None:
+        """Start counting peak memory anew where the device can."""
+        if self.torch.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.torch)
+
+
+def resolve_device(name: str, precision: str = "auto") -> Device:
+    """Find a device by name and choose its precision.
+
+    Args:
+        name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32.
+
+    Raises:
+        InputError: The device is unknown or absent, or lacks the precision.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            name = "cuda"
+        else:
+            name = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(
+            f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
+        ) from None
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise InputError(
+                f"--device: {name!r}; this machine has {count} usable CUDA devices; use --device cpu"
+                + (f" or cuda:0 to cuda:{count - 1}" if count else "")
+            )
+        # TF32 costs convolutions and products nothing that training notices.
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError(f"--device: {name!r}; this machine has no MPS device; use --device cpu")
+    elif device.type not in ("cpu", "mps"):
+        raise InputError(
+            f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
+        )
+    return Device(device, _dtype(device, precision))
+
+
+def _dtype(device: torch.device, precision: str) -> torch.dtype:
+    if precision == "auto":
+        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bf16 else torch.float32
+    if precision == "fp16" and device.type != "cuda":
+        raise InputError(
+            f"training.precision: 'fp16' on {device}; fp16 needs a CUDA device; use fp32 or auto"
+        )
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed every random generator for the block, and give the caller's states back after it."""
+    devices = [device] if device.type == "cuda" else []
+    python, numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=devices):
+        reseed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
+def reseed(seed: int) -> None:
+    """Seed torch, Python and NumPy."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)

@@ -1,0 +1,86 @@
+"""Loss and metrics of a model over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hptune.task import Batch, Source, Task
+from hptune.training.device import Device
+
+EVALUATION_BATCH = 1024  # examples; without gradients this many fit where a training batch does
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss over the examples, and the metrics by name."""
+
+    loss: float
+    metrics: Mapping[str, float]
+
+
+def batch_loss(task: Task, model: nn.Module, batch: Batch) -> Tensor:
+    """Return the mean loss of a batch, by the task's own step where it brings one."""
+    if task.step is not None:
+        return task.step(model, batch)
+    assert task.loss is not None
+    inputs, targets = batch
+    return task.loss(model(inputs), targets)
+
+
+def batch_size_of(batch: Batch) -> int:
+    """Return the number of examples in a batch: the length of the first tensor found in it."""
+    if isinstance(batch, Tensor):
+        return len(batch)
+    values = batch.values() if isinstance(batch, Mapping) else batch
+    return batch_size_of(next(iter(values)))
+
+
+def evaluate(
+    task: Task,
+    model: nn.Module,
+    source: Source,
+    device: Device,
+    *,
+    limit: int | None = None,
+    batch_size: int = EVALUATION_BATCH,
+) -> Evaluation:
+    """Read a split without training, and leave the model in training mode.
+
+    Args:
+        task: Loss and metrics.
+        model: On the device already.
+        source: The split, on the device already.
+        device: Gives the precision.
+        limit: Examples to read at most, rounded up to whole batches; None reads all.
+        batch_size: Examples a batch; the result does not depend on it.
+    """
+    model.eval()
+    metrics = {name: spec.make() for name, spec in task.metrics.items()}
+    total = torch.zeros((), device=device.torch, dtype=torch.float32)
+    count = 0
+    batch_size = min(batch_size, limit or batch_size)
+    with torch.inference_mode(), device.autocast():
+        for batch in source.batches(batch_size):
+            size = batch_size_of(batch)
+            if task.step is not None:
+                loss = task.step(model, batch)
+            else:
+                assert task.loss is not None
+                inputs, targets = batch
+                outputs = model(inputs)
+                loss = task.loss(outputs, targets)
+                for metric in metrics.values():
+                    metric.update(outputs, targets)
+            total += loss.float() * size
+            count += size
+            if limit is not None and count >= limit:
+                break
+    model.train()
+    return Evaluation(
+        loss=float(total) / max(count, 1),
+        metrics={name: float(metric.compute()) for name, metric in metrics.items()},
+    )

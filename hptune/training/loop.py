@@ -1,0 +1,312 @@
+"""The training loop: one trial from its first iteration, or from a snapshot, to its result."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hptune.errors import InputError
+from hptune.policies import schedule
+from hptune.results.divergence import DivergenceMonitor
+from hptune.results.records import Status, Trial, TrialResult
+from hptune.task import Batch, Source, Task
+from hptune.training.device import Device, reseed, seeded
+from hptune.training.evaluation import Evaluation, batch_loss, evaluate
+from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.recorder import CurveRecorder
+from hptune.training.snapshot import (
+    load_state,
+    model_state,
+    random_state,
+    restore_random_state,
+    save_state,
+)
+
+# Losses stay on the device for this many iterations at most: reading one waits for the device.
+BLOCK = 64
+SNAPSHOT_SECONDS = 5.0
+
+Advance = Callable[[int, float, float, float | None], None]
+"""Hears (iteration, LR, training loss, last validation loss or None)."""
+
+
+def iterations_per_epoch(examples: int, batch_size: int) -> int:
+    """Return the whole batches in a pass over the data.
+
+    Raises:
+        InputError: Not one batch fits.
+    """
+    if batch_size > examples:
+        raise InputError(
+            f"batch_size: {batch_size}; must not exceed the {examples} training examples; "
+            "choose a smaller batch size"
+        )
+    return examples // batch_size
+
+
+def run_trial(
+    task: Task,
+    trial: Trial,
+    device: Device,
+    *,
+    snapshot: Path | None = None,
+    checkpoint: Path | None = None,
+    advance: Advance | None = None,
+) -> TrialResult:
+    """Train one trial. The caller's random states are as before afterwards.
+
+    Args:
+        task: Model, data and loss.
+        trial: What to run.
+        device: Where, and in which precision.
+        snapshot: File to resume from where it exists, and to keep up to date meanwhile.
+        checkpoint: File that receives the trained weights.
+        advance: Hears the progress, a few times a second at most.
+
+    Raises:
+        InputError: The trial cannot run at all, for instance because its batch exceeds the data.
+    """
+    with seeded(trial.seed, device.torch):
+        run = TrialRun(task, trial, device)
+        run.resume(snapshot)
+        status, message = run.train(snapshot, advance)
+        return run.finish(status, message, checkpoint)
+
+
+class TrialRun:
+    """A trial in progress: the model and all that changes with it."""
+
+    def __init__(self, task: Task, trial: Trial, device: Device) -> None:
+        self.task, self.trial, self.device = task, trial, device
+        self.train_data = task.train.to(device.torch)
+        self.validation_data = task.validation.to(device.torch)
+        self.per_epoch = iterations_per_epoch(len(self.train_data), trial.batch_size)
+        self.schedule = schedule(
+            trial.policy.name,
+            trial.iterations,
+            lr=trial.lr,
+            lr_min=trial.lr_min,
+            momentum=trial.momentum,
+            momentum_min=trial.momentum_min,
+            momentum_mode=trial.policy.momentum,
+            iterations_per_epoch=self.per_epoch,
+            args=trial.policy.args,
+        )
+        self.model = make_model(task, device)
+        self.optimizer = ScheduledOptimizer(
+            self.model,
+            trial.optimizer,
+            lr=float(self.schedule.lr[0]),
+            momentum=float(self.schedule.momentum[0]),
+            weight_decay=trial.weight_decay,
+        )
+        # Dropout draws from here on, so it is paired across trials whose models differ.
+        reseed(trial.seed)
+        self.scaler = torch.amp.GradScaler(
+            device.torch.type, enabled=device.dtype is torch.float16
+        )
+        self.recorder = CurveRecorder(
+            self.schedule,
+            weight_decay=trial.weight_decay,
+            iterations_per_epoch=self.per_epoch,
+            metrics=list(task.metrics),
+        )
+        self.monitor = DivergenceMonitor(trial.settings.divergence_factor)
+        self.first_iteration = 0
+        self.training_seconds = 0.0
+        self.seconds_before = 0.0  # spent before a resume
+        self.began = time.perf_counter()
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        device.reset_peak_memory()
+
+    def train(self, snapshot: Path | None, advance: Advance | None) -> tuple[Status, str]:
+        """Run the iterations; return how they ended and why."""
+        trial, settings = self.trial, self.trial.settings
+        lr, momentum = self.schedule.lr.tolist(), self.schedule.momentum.tolist()
+        due = evaluation_iterations(trial.iterations, settings.evaluations)
+        batches = self.batches()
+        losses: list[Tensor] = []
+        last_heard = last_snapshot = mark = time.perf_counter()
+        self.model.train()
+        for iteration in range(self.first_iteration, trial.iterations):
+            self.optimizer.set(lr[iteration], momentum[iteration])
+            losses.append(self.step(batches))
+            evaluating = iteration in due
+            if not evaluating and len(losses) < BLOCK:
+                continue
+            # Everything below happens once a block: it waits for the device.
+            self.recorder.add_losses(torch.stack(losses).tolist())
+            losses.clear()
+            now = time.perf_counter()
+            self.training_seconds += now - mark
+            if self._diverged_in_training():
+                return Status.DIVERGED, self._divergence_message()
+            if evaluating and not math.isfinite(self._evaluate(iteration).loss):
+                return Status.DIVERGED, f"the validation loss after iteration {iteration} is not finite"
+            if advance is not None and now - last_heard > 0.2:
+                advance(iteration, lr[iteration], self.recorder.losses[-1], self._last_val_loss())
+                last_heard = now
+            if evaluating and self._stops_early():
+                return Status.COMPLETE, f"stopped early after iteration {iteration}"
+            mark = time.perf_counter()
+            if snapshot is not None and mark - last_snapshot > SNAPSHOT_SECONDS:
+                self._save(snapshot, iteration + 1)
+                last_snapshot = mark = time.perf_counter()
+        return Status.COMPLETE, ""
+
+    def step(self, batches: Iterator[Batch]) -> Tensor:
+        """Take one optimizer step; return the mean loss of its batch, still on the device."""
+        accumulate, clip_norm = self.trial.settings.accumulate, self.trial.settings.clip_norm
+        total: Tensor | None = None
+        for _ in range(accumulate):
+            with self.device.autocast():
+                loss = batch_loss(self.task, self.model, next(batches)) / accumulate
+            self.scaler.scale(loss).backward()
+            total = loss.detach() if total is None else total + loss.detach()
+        if clip_norm is not None:
+            self.scaler.unscale_(self.optimizer.torch)
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        self.scaler.step(self.optimizer.torch)
+        self.scaler.update()
+        self.optimizer.torch.zero_grad(set_to_none=True)
+        assert total is not None
+        return total
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the batches of the remaining iterations, pass after pass."""
+        accumulate = self.trial.settings.accumulate
+        size, rest = divmod(self.trial.batch_size, accumulate)
+        if rest:
+            raise InputError(
+                f"training.accumulate: {accumulate}; must divide the batch size "
+                f"{self.trial.batch_size}; choose a divisor"
+            )
+        epoch, skip = divmod(self.first_iteration, self.per_epoch)
+        while True:
+            wanted = (self.per_epoch - skip) * accumulate
+            passing = self.train_data.batches(
+                size, seed=self.trial.seed, epoch=epoch, skip=skip * accumulate
+            )
+            for _, batch in zip(range(wanted), passing, strict=False):
+                yield batch
+            epoch, skip = epoch + 1, 0
+
+    def _evaluate(self, iteration: int) -> Evaluation:
+        limit = self.trial.settings.evaluate_limit
+        evaluation = self._read(self.validation_data, limit)
+        self.recorder.add_evaluation(iteration, evaluation, self._seconds())
+        return evaluation
+
+    def _read(self, source: Source, limit: int | None = None) -> Evaluation:
+        return evaluate(self.task, self.model, source, self.device, limit=limit)
+
+    def _diverged_in_training(self) -> bool:
+        at = self.monitor.update(self.recorder.losses[self.monitor.seen :])
+        if at is not None:
+            self.recorder.cut(at + 1)
+        return at is not None
+
+    def _divergence_message(self) -> str:
+        at = len(self.recorder.losses) - 1
+        return (
+            f"the training loss diverged at iteration {at}, LR {self.schedule.lr[at]:.3g}: "
+            f"{self.recorder.losses[at]:.4g} after {self.recorder.losses[0]:.4g} at the start"
+        )
+
+    def _stops_early(self) -> bool:
+        patience = self.trial.settings.early_stopping
+        losses = [e.loss for e in self.recorder.evaluations.values()]
+        return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+    def _last_val_loss(self) -> float | None:
+        evaluations = self.recorder.evaluations
+        return evaluations[max(evaluations)].loss if evaluations else None
+
+    def _seconds(self) -> float:
+        return self.seconds_before + time.perf_counter() - self.began
+
+    def _save(self, path: Path, next_iteration: int) -> None:
+        state = {
+            "trial": self.trial.id,
+            "iteration": next_iteration,
+            "model": model_state(self.model),
+            "optimizer": self.optimizer.torch.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": random_state(self.device.torch),
+            "recorder": self.recorder.state(),
+            "training_seconds": self.training_seconds,
+            "seconds": self._seconds(),
+            "started": self.started,
+        }
+        save_state(path, state)
+
+    def resume(self, path: Path | None) -> None:
+        """Continue from a snapshot of this very trial where there is one."""
+        state = load_state(path, self.device.torch) if path is not None else None
+        if state is None or state.get("trial") != self.trial.id:
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.torch.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"], self.device.torch)
+        self.recorder.load(state["recorder"])
+        self.monitor.update(self.recorder.losses)
+        self.first_iteration = state["iteration"]
+        self.training_seconds = state["training_seconds"]
+        self.seconds_before, self.started = state["seconds"], state["started"]
+
+    def finish(self, status: Status, message: str, checkpoint: Path | None) -> TrialResult:
+        """Read the test set where the trial says so, save the weights, and sum up."""
+        trial, task, recorder = self.trial, self.task, self.recorder
+        test = None
+        if trial.test and task.test is not None and status is Status.COMPLETE:
+            test = self._read(task.test.to(self.device.torch))
+        if checkpoint is not None and status is Status.COMPLETE:
+            save_state(checkpoint, {"trial": trial.id, "model": model_state(self.model)})
+        last = recorder.evaluations[max(recorder.evaluations)] if recorder.evaluations else None
+        done = len(recorder.losses)
+        best: dict[str, Any] = {
+            name: recorder.best_metric(name, higher_is_better=spec.higher_is_better)
+            for name, spec in task.metrics.items()
+        }
+        tail = recorder.losses[-min(done, self.per_epoch) :]
+        return TrialResult(
+            trial=trial,
+            status=status,
+            data=task.data,
+            model=task.model,
+            device=self.device.name,
+            started=self.started,
+            epochs=done / self.per_epoch,
+            seconds=self._seconds(),
+            curve=recorder.curve(),
+            train_loss=sum(tail) / len(tail) if tail else None,
+            val_loss=last.loss if last else None,
+            best_val_loss=recorder.best_loss(),
+            test_loss=test.loss if test else None,
+            val_metrics=dict(last.metrics) if last else dict.fromkeys(task.metrics),
+            best_val_metrics=best,
+            test_metrics=dict(test.metrics) if test else dict.fromkeys(task.metrics),
+            examples_per_second=done * trial.batch_size / max(self.training_seconds, 1e-9),
+            peak_memory_mb=self.device.peak_memory_mb(),
+            message=message,
+        )
+
+
+def make_model(task: Task, device: Device) -> nn.Module:
+    """Make a fresh model on the device, in the memory layout that convolutions run fastest in."""
+    model = task.make_model().to(device.torch)
+    return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
+
+
+def evaluation_iterations(iterations: int, evaluations: int) -> frozenset[int]:
+    """Return the iterations after which to evaluate: evenly spaced, the last one among them."""
+    count = min(max(evaluations, 1), iterations)
+    return frozenset(math.ceil((k + 1) * iterations / count) - 1 for k in range(count))

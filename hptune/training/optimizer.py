@@ -1,0 +1,150 @@
+"""Optimizers by name, parameter groups by rule, LR and momentum set every iteration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hptune.errors import InputError
+from hptune.results.records import OptimizerSpec
+
+# LBFGS evaluates the loss several times a step; SparseAdam and the base class do not fit dense nets.
+_NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
+
+
+def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
+    """Return the classes of torch.optim that can be named, by lower-case name."""
+    return {
+        name.lower(): cls
+        for name, cls in vars(torch.optim).items()
+        if inspect.isclass(cls)
+        and issubclass(cls, torch.optim.Optimizer)
+        and name not in _NOT_OFFERED
+    }
+
+
+class ScheduledOptimizer:
+    """A torch optimizer whose LR and momentum are set as plain numbers before every step.
+
+    Momentum drives `momentum` where the optimizer has it and beta1 where it has betas.
+
+    Args:
+        model: Whose parameters that require gradients are optimized.
+        spec: Name, arguments and per-parameter rules.
+        lr, momentum, weight_decay: The trial's values; LR and momentum may change with `set`.
+
+    Raises:
+        InputError: Unknown name or argument, or a rule that matches no parameter.
+    """
+
+    def __init__(
+        self, model: nn.Module, spec: OptimizerSpec, *, lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        cls = _find(spec.name)
+        accepted = inspect.signature(cls).parameters
+        args = _arguments(spec, accepted, momentum)
+        if "weight_decay" not in accepted and weight_decay:
+            raise InputError(
+                f"weight_decay: {weight_decay:g}; optimizer {spec.name} has no weight decay; set "
+                "hyper_parameters.weight_decay to 0 or choose another optimizer"
+            )
+        groups = _groups(model, spec, lr, weight_decay if "weight_decay" in accepted else None)
+        if "fused" in accepted and "fused" not in args and "foreach" not in args:
+            args["fused"] = _can_fuse(model.parameters())
+        try:
+            self.torch = cls(groups, **args)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"optimizer.args: {spec.name} refuses them: {error}") from None
+        self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
+        self.set(lr, momentum)
+
+    def set(self, lr: float, momentum: float) -> None:
+        """Set LR (times each group's multiplier) and momentum for the next step."""
+        for group, scale in zip(self.torch.param_groups, self._scales, strict=True):
+            group["lr"] = lr * scale
+            if "momentum" in group:
+                group["momentum"] = momentum
+            elif "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+
+
+def _find(name: str) -> type[torch.optim.Optimizer]:
+    classes = optimizer_classes()
+    if name.lower() in classes:
+        return classes[name.lower()]
+    close = get_close_matches(name.lower(), classes, 1)
+    raise InputError(
+        f"optimizer.name: {name!r}; must be a class of torch.optim"
+        + (f"; did you mean {close[0]!r}?" if close else f": {', '.join(sorted(classes))}")
+    )
+
+
+def _arguments(
+    spec: OptimizerSpec, accepted: Iterable[str], momentum: float
+) -> dict[str, Any]:
+    args: dict[str, Any] = dict(spec.args)
+    for name in args:
+        if name in ("lr", "momentum", "weight_decay"):
+            raise InputError(
+                f"optimizer.args.{name}: is a hyper-parameter of the run; set hyper_parameters.{name}"
+            )
+        if name not in accepted:
+            raise InputError(
+                f"optimizer.args.{name}: {args[name]!r}; {spec.name} has no such argument; it has "
+                + ", ".join(sorted(set(accepted) - {"params", "lr", "momentum", "weight_decay"}))
+            )
+    if "nesterov" in accepted and "momentum" in accepted:
+        # Nesterov's step is not defined without momentum; torch refuses the pair.
+        args["nesterov"] = bool(args.get("nesterov", True)) and momentum > 0
+    if "momentum" in accepted:
+        args["momentum"] = momentum
+    return args
+
+
+def _groups(
+    model: nn.Module, spec: OptimizerSpec, lr: float, weight_decay: float | None
+) -> list[dict[str, Any]]:
+    """Group parameters by their LR and weight-decay multipliers; freeze those with LR times 0."""
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    unmatched = {rule.match for rule in spec.rules}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rule = next((r for r in spec.rules if fnmatchcase(name, r.match)), None)
+        lr_scale, decay_scale = (rule.lr, rule.weight_decay) if rule else (1.0, 1.0)
+        if rule:
+            unmatched.discard(rule.match)
+        if parameter.ndim <= 1 and not spec.decay_biases_and_norms:
+            decay_scale = 0.0
+        if lr_scale == 0:
+            parameter.requires_grad_(False)
+        else:
+            groups.setdefault((lr_scale, decay_scale), []).append(parameter)
+    if unmatched:
+        pattern = sorted(unmatched)[0]
+        some = ", ".join(name for name, _ in list(model.named_parameters())[:4])
+        raise InputError(
+            f"optimizer.rules: match {pattern!r}; must match a parameter that no earlier rule "
+            f"matched; the model's parameters are {some}, ..."
+        )
+    if not groups:
+        raise InputError("optimizer.rules: every parameter is frozen; leave some with an LR above 0")
+    return [
+        {"params": parameters, "lr": lr * lr_scale, "lr_scale": lr_scale}
+        | ({} if weight_decay is None else {"weight_decay": weight_decay * decay_scale})
+        for (lr_scale, decay_scale), parameters in groups.items()
+    ]
+
+
+def _can_fuse(parameters: Iterable[Tensor]) -> bool:
+    return all(
+        p.device.type in ("cpu", "cuda") and p.is_floating_point()
+        for p in parameters
+        if p.requires_grad
+    )

@@ -1,0 +1,39 @@
+"""How fast a trial trains, from a short timed piece of it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import torch
+
+from hptune.results.records import Trial
+from hptune.task import Task
+from hptune.training.device import Device, seeded
+from hptune.training.loop import TrialRun
+
+
+def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 1.0) -> float:
+    """Return training examples per second at the trial's batch size.
+
+    The median over single iterations, after a few that are not timed, so that a pause
+    of the machine does not count.
+
+    Args:
+        task: What to train.
+        trial: Its batch size and optimizer are used; nothing of it is recorded.
+        device: Where.
+        seconds: How long to measure, about.
+    """
+    with seeded(trial.seed, device.torch):
+        run = TrialRun(task, trial, device)
+        batches = run.batches()
+        times: list[float] = []
+        end = time.perf_counter() + seconds
+        while len(times) < 8 or time.perf_counter() < end:
+            began = time.perf_counter()
+            run.step(batches)
+            if device.torch.type == "cuda":
+                torch.cuda.synchronize(device.torch)
+            times.append(time.perf_counter() - began)
+    return trial.batch_size / statistics.median(times[3:])
