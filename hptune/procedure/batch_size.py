@@ -71,7 +71,9 @@ def run_batch_size(
     return run_paired(runner, base, changes, seeds=seeds)
 
 
-def decide_batch_size(candidates: Candidates, *, base: Trial, examples: int, epochs: float) -> list[Decision]:
+def decide_batch_size(
+    candidates: Candidates, *, base: Trial, examples: int, epochs: float
+) -> list[Decision]:
     """Choose the batch size, with the LR and the epochs that belong to it.
 
     Args:
@@ -104,11 +106,19 @@ def decide_batch_size(candidates: Candidates, *, base: Trial, examples: int, epo
     if trial.batch_size == base.batch_size:
         return decisions
     why = f"goes with batch size {trial.batch_size} in the place of {base.batch_size}"
-    same_time = epochs * _epochs(candidates, chosen, examples) / (
-        base.iterations / iterations_per_epoch(examples, base.batch_size)
+    same_time = (
+        epochs
+        * _epochs(candidates, chosen, examples)
+        / (base.iterations / iterations_per_epoch(examples, base.batch_size))
     )
     decisions += [
-        Decision(parameter="lr", value=trial.lr, rule="LR scaled with the batch size", reason=why, **shared),
+        Decision(
+            parameter="lr",
+            value=trial.lr,
+            rule="LR scaled with the batch size",
+            reason=why,
+            **shared,
+        ),
         Decision(
             parameter="epochs",
             value=max(1, round(same_time)),
@@ -120,7 +130,13 @@ def decide_batch_size(candidates: Candidates, *, base: Trial, examples: int, epo
     if trial.lr_min is not None:
         decisions.insert(
             2,
-            Decision(parameter="lr_min", value=trial.lr_min, rule="LR scaled with the batch size", reason=why, **shared),
+            Decision(
+                parameter="lr_min",
+                value=trial.lr_min,
+                rule="LR scaled with the batch size",
+                reason=why,
+                **shared,
+            ),
         )
     return decisions
 

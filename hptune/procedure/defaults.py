@@ -5,7 +5,9 @@ from __future__ import annotations
 MOMENTUM = 0.95
 MOMENTUM_MIN = 0.85
 LR_MIN_FRACTION = 0.1  # of the maximum; the report: a tenth, a third or a quarter
-ADAPTIVE = frozenset({"adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop"})
+ADAPTIVE = frozenset(
+    {"adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop"}
+)
 
 
 def batch_size(examples: int) -> int:

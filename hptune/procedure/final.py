@@ -14,7 +14,9 @@ from hptune.results.records import Decision, Stage, Status, Trial, TrialResult
 from hptune.sweep.run import Runner
 
 
-def run_final(runner: Runner, base: Trial, *, seeds: int, stage: Stage = Stage.FINAL) -> list[TrialResult]:
+def run_final(
+    runner: Runner, base: Trial, *, seeds: int, stage: Stage = Stage.FINAL
+) -> list[TrialResult]:
     """Train with the decided values, once a seed, and read the test set at the end of each.
 
     Args:
@@ -46,7 +48,8 @@ def decide_final(results: Sequence[TrialResult]) -> Decision:
         parameter=name,
         value=statistics.mean(values),
         rule=f"mean over {len(values)} seed{'s' * (len(values) > 1)}, read once at the end",
-        reason=f"{statistics.mean(values):.4f}{spread}; {reading.verdict}: " + "; ".join(reading.reasons),
+        reason=f"{statistics.mean(values):.4f}{spread}; {reading.verdict}: "
+        + "; ".join(reading.reasons),
         trials=tuple(result.trial.id for result in results),
         warnings=(f"{lost} of {len(results)} seeds did not complete",) * bool(lost)
         + tuple(reading.advice if reading.verdict != "balanced" else ()),

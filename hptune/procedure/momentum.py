@@ -36,9 +36,7 @@ def run_momentum(
     best = candidates[rank(candidates).best][0].trial
     if best.momentum_min is not None:
         constant = (best.momentum, None)
-        candidates |= run_paired(
-            runner, base, {_label(*constant): _change(*constant)}, seeds=seeds
-        )
+        candidates |= run_paired(runner, base, {_label(*constant): _change(*constant)}, seeds=seeds)
     return candidates
 
 

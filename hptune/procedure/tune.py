@@ -300,9 +300,7 @@ class Session:
         results = run_final(self._runner(), base, seeds=seeds, stage=stage)
         return self._end(stage, Outcome([decide_final(results)], results))
 
-    def _sweep_key(
-        self, key: str, values: Sequence[Scalar] | None, seeds: int
-    ) -> Outcome:
+    def _sweep_key(self, key: str, values: Sequence[Scalar] | None, seeds: int) -> Outcome:
         path = {"dropout": "model.dropout", "lr": "hyper_parameters.lr"}.get(key, key)
         base = self._short()
         if values is None and key == "dropout":
@@ -336,9 +334,7 @@ class Session:
             restart=False,
         )
         variant._inputs = self._inputs
-        trial = variant._base(
-            Stage.SWEEP, base.iterations, batch_size=base.batch_size, quiet=True
-        )
+        trial = variant._base(Stage.SWEEP, base.iterations, batch_size=base.batch_size, quiet=True)
         return trial.change(extra={key: value}), variant._runner()
 
     # What the stages are made from
@@ -377,9 +373,7 @@ class Session:
         self._inputs = self._inputs_from(decisions)
         for decision in decisions:
             if decision.stage is Stage.SWEEP and "." in decision.parameter:
-                self.progress.message(
-                    f"  {decision.parameter} {decision.value} (decided by sweep)"
-                )
+                self.progress.message(f"  {decision.parameter} {decision.value} (decided by sweep)")
                 self._replace(with_value(self.experiment, decision.parameter, decision.value))
 
     def _replace(self, experiment: Experiment) -> None:
@@ -410,9 +404,7 @@ class Session:
 
     def _short(self) -> Trial:
         batch_size = self._batch_size()
-        return self._base(
-            Stage.TRAIN, self._lengths(batch_size).short, batch_size=batch_size
-        )
+        return self._base(Stage.TRAIN, self._lengths(batch_size).short, batch_size=batch_size)
 
     def _base(
         self,

@@ -106,9 +106,7 @@ def _between(candidates: Candidates) -> float | None:
     """Return the middle exponent of the best and its better neighbour, to one significant figure."""
     values, best = _best(candidates)
     order = list(rank(candidates).order)
-    neighbours = [
-        values[i] for i in (best - 1, best + 1) if 0 <= i < len(values) and values[i] > 0
-    ]
+    neighbours = [values[i] for i in (best - 1, best + 1) if 0 <= i < len(values) and values[i] > 0]
     if values[best] == 0 or not neighbours:
         return None
     neighbour = min(neighbours, key=lambda value: order.index(f"{value:g}"))

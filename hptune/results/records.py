@@ -86,8 +86,12 @@ class TrainingSettings:
     accumulate: int = 1  # micro-batches per iteration
     evaluations: int = 20  # validation readings over a run, the last one at its end
     evaluate_limit: int | None = None  # examples of the validation set to read, None for all
-    early_stopping: int | None = None  # validation readings without a better loss before the run ends
-    divergence_factor: float = 3.0  # a smoothed loss this many times |start| above the start has diverged
+    early_stopping: int | None = (
+        None  # validation readings without a better loss before the run ends
+    )
+    divergence_factor: float = (
+        3.0  # a smoothed loss this many times |start| above the start has diverged
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,12 +24,12 @@ def run_paired(
         seeds: Repeats of each candidate.
     """
     trials = [
-        base.change(seed=base.seed + k, **change) for change in changes.values() for k in range(seeds)
+        base.change(seed=base.seed + k, **change)
+        for change in changes.values()
+        for k in range(seeds)
     ]
     results = runner.run(trials)
-    return {
-        label: results[n * seeds : (n + 1) * seeds] for n, label in enumerate(changes)
-    }
+    return {label: results[n * seeds : (n + 1) * seeds] for n, label in enumerate(changes)}
 
 
 def trial_ids(candidates: Mapping[str, Sequence[TrialResult]]) -> tuple[str, ...]:

@@ -109,9 +109,7 @@ class TrialRun:
         )
         # Dropout draws from here on, so it is paired across trials whose models differ.
         reseed(trial.seed)
-        self.scaler = torch.amp.GradScaler(
-            device.torch.type, enabled=device.dtype is torch.float16
-        )
+        self.scaler = torch.amp.GradScaler(device.torch.type, enabled=device.dtype is torch.float16)
         self.recorder = CurveRecorder(
             self.schedule,
             weight_decay=trial.weight_decay,
@@ -149,7 +147,10 @@ class TrialRun:
             if self._diverged_in_training():
                 return Status.DIVERGED, self._divergence_message()
             if evaluating and not math.isfinite(self._evaluate(iteration).loss):
-                return Status.DIVERGED, f"the validation loss after iteration {iteration} is not finite"
+                return (
+                    Status.DIVERGED,
+                    f"the validation loss after iteration {iteration} is not finite",
+                )
             if advance is not None and now - last_heard > 0.2:
                 advance(iteration, lr[iteration], self.recorder.losses[-1], self._last_val_loss())
                 last_heard = now

@@ -44,7 +44,13 @@ class ScheduledOptimizer:
     """
 
     def __init__(
-        self, model: nn.Module, spec: OptimizerSpec, *, lr: float, momentum: float, weight_decay: float
+        self,
+        model: nn.Module,
+        spec: OptimizerSpec,
+        *,
+        lr: float,
+        momentum: float,
+        weight_decay: float,
     ) -> None:
         cls = _find(spec.name)
         accepted = inspect.signature(cls).parameters
@@ -85,9 +91,7 @@ def _find(name: str) -> type[torch.optim.Optimizer]:
     )
 
 
-def _arguments(
-    spec: OptimizerSpec, accepted: Iterable[str], momentum: float
-) -> dict[str, Any]:
+def _arguments(spec: OptimizerSpec, accepted: Iterable[str], momentum: float) -> dict[str, Any]:
     args: dict[str, Any] = dict(spec.args)
     for name in args:
         if name in ("lr", "momentum", "weight_decay"):
@@ -134,7 +138,9 @@ def _groups(
             f"matched; the model's parameters are {some}, ..."
         )
     if not groups:
-        raise InputError("optimizer.rules: every parameter is frozen; leave some with an LR above 0")
+        raise InputError(
+            "optimizer.rules: every parameter is frozen; leave some with an LR above 0"
+        )
     return [
         {"params": parameters, "lr": lr * lr_scale, "lr_scale": lr_scale}
         | ({} if weight_decay is None else {"weight_decay": weight_decay * decay_scale})
