@@ -1,0 +1,70 @@
+"""Scaling of inputs, from the training split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hptune.errors import InputError
+
+MODES = ("standardize", "mean-image", "none")
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """x -> x * factor + shift, both broadcast against one example."""
+
+    factor: Tensor
+    shift: Tensor
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return a batch of uint8 or floats as normalised float32."""
+        return torch.addcmul(self.shift, inputs.float(), self.factor)
+
+    def to(self, device: torch.device) -> Normalize:
+        """Return the same on a device."""
+        return Normalize(self.factor.to(device), self.shift.to(device))
+
+
+def image_normalization(
+    images_NCHW: np.ndarray, train: np.ndarray, mode: str, scale: float
+) -> Normalize:
+    """Fit the normalisation of images to the training split.
+
+    Args:
+        images_NCHW: Pixels, uint8 (0 to 255) or floats.
+        train: Indices of the training split.
+        mode: One of `MODES`.
+        scale: Largest value of a uint8 pixel after loading.
+
+    Raises:
+        InputError: The mode is not known.
+    """
+    if mode not in MODES:
+        raise InputError(f"data.normalize: {mode!r}; must be one of {', '.join(MODES)}; choose one")
+    unit = scale / 255.0 if images_NCHW.dtype == np.uint8 else scale
+    channels = images_NCHW.shape[1]
+    if mode == "none":
+        return Normalize(torch.tensor(unit), torch.zeros(()))
+    # float64 sums in chunks: 50,000 images as floats at once would take gigabytes.
+    total = np.zeros(images_NCHW.shape[1:])
+    squares = np.zeros(images_NCHW.shape[1:])
+    for part in np.array_split(train, max(1, len(train) // 4096)):
+        pixels = images_NCHW[part].astype(np.float64)
+        total += pixels.sum(0)
+        squares += np.square(pixels).sum(0)
+    mean_image = total / len(train)
+    if mode == "mean-image":
+        return Normalize(torch.tensor(unit), torch.from_numpy(-mean_image * unit).float())
+    mean = mean_image.mean((1, 2))
+    variance = (squares / len(train)).mean((1, 2)) - mean**2
+    std = np.sqrt(np.maximum(variance, 0.0))
+    std[std == 0] = 1.0  # a blank channel stays blank
+    shape = (channels, 1, 1)
+    return Normalize(
+        torch.from_numpy(1 / std).float().reshape(shape),
+        torch.from_numpy(-mean / std).float().reshape(shape),
+    )

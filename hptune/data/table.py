@@ -1,0 +1,143 @@
+"""Tables in a csv file: classification and regression on columns."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hptune.data.assemble import check_classes, divide, vector_splits
+from hptune.data.spec import DataSpec, Splits
+from hptune.data.split import Indices
+from hptune.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_CLASSES = 20  # a whole-numbered target of more values is a quantity, not a class
+
+
+def load(spec: DataSpec) -> Splits:
+    """Load a csv with a header; numbers are standardised, text columns become one-hot.
+
+    Raises:
+        InputError: No such file or column, missing values, or a table too small.
+    """
+    import pandas as pd
+
+    path = Path(spec.path or "").expanduser()
+    if spec.path is None or not path.is_file():
+        raise InputError(
+            f"data.path: {spec.path!r}; must be a csv file that exists; correct the path"
+        )
+    try:
+        table = pd.read_csv(path)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"data.path: {path} is not a csv with a header ({' '.join(str(error).split())[:80]}); "
+            "check the file"
+        ) from None
+    _check(table, spec, path)
+    target = table.pop(spec.target)
+    kind = spec.kind or _kind_of(target)
+    classes: list[str] = []
+    if kind == "classification":
+        values, codes = np.unique(target.astype(str).to_numpy(), return_inverse=True)
+        targets: NDArray[Any] = codes.astype(np.int64)
+        classes = values.tolist()
+        check_classes(targets, classes)
+    else:
+        targets = _numbers(target, spec.target)[:, None]
+    everything = np.arange(len(table))
+    train, validation, test = divide(spec, everything, None, None, targets if classes else None)
+    features, names = _features(table, train)
+    inputs, scale = standardized(features, train)
+    record: dict[str, Any] = {"columns": names, "normalize": scale, "path": str(path)}
+    if not classes:
+        targets, record["target"] = standardized(targets, train)
+    return vector_splits(
+        spec, inputs, targets, classes, train=train, validation=validation, test=test, record=record
+    )
+
+
+def standardized(
+    values_NF: NDArray[Any], train: Indices
+) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
+    """Return columns with mean 0 and standard deviation 1 over the training split, and what they had."""
+    values = values_NF.astype(np.float64)
+    mean, std = values[train].mean(0), values[train].std(0)
+    std[std == 0] = 1.0  # a constant column stays constant
+    return ((values - mean) / std).astype(np.float32), {
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+    }
+
+
+def _check(table: pd.DataFrame, spec: DataSpec, path: Path) -> None:
+    columns = [str(c) for c in table.columns]
+    if spec.target not in columns:
+        close = get_close_matches(str(spec.target), columns, 1)
+        raise InputError(
+            f"data.target: {spec.target!r}; must be a column of {path.name} ({', '.join(columns[:8])}"
+            f"{', ...' if len(columns) > 8 else ''})"
+            + (f"; did you mean {close[0]!r}?" if close else "; name one of these")
+        )
+    if len(columns) < 2:
+        raise InputError(f"data.path: {path} has no column beside the target; add features")
+    missing = table.isna().sum()
+    if missing.any():
+        column = missing.idxmax()
+        raise InputError(
+            f"data.path: {path} lacks {missing[column]} values in column {str(column)!r}; every cell "
+            "must have a value; fill or drop these rows"
+        )
+    numbers = table.select_dtypes("number")
+    infinite = ~np.isfinite(numbers.to_numpy(dtype=np.float64)).all(0)
+    if infinite.any():
+        column = numbers.columns[infinite.argmax()]
+        raise InputError(
+            f"data.path: {path} has infinite values in column {str(column)!r}; must be finite; "
+            "clean the column"
+        )
+
+
+def _kind_of(target: pd.Series[Any]) -> str:
+    from pandas.api.types import is_float_dtype, is_integer_dtype
+
+    if is_float_dtype(target.dtype):
+        return "regression"
+    if is_integer_dtype(target.dtype) and target.nunique() > MOST_CLASSES:
+        return "regression"
+    return "classification"
+
+
+def _numbers(column: pd.Series[Any], name: str | None) -> NDArray[np.float64]:
+    try:
+        return column.to_numpy(dtype=np.float64)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"data.target: {name!r} holds text; a regression's target must be numbers; set "
+            "data.kind to classification"
+        ) from None
+
+
+def _features(table: pd.DataFrame, train: Indices) -> tuple[NDArray[np.float64], list[str]]:
+    """Return numbers as they are and text as one column a value seen in the training split."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    columns: list[NDArray[np.float64]] = []
+    names: list[str] = []
+    for name in table.columns:
+        column = table[name]
+        if is_numeric_dtype(column.dtype) or is_bool_dtype(column.dtype):
+            columns.append(column.to_numpy(dtype=np.float64))
+            names.append(str(name))
+            continue
+        text = column.astype(str).to_numpy()
+        for value in np.unique(text[train]):
+            columns.append((text == value).astype(np.float64))
+            names.append(f"{name}={value}")
+    return np.stack(columns, axis=1), names
