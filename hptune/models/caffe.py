@@ -1,0 +1,93 @@
+"""The report's small Caffe nets: three-layer (cifar10_full) and LeNet. Caffe pools in ceil mode."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from hptune.errors import InputError
+
+
+class LocalResponseNorm(nn.Module):
+    """Caffe's LRN within a channel: x / (1 + alpha * mean of x^2 over a window)^beta."""
+
+    def __init__(self, size: int, alpha: float, beta: float) -> None:
+        super().__init__()
+        self.alpha, self.beta = alpha, beta
+        self.mean = nn.AvgPool2d(size, 1, size // 2, count_include_pad=True)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return a tensor of the input's shape."""
+        return x_BCHW * (1 + self.alpha * self.mean(x_BCHW * x_BCHW)).pow(-self.beta)
+
+
+class ThreeLayer(nn.Module):
+    """cifar10_full: three 5x5 convolutions, two of them normalised, and a linear layer.
+
+    The initial weights belong to inputs of 0 to 255 less the mean image.
+    """
+
+    def __init__(self, *, channels: int, height: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, 32, 5, padding=2)
+        self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
+        self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
+        self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.pool2 = nn.AvgPool2d(3, 2, ceil_mode=True)
+        self.pool3 = nn.AvgPool2d(3, 2, ceil_mode=True)
+        self.norm1 = LocalResponseNorm(3, 5e-5, 0.75)
+        self.norm2 = LocalResponseNorm(3, 5e-5, 0.75)
+        with torch.no_grad():
+            features = self.pool3(self.pool2(self.pool1(torch.zeros(1, 64, height, width))))
+        self.linear = nn.Linear(features.numel(), outputs)
+        for layer, std in (
+            (self.conv1, 1e-4),
+            (self.conv2, 0.01),
+            (self.conv3, 0.01),
+            (self.linear, 0.01),
+        ):
+            nn.init.normal_(layer.weight, std=std)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return logits (B, outputs)."""
+        x = self.norm1(torch.relu(self.pool1(self.conv1(x_BCHW))))
+        x = self.norm2(self.pool2(torch.relu(self.conv2(x))))
+        x = self.pool3(torch.relu(self.conv3(x)))
+        return self.linear(torch.flatten(x, 1))
+
+
+class LeNet(nn.Module):
+    """Caffe's LeNet: two 5x5 convolutions with pooling, and two linear layers."""
+
+    def __init__(self, *, channels: int, height: int, width: int, outputs: int) -> None:
+        super().__init__()
+        if min(height, width) < 12:
+            raise InputError(
+                f"model lenet: the images are {width}x{height}; it needs 12x12 at least; choose "
+                "another model or set data.resize"
+            )
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 20, 5),
+            nn.MaxPool2d(2, 2, ceil_mode=True),
+            nn.Conv2d(20, 50, 5),
+            nn.MaxPool2d(2, 2, ceil_mode=True),
+            nn.Flatten(),
+        )
+        with torch.no_grad():
+            size = self.features(torch.zeros(1, channels, height, width)).shape[1]
+        self.hidden = nn.Linear(size, 500)
+        self.head = nn.Linear(500, outputs)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                # Caffe's "xavier" filler: uniform, variance 1 / fan-in.
+                fan_in = module.weight[0].numel()
+                bound = (3.0 / fan_in) ** 0.5
+                nn.init.uniform_(module.weight, -bound, bound)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return logits (B, outputs)."""
+        return self.head(torch.relu(self.hidden(self.features(x_BCHW))))
