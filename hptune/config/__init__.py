@@ -1,0 +1,1 @@
+"""The experiment: a YAML file, checked, and turned into a task."""
