@@ -109,7 +109,7 @@ def schedule(
     """
     policy = find_policy(name)
     given = dict(args or {})
-    known = {p.name: p.default for p in (*policy.parameters, *_COMMON)}
+    known = {p.name: p.default for p in (*policy.parameters, *COMMON)}
     for key in given:
         if key not in known:
             raise InputError(
@@ -356,7 +356,7 @@ def _range_position(p: Position) -> FloatArray:
 
 # What holds for every policy
 
-_COMMON = (
+COMMON = (
     Parameter("warmup", None, "length of a linear rise in front of the policy; none by default"),
     Parameter("warmup_factor", 0.1, "LR at the start of the warm-up over the policy's first LR"),
     Parameter("momentum_stepsize", None, "half a cycle of momentum where it is not LR's own cycle"),

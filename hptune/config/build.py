@@ -106,7 +106,9 @@ def _metrics(experiment: Experiment, splits: Splits) -> dict[str, MetricSpec]:
 def _metric(name: str, splits: Splits) -> MetricSpec:
     if name == "accuracy":
         if splits.kind != "classification":
-            raise InputError("metrics: 'accuracy' on a regression; needs classes; use r2_score, say")
+            raise InputError(
+                "metrics: 'accuracy' on a regression; needs classes; use r2_score, say"
+            )
         return MetricSpec(Accuracy)
     import torchmetrics
 

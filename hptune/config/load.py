@@ -66,7 +66,9 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
     for override in overrides:
         key, sign, value = override.partition("=")
         if not sign or not key:
-            raise InputError(f"--set: {override!r}; must be key.path=value; write --set seed=1, say")
+            raise InputError(
+                f"--set: {override!r}; must be key.path=value; write --set seed=1, say"
+            )
         _put(values, key.strip(), parse_value(value, f"--set {key}"), f"--set {override}")
     experiment = _validated(values, where, overrides)
     return _with_paths(experiment, path)
@@ -82,7 +84,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(f"{where}: a {type(values).__name__}; must be keys with values; see configs/")
+        raise InputError(
+            f"{where}: a {type(values).__name__}; must be keys with values; see configs/"
+        )
     return values
 
 

@@ -27,7 +27,8 @@ class Data(Section):
     """Which data, how split, scaled and augmented."""
 
     name: str = Field(
-        "digits", description="digits, image-folder, npz, csv, a torchvision set, or module:function"
+        "digits",
+        description="digits, image-folder, npz, csv, a torchvision set, or module:function",
     )
     root: str | None = Field(None, description="folder of a torchvision set")
     path: str | None = Field(
@@ -40,13 +41,17 @@ class Data(Section):
     train_folder: str | None = Field(None, description="under path; null looks for the usual names")
     validation_folder: str | None = None
     test_folder: str | None = None
-    validation: Fraction = Field(0.15, description="split off where the data bring no validation set")
+    validation: Fraction = Field(
+        0.15, description="split off where the data bring no validation set"
+    )
     test: Annotated[float, Field(ge=0, lt=1)] = Field(0.15, description="likewise for the test set")
     split_seed: Annotated[int, Field(ge=0)] = 0
     subset: Count | None = Field(None, description="training and validation examples, null for all")
     test_subset: Count | None = None
     normalize: Literal["standardize", "mean-image", "none"] = "standardize"
-    scale: Positive = Field(1.0, description="largest pixel after loading: 1, or 255 for raw pixels")
+    scale: Positive = Field(
+        1.0, description="largest pixel after loading: 1, or 255 for raw pixels"
+    )
     flip: bool = Field(False, description="mirror half of the training images")
     crop: Annotated[int, Field(ge=0)] = Field(0, description="padding of random crops, pixels")
     cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of a blanked square, pixels")
@@ -59,7 +64,9 @@ class Data(Section):
 class Model(Section):
     """Which model."""
 
-    name: str = Field("mlp", description="a bundled net, torchvision:NAME, timm:NAME or module:callable")
+    name: str = Field(
+        "mlp", description="a bundled net, torchvision:NAME, timm:NAME or module:callable"
+    )
     args: dict[str, Any] = Field(default_factory=dict)
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None, description="rate of the model's dropout layers, null leaves them"
@@ -174,7 +181,9 @@ class MomentumStage(Section):
 class WeightDecayStage(Section):
     """The weight-decay stage."""
 
-    values: tuple[NotNegative, ...] | None = Field(None, description="null chooses by the net's depth")
+    values: tuple[NotNegative, ...] | None = Field(
+        None, description="null chooses by the net's depth"
+    )
 
 
 class BatchSizeStage(Section):
@@ -196,7 +205,9 @@ class Procedure(Section):
     stages: tuple[StageName, ...] = ("lr-range", "momentum", "weight-decay", "batch-size", "final")
     seeds: Count = Field(1, description="repeats of each search trial")
     budget: Positive = Field(3.0, description="epochs of the search over those of the final run")
-    trial_epochs: Positive | None = Field(None, description="length of the short runs, null chooses")
+    trial_epochs: Positive | None = Field(
+        None, description="length of the short runs, null chooses"
+    )
     lr_range: LrRange = LrRange()
     momentum: MomentumStage = MomentumStage()
     weight_decay: WeightDecayStage = WeightDecayStage()
@@ -212,7 +223,9 @@ class Experiment(Section):
     data: Data = Data()
     model: Model = Model()
     loss: str = Field("auto", description="auto, cross-entropy, mse, or module:callable")
-    metrics: Literal["auto"] | tuple[str, ...] = Field("auto", description="auto or torchmetrics names")
+    metrics: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="auto or torchmetrics names"
+    )
     optimizer: Optimizer = Optimizer()
     policy: Policy = Policy()
     training: Training = Training()

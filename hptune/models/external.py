@@ -52,7 +52,7 @@ def timm_model(
         import timm
     except ImportError:
         raise InputError(
-            f'model.name: \'timm:{name}\'; timm is not installed; run pip install "hptune[timm]"'
+            f"model.name: 'timm:{name}'; timm is not installed; run pip install \"hptune[timm]\""
         ) from None
     _known("timm", name, timm.list_models())
     given = dict(args)

@@ -1,0 +1,5 @@
+"""`python -m hptune`."""
+
+from hptune.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Reading curves: numbers in, decisions out."""

@@ -1,0 +1,216 @@
+"""Reading an LR range test: where learning begins, where the validation loss is lowest, where it turns up.
+
+Source: Smith 2018, section 4.1 and Remark 1: the validation loss shows the largest usable LR,
+where it stops improving and turns up or becomes ragged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hptune.analysis.smoothing import FloatArray, noise_of, smooth
+from hptune.results.divergence import diverged_at
+from hptune.results.records import Curve
+
+LEAST_POINTS = 8
+BEGIN = 0.1  # of the fall: from here on the net learns
+RISE = 0.1  # of the fall, above the lowest loss: from here on it has turned up
+EDGE = 0.1  # of the test, in log LR: a lowest loss this close to the end may not be the lowest
+CLIP = 2.0  # falls above the start; higher losses tell no more and would drown the rest
+
+
+@dataclass(frozen=True)
+class LrRangeReading:
+    """What a range test shows. Learning rates are None where the test does not show them.
+
+    Attributes:
+        verdict: "ok", "still-improving" (the range ends too early), "diverges-at-once" (it
+            begins too high), "never-learns" or "cannot-say".
+        lr_begin: Where learning begins.
+        lr_lowest: Of the lowest smoothed loss.
+        lr_rise: Where the loss turns up or becomes ragged.
+        lr_divergence: Where the test diverged.
+        lr_max: The largest usable LR; always finite, a guess where the verdict is not "ok".
+        interval: Plausible bounds of `lr_max`.
+        lr_min: A tenth of the maximum.
+        reason: In words, with the numbers.
+        warnings: What speaks against trusting it.
+    """
+
+    verdict: str
+    lr_begin: float | None
+    lr_lowest: float | None
+    lr_rise: float | None
+    lr_divergence: float | None
+    lr_max: float
+    interval: tuple[float, float]
+    lr_min: float
+    reason: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """The same of one curve, as log10 LR; NaN where it does not show."""
+
+    verdict: str
+    begin: float
+    lowest: float
+    rise: float
+    divergence: float
+    first: float
+    last: float
+    by: str
+
+
+def read_lr_range(curves: Sequence[Curve]) -> LrRangeReading:
+    """Read a range test from one curve, or from several that differ in their seed.
+
+    Args:
+        curves: Rising LR; losses of any sign and scale, NaN where not read. The validation
+            loss is read where there is enough of it, else the training loss.
+    """
+    marks = [_mark(curve) for curve in curves]
+    verdicts = [mark.verdict for mark in marks]
+    verdict = max(set(verdicts), key=lambda v: (verdicts.count(v), v == "ok"))
+    same = [mark for mark in marks if mark.verdict == verdict]
+    begin, lowest, rise, divergence = (
+        _median([getattr(mark, name) for mark in same])
+        for name in ("begin", "lowest", "rise", "divergence")
+    )
+    first, last = _median([m.first for m in marks]), _median([m.last for m in marks])
+    low, middle, high = _maximum(verdict, lowest, rise, divergence, first, last)
+    if verdict == "ok" and len(same) > 1:
+        own = [_maximum(verdict, m.lowest, m.rise, m.divergence, first, last)[1] for m in same]
+        low, high = min(low, *own), max(high, *own)
+    warnings = []
+    if verdict != "ok":
+        warnings.append(f"the range test is {verdict}: the LR is a guess from it")
+    elif high - low > 1:
+        warnings.append("the usable LR is uncertain by more than a decade")
+    if len(set(verdicts)) > 1:
+        warnings.append(f"the seeds disagree: {', '.join(verdicts)}")
+    value = _lr(middle)
+    assert value is not None
+    return LrRangeReading(
+        verdict=verdict,
+        lr_begin=_lr(begin),
+        lr_lowest=_lr(lowest),
+        lr_rise=_lr(rise),
+        lr_divergence=_lr(divergence),
+        lr_max=value,
+        interval=(10**low, 10**high),
+        lr_min=value / 10,
+        reason=_reason(verdict, same[0].by, begin, lowest, rise, divergence, value),
+        warnings=tuple(warnings),
+    )
+
+
+def _mark(curve: Curve) -> _Marks:
+    lr = curve.lr
+    usable = np.isfinite(lr) & (lr > 0)
+    x = np.log10(lr[usable]) if usable.any() else np.array([-2.0])
+    train, val = curve.train_loss[usable], curve.val_loss[usable]
+    at = diverged_at(curve.train_loss[np.isfinite(lr)].tolist()) if _mostly_read(train) else None
+    divergence = math.nan
+    if at is not None:
+        divergence = float(np.log10(max(lr[np.isfinite(lr)][at], 10 ** x[0])))
+    by = "validation" if np.isfinite(val).sum() >= LEAST_POINTS else "training"
+    loss = val if by == "validation" else train
+    ends = (float(x[0]), float(x[-1]))
+
+    def nothing(verdict: str) -> _Marks:
+        return _Marks(verdict, math.nan, math.nan, math.nan, divergence, *ends, by)
+
+    known = np.isfinite(loss)
+    if known.sum() < LEAST_POINTS:
+        if not math.isnan(divergence) and divergence < ends[0] + 0.3 * (ends[1] - ends[0]) + 1e-9:
+            return nothing("diverges-at-once")
+        return nothing("cannot-say")
+    x, loss = x[known], loss[known]
+    start = float(np.median(loss[: max(2, len(loss) // 12)]))
+    course = smooth(_clipped(loss, start))
+    best = int(course.argmin())
+    fall = start - float(course[best])
+    noise = (
+        noise_of(course[: best + 1]) if best >= LEAST_POINTS else noise_of(loss[: len(loss) // 2])
+    )
+    if fall <= max(3 * noise, 1e-9 * abs(start)) or fall <= 0:
+        early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
+        return nothing("diverges-at-once" if early else "never-learns")
+    begin = float(x[int(np.argmax(course < start - BEGIN * fall))])
+    over = course > course[best] + max(RISE * fall, 3 * noise)
+    over[: best + 1] = False
+    rise = float(x[int(np.argmax(over))]) if over.any() else math.nan
+    if math.isnan(rise) and not math.isnan(divergence):
+        rise = divergence
+    lowest = float(x[best])
+    open_ended = math.isnan(rise) and lowest > ends[1] - EDGE * (ends[1] - ends[0])
+    verdict = "still-improving" if open_ended else "ok"
+    return _Marks(verdict, begin, lowest, rise, divergence, *ends, by)
+
+
+def _mostly_read(loss: FloatArray) -> bool:
+    """Say whether a loss is there for most iterations, so that a NaN in it is a NaN of the run."""
+    return len(loss) > 0 and bool(np.isfinite(loss).sum() >= 1)
+
+
+def _clipped(loss: FloatArray, start: float) -> FloatArray:
+    fall = start - float(np.min(loss))
+    return np.minimum(loss, start + CLIP * max(fall, 1e-12 * abs(start)))
+
+
+def _maximum(
+    verdict: str, lowest: float, rise: float, divergence: float, first: float, last: float
+) -> tuple[float, float, float]:
+    """Return lower bound, value and upper bound of the maximum, as log10 LR."""
+    if verdict == "ok":
+        # Between the lowest loss and the turn: the loss follows the LR with a delay, so the
+        # first is too low and the second too high.
+        high = last if math.isnan(rise) else rise
+        return lowest, (lowest + high) / 2, high
+    if verdict == "still-improving":
+        return lowest, last, last + 1
+    if verdict == "diverges-at-once":
+        at = first if math.isnan(divergence) else divergence
+        return at - 3, at - 2, at - 1
+    middle = (first + last) / 2
+    return first, middle, last
+
+
+def _reason(
+    verdict: str,
+    by: str,
+    begin: float,
+    lowest: float,
+    rise: float,
+    divergence: float,
+    value: float,
+) -> str:
+    if verdict == "never-learns":
+        return f"the {by} loss falls nowhere by more than its noise"
+    if verdict == "cannot-say":
+        return "too few finite losses to read"
+    if verdict == "diverges-at-once":
+        return "the loss diverges before it has fallen"
+    parts = [f"{by} loss falls from LR {10**begin:.2g}", f"is lowest at {10**lowest:.2g}"]
+    if not math.isnan(rise):
+        parts.append(f"turns up at {10**rise:.2g}")
+    if not math.isnan(divergence):
+        parts.append(f"diverges at {10**divergence:.2g}")
+    if verdict == "still-improving":
+        parts.append("and still improves where the test ends")
+    return ", ".join(parts) + f"; largest usable LR about {value:.2g}"
+
+
+def _median(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.median(known)) if known else math.nan
+
+
+def _lr(log: float) -> float | None:
+    return None if math.isnan(log) else float(10**log)

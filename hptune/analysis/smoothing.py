@@ -1,0 +1,48 @@
+"""Smoothing of noisy, uneven curves, and how noisy they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+def running_median(values: FloatArray, width: int) -> FloatArray:
+    """Return the median of each point's neighbourhood: a lone spike leaves no trace.
+
+    Args:
+        values: (N,), finite.
+        width: Points in the neighbourhood, odd; fewer at the ends.
+    """
+    half = width // 2
+    return np.array(
+        [np.median(values[max(0, k - half) : k + half + 1]) for k in range(len(values))]
+    )
+
+
+def smooth(values: FloatArray, fraction: float = 0.05) -> FloatArray:
+    """Return the curve without its spikes: a running median, then a running mean of that.
+
+    Args:
+        values: (N,), finite.
+        fraction: Of the curve, the width of either neighbourhood; three points at least.
+    """
+    width = max(3, 2 * round(len(values) * fraction / 2) + 1)
+    medians = running_median(values, width)
+    half = width // 2
+    padded = np.pad(medians, half, mode="edge")
+    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+
+
+def noise_of(values: FloatArray) -> float:
+    """Return the standard deviation of a curve around its own course, robust against spikes.
+
+    From second differences, which a straight course leaves at 0; a curve of fewer than
+    three points shows no noise.
+    """
+    if len(values) < 3:
+        return 0.0
+    second = values[2:] - 2 * values[1:-1] + values[:-2]
+    # The variance of a second difference is 6 times the noise's; 1.4826 turns a MAD into a std.
+    return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6))

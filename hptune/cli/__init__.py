@@ -1,0 +1,106 @@
+"""The command line: `hptune COMMAND`. A command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneError
+
+# In the order of use. The help text stands here so that --help imports no command.
+COMMANDS = {
+    "check": "Validate the config, run one batch, show the plan.",
+    "lr-find": "Run the LR range test and confirm the maximum LR.",
+    "sweep": "Sweep momentum, wd, batch-size, lr, dropout or any key.",
+    "train": "Train with the decided values.",
+    "run": "Run the whole procedure, resumable.",
+    "show": "Show a run directory's decisions and trials.",
+    "diagnose": "Read any training curve or LR range test.",
+    "policies": "List the learning-rate policies, or print one as CSV.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules of this package."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command's module and return its command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"hptune.cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, and suggest the nearest where there is none."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean {close[0]!r}?" if close else f"choose of {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command {args[0]!r}; {hint}") from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hptune")
+def group() -> None:
+    """Find a model's hyper-parameters by Leslie Smith's disciplined procedure.
+
+    With no CONFIG, ./hptune.yaml is used, else the bundled digits experiment.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 2 wrong input, 1 failed, 130 interrupted."""
+    sys.exit(run(sys.argv[1:] if args is None else args))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command and return its exit code; errors are one line on stderr."""
+    try:
+        group.main(args=list(args), prog_name="hptune", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.UsageError as error:
+        return _failed(" ".join(error.format_message().split()), EXIT_BAD_INPUT)
+    except HptuneError as error:
+        if "--debug" in args:
+            raise
+        return _failed(str(error), error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        return _failed(
+            "interrupted; what was finished is saved: the same command goes on from there",
+            EXIT_INTERRUPTED,
+        )
+    except BrokenPipeError:
+        # The reader has gone, `hptune show | head` for one; nothing is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        if "--debug" in args:
+            raise
+        shown = " ".join(str(error).split())[:300]
+        return _failed(f"{type(error).__name__}: {shown}; --debug shows the traceback", EXIT_FAILED)
+    return 0
+
+
+def _failed(text: str, code: int) -> int:
+    click.echo(f"error: {' '.join(text.split())}", err=True)
+    return code

@@ -1,0 +1,135 @@
+"""The options that every command shares, and what they are turned into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from hptune.config.schema import Experiment
+    from hptune.procedure.tune import Session
+    from hptune.results.records import Scalar
+
+F = TypeVar("F", bound=Callable[..., Any])
+LOCAL_CONFIG = Path("hptune.yaml")
+
+
+@dataclass(frozen=True)
+class Common:
+    """The common options as given."""
+
+    config: Path | None
+    overrides: tuple[str, ...]
+    out: Path | None
+    device: str
+    seed: int | None
+    json: bool
+    quiet: bool
+
+    def experiment(self) -> tuple[Experiment, str]:
+        """Return the experiment and where it comes from: CONFIG, ./hptune.yaml or the bundled one."""
+        from hptune.config.load import BUNDLED, load_experiment
+
+        path = self.config
+        if path is None and LOCAL_CONFIG.exists():
+            path = LOCAL_CONFIG
+        overrides = [*self.overrides, *([] if self.seed is None else [f"seed={self.seed}"])]
+        return load_experiment(path, overrides), BUNDLED if path is None else str(path)
+
+    def run_dir(self, experiment: Experiment) -> Path:
+        """Return --out, else runs/<experiment name>."""
+        return self.out or Path("runs") / experiment.name
+
+    def session(self, *, flags: dict[str, Scalar] | None = None, restart: bool = False) -> Session:
+        """Open the run directory for work and say which experiment it is."""
+        from hptune.cli.console import Console
+        from hptune.procedure.tune import Session
+
+        experiment, source = self.experiment()
+        out = self.run_dir(experiment)
+        progress = Console(silent=self.json or self.quiet)
+        progress.message(f"{experiment.name}: {source}, results in {out}")
+        return Session.open(
+            experiment,
+            out,
+            device=self.device,
+            progress=progress,
+            flags=flags or {},
+            restart=restart,
+        )
+
+
+def common_options(function: F) -> F:
+    """Add CONFIG and the common options to a command; it receives them as `common`."""
+
+    @click.argument("config", required=False, type=click.Path(path_type=Path))
+    @click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY.PATH=VALUE",
+        help="Change a value of the config; repeatable.",
+    )
+    @click.option(
+        "--out", type=click.Path(path_type=Path), help="Run directory [runs/<experiment name>]."
+    )
+    @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps [auto].")
+    @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run.")
+    @click.option("--json", is_flag=True, help="One JSON document on stdout, nothing else.")
+    @click.option("--quiet", is_flag=True, help="No progress on stderr.")
+    @click.option("--debug", is_flag=True, help="Show tracebacks.")
+    def wrapped(
+        config: Path | None,
+        overrides: tuple[str, ...],
+        out: Path | None,
+        device: str,
+        seed: int | None,
+        json: bool,
+        quiet: bool,
+        debug: bool,
+        **kwargs: Any,
+    ) -> Any:
+        common = Common(config, overrides, out, device, seed, json, quiet)
+        return function(common, **kwargs)
+
+    wrapped.__doc__ = function.__doc__
+    wrapped.__name__ = function.__name__
+    # Options declared on the function itself are kept by click on this attribute.
+    params = getattr(function, "__click_params__", [])
+    wrapped.__click_params__ = params + getattr(wrapped, "__click_params__", [])  # type: ignore[attr-defined]
+    return wrapped  # type: ignore[return-value]
+
+
+restart_option = click.option("--restart", is_flag=True, help="Run finished trials again.")
+seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+
+
+def print_outcome(common: Common, session: Session, decisions: Any, results: Any) -> None:
+    """Print what a stage command gives: one JSON document, or nothing more than was shown."""
+    if not common.json:
+        return
+    import json
+
+    from hptune.results.tables import decision_row, result_row
+
+    document = {
+        "run_dir": str(session.run_dir.path),
+        "decisions": [decision_row(d) for d in decisions],
+        "trials": [result_row(r) for r in results],
+    }
+    click.echo(json.dumps(finite(document), indent=2))
+
+
+def finite(value: Any) -> Any:
+    """Return a value with null in the place of NaN and infinity, which JSON has not."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value

@@ -1,0 +1,36 @@
+"""`hptune run`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from hptune.cli.options import Common, common_options, print_outcome, restart_option
+
+
+@click.command("run")
+@common_options
+@click.option("--stages", metavar="A,B", help="Stages to run [those of the config].")
+@click.option("--dry-run", is_flag=True, help="Show what would run, and how long it would take.")
+@restart_option
+def command(common: Common, stages: str | None, dry_run: bool, restart: bool) -> None:
+    """Run the procedure stage by stage; started again, it goes on where it was."""
+    wanted = None if stages is None else [name.strip() for name in stages.split(",")]
+    with common.session(restart=restart) as session:
+        if dry_run:
+            from hptune.cli.plan import print_plan
+
+            print_plan(common, session.plan(wanted))
+            return
+        outcome = session.run(stages=wanted)
+        print_outcome(common, session, outcome.decisions, outcome.results)
+        if not common.json:
+            from rich.console import Console
+
+            from hptune.cli.console import decisions_table
+
+            # A file is not a terminal of 80 columns: its lines are as long as they are.
+            Console(width=None if sys.stdout.isatty() else 160).print(
+                decisions_table(outcome.decisions)
+            )

@@ -1,0 +1,73 @@
+"""`hptune show`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command("show")
+@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
+@click.option("--stage", help="Trials of one stage only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def command(
+    run_dir: Path | None, stage: str | None, as_json: bool, quiet: bool, debug: bool
+) -> None:
+    """Show the decisions and the trials of a run directory [the latest under runs/]."""
+    from hptune.cli.options import finite
+    from hptune.errors import InputError
+    from hptune.results.records import Stage
+    from hptune.results.run_dir import RunDir
+    from hptune.results.tables import decision_row
+
+    chosen = None
+    if stage is not None:
+        if stage not in list(Stage):
+            raise InputError(f"--stage: {stage!r}; must be one of {', '.join(Stage)}; choose one")
+        chosen = Stage(stage)
+    directory = RunDir.open(run_dir or _latest(), write=False)
+    decisions, rows = directory.decisions(), directory.rows(chosen)
+    if as_json:
+        document = {
+            "run_dir": str(directory.path),
+            "decisions": [decision_row(d) for d in decisions],
+            "trials": rows,
+        }
+        click.echo(json.dumps(finite(document), indent=2))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from hptune.cli.console import decisions_table
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(decisions_table(decisions))
+    table = Table(box=box.SIMPLE_HEAD, title=f"Trials in {directory.path}", title_justify="left")
+    columns = ["trial", "status", "batch_size", "lr", "momentum", "weight_decay", "epochs"]
+    columns += [c for c in (rows[0] if rows else {}) if c.startswith(("val_", "test_"))]
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("trial", "status") else "right")
+    for row in rows:
+        table.add_row(*(_shown(row.get(column)) for column in columns))
+    console.print(table)
+
+
+def _latest() -> Path:
+    from hptune.errors import InputError
+
+    found = [path.parent for path in Path("runs").glob("*/experiment.yaml")]
+    if not found:
+        raise InputError("RUN_DIR: none given and none under runs/; name one or run `hptune run`")
+    return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,31 @@
+"""`hptune train`."""
+
+from __future__ import annotations
+
+import click
+
+from hptune.cli.options import Common, common_options, print_outcome, restart_option
+
+_POSITIVE = click.FloatRange(min=0, min_open=True)
+_MOMENTUM = click.FloatRange(min=0, max=1)
+
+
+@click.command("train")
+@common_options
+@click.option("--policy", help="A learning-rate policy; `hptune policies` lists them [1cycle].")
+@click.option("--lr", type=_POSITIVE, help="Maximum LR.")
+@click.option("--lr-min", type=click.FloatRange(min=0), help="Minimum LR.")
+@click.option("--momentum", type=_MOMENTUM, help="Maximum of momentum.")
+@click.option("--momentum-min", type=_MOMENTUM, help="Minimum of momentum.")
+@click.option("--wd", "weight_decay", type=click.FloatRange(min=0), help="Weight decay.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Total batch size.")
+@click.option("--epochs", type=_POSITIVE, help="Length of the run.")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, help="Repeats over seeds [1].")
+@restart_option
+def command(
+    common: Common, policy: str | None, seeds: int, restart: bool, **flags: float | None
+) -> None:
+    """Train with the decided values and read the test set once at the end."""
+    with common.session(flags=dict(flags), restart=restart) as session:
+        outcome = session.train(policy=policy, seeds=seeds)
+        print_outcome(common, session, outcome.decisions, outcome.results)
