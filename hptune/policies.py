@@ -31,7 +31,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Parameter:
-    """An argument of a policy. Lengths are a fraction of the run up to 1, iterations above 1, or text with a unit."""
+    """An argument of a policy. A length is a fraction of the run, iterations, or text with a unit."""
 
     name: str
     default: float | str | None

@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from hptune.data.user import find
 from hptune.errors import InputError
 from hptune.task import Accuracy, Metric, MetricSpec, Task
 
+LossFunction = Callable[[Tensor, Tensor], Tensor]
 LOSSES = ("auto", "cross-entropy", "mse")
 # torchmetrics whose smaller value is the better one.
 _LOWER_IS_BETTER = ("error", "loss", "perplexity", "distance", "divergence")
@@ -66,7 +67,7 @@ def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:
     return model
 
 
-def _loss(experiment: Experiment, splits: Splits) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss(experiment: Experiment, splits: Splits) -> LossFunction:
     name, smoothing = experiment.loss, experiment.training.label_smoothing
     classifies = splits.kind == "classification"
     if name == "auto":
@@ -89,7 +90,7 @@ def _loss(experiment: Experiment, splits: Splits) -> Callable[[Tensor, Tensor], 
         return nn.functional.mse_loss
     if ":" in name:
         loss: Any = find(name, "loss")
-        return loss() if inspect.isclass(loss) else loss  # type: ignore[no-any-return]
+        return cast("LossFunction", loss() if inspect.isclass(loss) else loss)
     raise InputError(
         f"loss: {name!r}; must be one of {', '.join(LOSSES)} or package.module:callable; choose one"
     )

@@ -97,7 +97,7 @@ def parse_value(text: str, where: str) -> Any:
         InputError: It is not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  a safe loader
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""

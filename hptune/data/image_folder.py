@@ -173,7 +173,7 @@ def _images(folder: Path) -> Iterable[tuple[str, int, int]]:
         found = [
             e
             for e in entries
-            if os.path.splitext(e.name)[1].lower() in SUFFIXES and not e.name.startswith(".")
+            if Path(e.name).suffix.lower() in SUFFIXES and not e.name.startswith(".")
         ]
     for entry in sorted(found, key=lambda e: e.name):
         stat = entry.stat()

@@ -41,7 +41,7 @@ def load(spec: DataSpec) -> Splits:
             "check the file"
         ) from None
     _check(table, spec, path)
-    target = table.pop(spec.target)
+    target = table.pop(str(spec.target))
     kind = spec.kind or _kind_of(target)
     classes: list[str] = []
     if kind == "classification":
@@ -89,7 +89,7 @@ def _check(table: pd.DataFrame, spec: DataSpec, path: Path) -> None:
         raise InputError(f"data.path: {path} has no column beside the target; add features")
     missing = table.isna().sum()
     if missing.any():
-        column = missing.idxmax()
+        column = str(missing.idxmax())
         raise InputError(
             f"data.path: {path} lacks {missing[column]} values in column {str(column)!r}; every cell "
             "must have a value; fill or drop these rows"

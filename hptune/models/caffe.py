@@ -18,7 +18,8 @@ class LocalResponseNorm(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return a tensor of the input's shape."""
-        return x_BCHW * (1 + self.alpha * self.mean(x_BCHW * x_BCHW)).pow(-self.beta)
+        out: Tensor = x_BCHW * (1 + self.alpha * self.mean(x_BCHW * x_BCHW)).pow(-self.beta)
+        return out
 
 
 class ThreeLayer(nn.Module):
@@ -55,7 +56,8 @@ class ThreeLayer(nn.Module):
         x = self.norm1(torch.relu(self.pool1(self.conv1(x_BCHW))))
         x = self.norm2(self.pool2(torch.relu(self.conv2(x))))
         x = self.pool3(torch.relu(self.conv3(x)))
-        return self.linear(torch.flatten(x, 1))
+        out: Tensor = self.linear(torch.flatten(x, 1))
+        return out
 
 
 class LeNet(nn.Module):
@@ -90,4 +92,5 @@ class LeNet(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return logits (B, outputs)."""
-        return self.head(torch.relu(self.hidden(self.features(x_BCHW))))
+        out: Tensor = self.head(torch.relu(self.hidden(self.features(x_BCHW))))
+        return out

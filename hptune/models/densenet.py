@@ -53,4 +53,5 @@ class DenseNet(nn.Module):
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return logits (B, outputs)."""
-        return self.head(torch.flatten(F.adaptive_avg_pool2d(self.features(x_BCHW), 1), 1))
+        out: Tensor = self.head(torch.flatten(F.adaptive_avg_pool2d(self.features(x_BCHW), 1), 1))
+        return out

@@ -57,4 +57,5 @@ class ResNet(nn.Module):
         """Return logits (B, outputs)."""
         x = F.relu(self.norm(self.stem(x_BCHW)))
         x = self.blocks(x)
-        return self.head(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        out: Tensor = self.head(torch.flatten(F.adaptive_avg_pool2d(x, 1), 1))
+        return out

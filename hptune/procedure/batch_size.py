@@ -88,7 +88,7 @@ def decide_batch_size(
     reason = ranking.reason + _accuracies(candidates)
     if chosen != ranking.best:
         reason += f"; tied, so {chosen}, which passes over the data fastest, is taken"
-    shared = {
+    shared: dict[str, Any] = {
         "stage": Stage.BATCH_SIZE,
         "trials": trial_ids(candidates),
         "warnings": tuple(ranking.warnings),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import rank
@@ -140,7 +141,7 @@ def decide_lr(
     values = sorted(float(label) for label in candidates)
     if value in (values[0], values[-1]):
         warnings += (f"{value:g} is at the edge of what was confirmed",)
-    shared = {
+    shared: dict[str, Any] = {
         "stage": stage,
         "trials": trials + trial_ids(candidates),
         "warnings": warnings + tuple(ranking.warnings),

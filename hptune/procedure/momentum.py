@@ -49,7 +49,7 @@ def decide_momentum(candidates: Candidates) -> list[Decision]:
     reason = ranking.reason
     if chosen != ranking.best:
         reason += f"; tied, so the report's default {chosen} is kept"
-    common = {
+    common: dict[str, Any] = {
         "stage": Stage.MOMENTUM,
         "rule": RULE,
         "trials": trial_ids(candidates),

@@ -70,10 +70,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         InputError: The device is unknown or absent, or lacks the precision.
     """
     if name == "auto":
-        if torch.cuda.is_available():
-            name = "cuda"
-        else:
-            name = "mps" if torch.backends.mps.is_available() else "cpu"
+        found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        name = next((kind for kind, there in found.items() if there), "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -169,7 +169,7 @@ class TrialRun:
         for _ in range(accumulate):
             with self.device.autocast():
                 loss = batch_loss(self.task, self.model, next(batches)) / accumulate
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         if clip_norm is not None:
             self.scaler.unscale_(self.optimizer.torch)

@@ -59,7 +59,7 @@ def preflight(
                     output_shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else ()
                     _check_classes(task, output_shape, len(targets))
                 loss = batch_loss(task, model, batch)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         except InputError:
             raise
         except torch.OutOfMemoryError:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hptune.data.memory import TensorSource
 from torch import Tensor, nn
 
+from hptune.data.memory import TensorSource
 from hptune.errors import InputError
 from hptune.results.records import (
     OptimizerSpec,
