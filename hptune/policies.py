@@ -201,7 +201,8 @@ def _one_cycle(p: Position) -> FloatArray:
 def _triangle(i: FloatArray, stepsize: float) -> FloatArray:
     """Height of a triangle wave with half period `stepsize`: 0 at 0, 1 at `stepsize`, 0 at twice that."""
     cycle = np.floor(1 + i / (2 * stepsize))
-    return np.maximum(0.0, 1 - np.abs(i / stepsize - 2 * cycle + 1))
+    height: FloatArray = np.maximum(0.0, 1 - np.abs(i / stepsize - 2 * cycle + 1))
+    return height
 
 
 def _one_cycle_height(p: Position) -> FloatArray:
@@ -325,7 +326,8 @@ def _restarts_position(p: Position) -> FloatArray:
         return (p.iteration % period) / period
     cycle = np.floor(np.log(p.iteration / period * (factor - 1) + 1) / np.log(factor) + 1e-12)
     begin = period * (factor**cycle - 1) / (factor - 1)
-    return (p.iteration - begin) / (period * factor**cycle)
+    place: FloatArray = (p.iteration - begin) / (period * factor**cycle)
+    return place
 
 
 def _cosine_restarts(p: Position) -> FloatArray:

@@ -24,8 +24,10 @@ def named_rules(lr: FloatArray, train_loss: FloatArray) -> dict[str, float]:
     if len(lr) < 10:
         return dict.fromkeys(("valley", "steep", "minimum", "slide"), float("nan"))
     # fastai stops at four times the best and leaves out the first tenth and the last points.
-    over = np.flatnonzero(loss > 4 * np.minimum.accumulate(loss)) if loss.min() > 0 else []
-    end = int(over[0]) + 1 if len(over) else len(loss)
+    end = len(loss)
+    if loss.min() > 0:
+        over = np.flatnonzero(loss > 4 * np.minimum.accumulate(loss))
+        end = int(over[0]) + 1 if len(over) else end
     lr, loss = lr[:end], loss[:end]
     skip = max(1, len(lr) // 10)
     slopes = np.gradient(loss, np.log10(lr))

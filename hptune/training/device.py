@@ -21,30 +21,30 @@ class Device:
     """A device with the precision that training uses on it.
 
     Attributes:
-        torch: The device as torch names it.
+        torch_device: The device as torch names it.
         dtype: float32, or the type that autocast computes in.
     """
 
-    torch: torch.device
+    torch_device: torch.device
     dtype: torch.dtype = torch.float32
 
     @property
     def name(self) -> str:
         """The device for the tables: "cpu", or the card's name."""
-        if self.torch.type == "cuda":
-            return f"{self.torch} ({torch.cuda.get_device_name(self.torch)})"
-        return str(self.torch)
+        if self.torch_device.type == "cuda":
+            return f"{self.torch_device} ({torch.cuda.get_device_name(self.torch_device)})"
+        return str(self.torch_device)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Return the context in which forward passes run."""
         if self.dtype is torch.float32:
             return nullcontext()
-        return torch.autocast(self.torch.type, dtype=self.dtype)  # type: ignore[return-value]
+        return torch.autocast(self.torch_device.type, dtype=self.dtype)
 
     def peak_memory_mb(self) -> float | None:
         """Return the peak memory since `reset_peak_memory`, MiB; of the whole process on a CPU."""
-        if self.torch.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.torch) / 2**20
+        if self.torch_device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.torch_device) / 2**20
         try:
             import resource
         except ImportError:  # Windows has no resource module
@@ -55,8 +55,8 @@ class Device:
 
     def reset_peak_memory(self) -> None:
         """Start counting peak memory anew where the device can."""
-        if self.torch.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.torch)
+        if self.torch_device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.torch_device)
 
 
 def resolve_device(name: str, precision: str = "auto") -> Device:

@@ -60,7 +60,7 @@ def evaluate(
     """
     model.eval()
     metrics = {name: spec.make() for name, spec in task.metrics.items()}
-    total = torch.zeros((), device=device.torch, dtype=torch.float32)
+    total = torch.zeros((), device=device.torch_device, dtype=torch.float32)
     count = 0
     batch_size = min(batch_size, limit or batch_size)
     with torch.inference_mode(), device.autocast():

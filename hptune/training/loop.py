@@ -73,7 +73,7 @@ def run_trial(
     Raises:
         InputError: The trial cannot run at all, for instance because its batch exceeds the data.
     """
-    with seeded(trial.seed, device.torch):
+    with seeded(trial.seed, device.torch_device):
         run = TrialRun(task, trial, device)
         run.resume(snapshot)
         status, message = run.train(snapshot, advance)
@@ -85,8 +85,8 @@ class TrialRun:
 
     def __init__(self, task: Task, trial: Trial, device: Device) -> None:
         self.task, self.trial, self.device = task, trial, device
-        self.train_data = task.train.to(device.torch)
-        self.validation_data = task.validation.to(device.torch)
+        self.train_data = task.train.to(device.torch_device)
+        self.validation_data = task.validation.to(device.torch_device)
         self.per_epoch = iterations_per_epoch(len(self.train_data), trial.batch_size)
         self.schedule = schedule(
             trial.policy.name,
@@ -109,7 +109,9 @@ class TrialRun:
         )
         # Dropout draws from here on, so it is paired across trials whose models differ.
         reseed(trial.seed)
-        self.scaler = torch.amp.GradScaler(device.torch.type, enabled=device.dtype is torch.float16)
+        self.scaler = torch.amp.GradScaler(
+            device.torch_device.type, enabled=device.dtype is torch.float16
+        )
         self.recorder = CurveRecorder(
             self.schedule,
             weight_decay=trial.weight_decay,
@@ -240,7 +242,7 @@ class TrialRun:
             "model": model_state(self.model),
             "optimizer": self.optimizer.torch.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "random": random_state(self.device.torch),
+            "random": random_state(self.device.torch_device),
             "recorder": self.recorder.state(),
             "training_seconds": self.training_seconds,
             "seconds": self._seconds(),
@@ -250,13 +252,13 @@ class TrialRun:
 
     def resume(self, path: Path | None) -> None:
         """Continue from a snapshot of this very trial where there is one."""
-        state = load_state(path, self.device.torch) if path is not None else None
+        state = load_state(path, self.device.torch_device) if path is not None else None
         if state is None or state.get("trial") != self.trial.id:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.torch.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        restore_random_state(state["random"], self.device.torch)
+        restore_random_state(state["random"], self.device.torch_device)
         self.recorder.load(state["recorder"])
         self.monitor.update(self.recorder.losses)
         self.first_iteration = state["iteration"]
@@ -268,7 +270,7 @@ class TrialRun:
         trial, task, recorder = self.trial, self.task, self.recorder
         test = None
         if trial.test and task.test is not None and status is Status.COMPLETE:
-            test = self._read(task.test.to(self.device.torch))
+            test = self._read(task.test.to(self.device.torch_device))
         if checkpoint is not None and status is Status.COMPLETE:
             save_state(checkpoint, {"trial": trial.id, "model": model_state(self.model)})
         last = recorder.evaluations[max(recorder.evaluations)] if recorder.evaluations else None
@@ -303,7 +305,7 @@ class TrialRun:
 
 def make_model(task: Task, device: Device) -> nn.Module:
     """Make a fresh model on the device, in the memory layout that convolutions run fastest in."""
-    model = task.make_model().to(device.torch)
+    model = task.make_model().to(device.torch_device)
     return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
 
 

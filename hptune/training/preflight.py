@@ -43,11 +43,11 @@ def preflight(
         InputError: Model, data, loss and optimizer do not fit each other.
     """
     iterations_per_epoch(len(task.train), batch_size)
-    with seeded(seed, device.torch):
+    with seeded(seed, device.torch_device):
         model = make_model(task, device)
         ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
         trainable = [p for p in model.parameters() if p.requires_grad]
-        batch = next(iter(task.train.to(device.torch).batches(batch_size, seed=seed)))
+        batch = next(iter(task.train.to(device.torch_device).batches(batch_size, seed=seed)))
         input_shape: tuple[int, ...] = ()
         output_shape: tuple[int, ...] = ()
         try:

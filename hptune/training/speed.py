@@ -25,7 +25,7 @@ def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 
         device: Where.
         seconds: How long to measure, about.
     """
-    with seeded(trial.seed, device.torch):
+    with seeded(trial.seed, device.torch_device):
         run = TrialRun(task, trial, device)
         batches = run.batches()
         times: list[float] = []
@@ -33,7 +33,7 @@ def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 
         while len(times) < 8 or time.perf_counter() < end:
             began = time.perf_counter()
             run.step(batches)
-            if device.torch.type == "cuda":
-                torch.cuda.synchronize(device.torch)
+            if device.torch_device.type == "cuda":
+                torch.cuda.synchronize(device.torch_device)
             times.append(time.perf_counter() - began)
     return trial.batch_size / statistics.median(times[3:])
