@@ -20,7 +20,7 @@ MEMORISED = 1 / 500  # of the early training loss: nothing is left to fit
 LARGE_LR = 0.2  # of its maximum: a run that has memorised here has too little regularisation
 SHARE = 0.1  # of the readings with a large LR at which nothing is left to fit
 KNOWS = 0.1  # of the early validation loss: below it memorising has done no harm
-LEARNED = 0.05  # of the early loss: a run that falls by less has not learned
+LEARNED = 0.05  # of accuracy, or of the early loss: a run that gains less has not learned
 
 ADVICE = {
     "underfit": (
@@ -119,17 +119,13 @@ def _reading(verdict: str, *reasons: str, at: int | None = None) -> TrainingRead
 
 def _diverged_at(curve: Curve) -> int | None:
     """Return the iteration at which the training loss diverged, or a loss stopped being a number."""
-    read = ~np.isnan(curve.train_loss)
-    # A blank in between is a reading left out; infinities, or nothing but NaN from some
-    # point to the end while LR goes on, are divergence.
-    losses, iterations = curve.train_loss[read], curve.iteration[read]
-    at = diverged_at(losses.tolist())
-    if at is not None:
-        return int(iterations[at])
-    if read.any() and not read[-1] and np.isfinite(curve.lr[-1]):
-        last = int(np.flatnonzero(read)[-1])
-        if len(curve) - last > max(3, 2 * int(np.diff(np.flatnonzero(read)).max(initial=1))):
-            return int(curve.iteration[last + 1])
+    for losses in (curve.train_loss, curve.val_loss):
+        read = np.flatnonzero(~np.isnan(losses))
+        at = diverged_at(losses[read].tolist()) if losses is curve.train_loss else None
+        if at is None and np.isinf(losses[read]).any():
+            at = int(np.argmax(np.isinf(losses[read])))
+        if at is not None:
+            return int(curve.iteration[read[at]])
     return None
 
 
@@ -170,12 +166,14 @@ def _memorised_at(curve: Curve) -> int | None:
 def _has_not_learned(
     curve: Curve, val: FloatArray, train: FloatArray, early: float, end: float
 ) -> bool:
-    first = float(np.median(train[: max(1, len(train) // 20)])) if len(train) else early
-    last = float(np.median(train[-max(1, len(train) // 20) :])) if len(train) else end
-    if first - last > LEARNED * max(abs(first), 1e-12):
-        return False  # what it learned may be no use, but learned it has
-    accuracy = curve.metrics.get("accuracy")
-    if accuracy is not None and np.isfinite(accuracy).sum() >= LEAST_POINTS:
-        values = accuracy[np.isfinite(accuracy)]
-        return float(np.median(values[-3:])) <= float(values[0]) + LEARNED
-    return early - end <= LEARNED * max(abs(early), 1e-12)
+    share = max(1, len(train) // 20)
+    first = float(np.median(train[:share])) if len(train) else early
+    last = float(np.median(train[-share:])) if len(train) else end
+    fall = max(first - last, early - end)
+    accuracy = curve.metrics.get("accuracy", np.empty(0))
+    accuracy = accuracy[np.isfinite(accuracy)]
+    if len(accuracy) >= LEAST_POINTS:
+        # A loss may fall to that of guessing; a net that knows more shows it here.
+        guesses = float(np.median(accuracy[-3:])) <= float(accuracy[0]) + LEARNED
+        return guesses and fall <= LEARNED * max(abs(first), abs(early))
+    return fall <= 3 * min(noise_of(train), noise_of(val))

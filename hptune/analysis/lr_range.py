@@ -115,10 +115,7 @@ def _mark(curve: Curve) -> _Marks:
     usable = np.isfinite(lr) & (lr > 0)
     x = np.log10(lr[usable]) if usable.any() else np.array([-2.0])
     train, val = curve.train_loss[usable], curve.val_loss[usable]
-    at = diverged_at(curve.train_loss[np.isfinite(lr)].tolist()) if _mostly_read(train) else None
-    divergence = math.nan
-    if at is not None:
-        divergence = float(np.log10(max(lr[np.isfinite(lr)][at], 10 ** x[0])))
+    divergence = _divergence(x, train)
     by = "validation" if np.isfinite(val).sum() >= LEAST_POINTS else "training"
     loss = val if by == "validation" else train
     ends = (float(x[0]), float(x[-1]))
@@ -154,9 +151,15 @@ def _mark(curve: Curve) -> _Marks:
     return _Marks(verdict, begin, lowest, rise, divergence, *ends, by)
 
 
-def _mostly_read(loss: FloatArray) -> bool:
-    """Say whether a loss is there for most iterations, so that a NaN in it is a NaN of the run."""
-    return len(loss) > 0 and bool(np.isfinite(loss).sum() >= 1)
+def _divergence(x: FloatArray, train: FloatArray) -> float:
+    """Return the log10 LR at which the training loss diverged; NaN between numbers is a blank."""
+    known = np.flatnonzero(np.isfinite(train))
+    blank = np.isnan(train)
+    blank[(known[-1] + 1 if len(known) else len(train)) :] = False
+    if not len(train) or (not len(known) and not np.isinf(train).any()):
+        return math.nan
+    at = diverged_at(train[~blank].tolist())
+    return math.nan if at is None else float(x[~blank][at])
 
 
 def _clipped(loss: FloatArray, start: float) -> FloatArray:

@@ -65,7 +65,8 @@ def load(spec: DataSpec) -> Splits:
     name = SETS[spec.name.lower().replace("_", "-")]
     cls = getattr(torchvision.datasets, name)
     accepted = inspect.signature(cls).parameters
-    key = next((key for key in _SPLITS if key in accepted), None)
+    # EMNIST's own `split` is something else: which of its alphabets.
+    key = "train" if name == "EMNIST" else next((k for k in _SPLITS if k in accepted), None)
     values = () if key is None else _OWN_SPLITS.get(name, _SPLITS[key])
     parts = [
         _open(cls, spec, accepted, {} if key is None else {key: value})
@@ -88,11 +89,10 @@ def load(spec: DataSpec) -> Splits:
 
 def _open(cls: Any, spec: DataSpec, accepted: Any, split: dict[str, Any]) -> Any:
     args = dict(spec.args) | split
-    if "download" in accepted:
+    if "download" in accepted or cls.__name__ == "EMNIST":
         args["download"] = spec.download
     if cls.__name__ == "EMNIST":
         args.setdefault("split", "balanced")
-        args["train"] = split.get("train", split.get("split") == "train")
     root = spec.root or "data"
     try:
         return cls(root, **args)

@@ -150,6 +150,9 @@ def curve_text(curve: Curve) -> str:
         "seconds": curve.seconds,
     }
     lists = [values.tolist() for values in columns.values()]
+    # A training loss is read every iteration, so a NaN there is a fact and no blank.
+    place = list(columns).index("train_loss")
+    lists[place] = ["nan" if value != value else value for value in lists[place]]
     return table_text(list(columns), zip(*lists, strict=True))
 
 

@@ -1,0 +1,193 @@
+"""Reading any tool's curve: what kind it is, how it went, and what to do next."""
+
+from __future__ import annotations
+
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hptune.analysis.fitting import read_training
+from hptune.analysis.lr_range import read_lr_range
+from hptune.analysis.smoothing import FloatArray
+from hptune.errors import InputError
+from hptune.results.records import Curve
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Usual names of each column, ours first; compared in lower case without punctuation.
+NAMES = {
+    "iteration": ("iteration", "iter", "step", "steps", "globalstep", "batch", "epoch"),
+    "lr": ("lr", "learningrate", "lrs", "lrsgd", "lradam", "lradamw"),
+    "momentum": ("momentum", "mom", "beta1"),
+    "weight_decay": ("weightdecay", "wd"),
+    "train_loss": (
+        "trainloss",
+        "loss",
+        "traininglossstep",
+        "trainlossstep",
+        "trainingloss",
+        "losses",
+    ),
+    "val_loss": ("valloss", "testloss", "validloss", "validationloss", "evalloss"),
+    "accuracy": (
+        "valaccuracy",
+        "testaccuracy",
+        "valacc",
+        "testacc",
+        "validaccuracy",
+        "validationaccuracy",
+        "evalaccuracy",
+        "accuracy",
+        "acc",
+    ),
+    "seconds": ("seconds", "time", "walltime"),
+}
+_NOT_A_NUMBER = ("nan", "-nan", "none", "null")
+RISING = 0.95  # of the steps of LR: a range test only rises
+RANGE = 5.0  # last LR over the first: less is a warm-up or a constant
+
+
+def diagnose(path: Path) -> dict[str, Any]:
+    """Read a CSV with a header and return the document of `hptune diagnose --json`.
+
+    Raises:
+        InputError: The file is not there, or not a table.
+    """
+    import pandas as pd
+
+    try:
+        # As text: a blank is a loss that was not read, "nan" may be one that was.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({' '.join(str(error).split())[:100]}); must be a CSV with a "
+            "header; correct the path or the file"
+        ) from None
+    return diagnose_curve(curve_of(table))
+
+
+def curve_of(table: pd.DataFrame) -> Curve:
+    """Return the curve that a table holds, columns found by their usual names; cells may be text."""
+    import pandas as pd
+
+    columns = {_plain(str(name)): name for name in table.columns}
+    found: dict[str, FloatArray] = {}
+    for key, names in NAMES.items():
+        name = next((columns[n] for n in names if n in columns), None)
+        values = np.full(len(table), np.nan)
+        if name is not None:
+            values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+            if key.endswith("_loss"):
+                values = _with_ends(values, table[name].astype(str).str.lower().isin(_NOT_A_NUMBER))
+        found[key] = values
+    iteration = found["iteration"]
+    if not np.isfinite(iteration).all():
+        iteration = np.arange(len(table), dtype=np.float64)
+    return Curve(
+        iteration=iteration.astype(np.int64),
+        epoch=np.full(len(table), np.nan),
+        lr=found["lr"],
+        momentum=found["momentum"],
+        weight_decay=found["weight_decay"],
+        train_loss=found["train_loss"],
+        val_loss=found["val_loss"],
+        metrics={"accuracy": found["accuracy"]},
+        seconds=found["seconds"],
+    )
+
+
+def diagnose_curve(curve: Curve) -> dict[str, Any]:
+    """Return the document of `hptune diagnose --json` for a curve."""
+    if not np.isfinite(curve.train_loss).any() and not np.isfinite(curve.val_loss).any():
+        reason = "no column with a loss: none of train_loss, loss, val_loss, test_loss has numbers"
+        return _document("training", "cannot-say", reasons=[reason], advice=["log a loss"])
+    return _range_test(curve) if is_range_test(curve) else _training(curve)
+
+
+def is_range_test(curve: Curve) -> bool:
+    """Say whether LR only rises, and by much."""
+    lr = curve.lr[np.isfinite(curve.lr)]
+    if len(lr) < 5 or lr.max() <= 0:
+        return False
+    positive = lr[lr > 0]
+    rises = np.mean(np.diff(lr) > 0)
+    return bool(rises >= RISING and positive[-1] >= RANGE * positive[0])
+
+
+def _range_test(curve: Curve) -> dict[str, Any]:
+    reading = read_lr_range([curve])
+    at = None
+    if reading.lr_divergence is not None:
+        with np.errstate(invalid="ignore"):
+            at = int(curve.iteration[np.flatnonzero(curve.lr >= reading.lr_divergence * 0.999)[0]])
+    usable = reading.verdict in ("ok", "still-improving")
+    verdict = {
+        "ok": "diverged" if at is not None else "balanced",
+        "still-improving": "underfit",
+        "diverges-at-once": "diverged",
+        "never-learns": "not-learning",
+    }.get(reading.verdict, "cannot-say")
+    advice = {
+        "ok": [f"train with 1cycle from LR {reading.lr_min:.2g} to {reading.lr_max:.2g}"],
+        "still-improving": ["test again up to a larger LR: the loss still improves at the end"],
+        "diverges-at-once": ["test again from an LR a hundred times smaller"],
+        "never-learns": ["check the labels, the loss and the initial weights; widen the range"],
+    }.get(reading.verdict, ["read the loss more often, over more iterations"])
+    return _document(
+        "lr-range",
+        verdict,
+        lr_min=reading.lr_min if usable else None,
+        lr_max=reading.lr_max if usable else None,
+        diverged_at=at,
+        reasons=[reading.reason, *reading.warnings],
+        advice=advice,
+    )
+
+
+def _training(curve: Curve) -> dict[str, Any]:
+    reading = read_training(curve)
+    return _document(
+        "training",
+        reading.verdict,
+        diverged_at=reading.diverged_at,
+        reasons=list(reading.reasons),
+        advice=list(reading.advice),
+    )
+
+
+def _document(
+    kind: str,
+    verdict: str,
+    *,
+    lr_min: float | None = None,
+    lr_max: float | None = None,
+    diverged_at: int | None = None,
+    reasons: list[str],
+    advice: list[str],
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "verdict": verdict,
+        "lr_min": lr_min,
+        "lr_max": lr_max,
+        "diverged_at_iteration": diverged_at,
+        "reasons": reasons,
+        "advice": advice,
+    }
+
+
+def _with_ends(values: FloatArray, said_nan: pd.Series[bool]) -> FloatArray:
+    """Return a loss with infinity where it ends in "nan": the run went on and diverged.
+
+    A "nan" with numbers after it is another tool's blank.
+    """
+    known = np.flatnonzero(np.isfinite(values))
+    after = np.arange(len(values)) > (known[-1] if len(known) else -1)
+    return np.where(said_nan.to_numpy() & after, np.inf, values)
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c.isalnum())

@@ -1,0 +1,99 @@
+"""Imports point down, and what never needs torch never imports it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "hptune"
+EVERYWHERE = {"errors"}
+ALL = {
+    "analysis",
+    "config",
+    "data",
+    "models",
+    "policies",
+    "procedure",
+    "results",
+    "sweep",
+    "task",
+    "training",
+}
+ALLOWED = {
+    "cli": ALL,
+    "procedure": {"sweep", "training", "analysis", "policies", "task", "results"},
+    "procedure.tune": {
+        "config",
+        "sweep",
+        "training",
+        "analysis",
+        "policies",
+        "task",
+        "results",
+    },
+    "sweep": {"training", "policies", "task", "results"},
+    "config": {"data", "models", "policies", "task", "results"},
+    "training": {"policies", "task", "results"},
+    "analysis": {"results"},
+    "data": {"task"},
+    "models": {"task"},
+    "policies": set(),
+    "results": set(),
+    "task": set(),
+    "errors": set(),
+}
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            if node.module == "hptune":
+                found |= {f"hptune.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("hptune.")}
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path: Path):
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    own = name.split(".")[0]
+    if own in ("__init__", "__main__"):
+        return
+    allowed = ALLOWED.get(name, ALLOWED[own]) | {own} | EVERYWHERE
+    assert {part_of(module) for module in imports_of(path)} <= allowed
+
+
+WITHOUT_TORCH = """
+import sys, importlib
+for name in {names!r}:
+    importlib.import_module(name)
+heavy = [m for m in ("torch", "pandas", "sklearn", "torchvision", "matplotlib", "rich") if m in sys.modules]
+print(heavy)
+"""
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["hptune", "hptune.cli", "hptune.policies"],
+        ["hptune.results.run_dir", "hptune.results.tables", "hptune.config.load"],
+        ["hptune.analysis.lr_range", "hptune.analysis.fitting", "hptune.analysis.ranking"],
+        ["hptune.cli.show", "hptune.cli.policies", "hptune.cli.diagnose", "hptune.cli.console"],
+    ],
+)
+def test_modules_that_read_import_nothing_heavy(names: list[str]):
+    code = WITHOUT_TORCH.format(names=names)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
