@@ -133,14 +133,12 @@ def _mark(curve: Curve) -> _Marks:
     course = smooth(_clipped(loss, start))
     best = int(course.argmin())
     fall = start - float(course[best])
-    noise = (
-        noise_of(course[: best + 1]) if best >= LEAST_POINTS else noise_of(loss[: len(loss) // 2])
-    )
-    if fall <= max(3 * noise, 1e-9 * abs(start)) or fall <= 0:
+    before = loss[: best + 1] if best >= LEAST_POINTS else loss
+    if fall <= max(3 * noise_of(before), 1e-9 * abs(start)):
         early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
         return nothing("diverges-at-once" if early else "never-learns")
     begin = float(x[int(np.argmax(course < start - BEGIN * fall))])
-    over = course > course[best] + max(RISE * fall, 3 * noise)
+    over = course > course[best] + max(RISE * fall, 3 * noise_of(course[: best + 1]))
     over[: best + 1] = False
     rise = float(x[int(np.argmax(over))]) if over.any() else math.nan
     if math.isnan(rise) and not math.isnan(divergence):
