@@ -134,7 +134,9 @@ def _mark(curve: Curve) -> _Marks:
     best = int(course.argmin())
     fall = start - float(course[best])
     before = loss[: best + 1] if best >= LEAST_POINTS else loss
-    if fall <= max(3 * noise_of(before), 1e-9 * abs(start)):
+    # From the highest point: a net that learns at once has no start to speak of.
+    highest = float(course[: best + 1].max())
+    if highest - course[best] <= max(3 * noise_of(before), 1e-9 * abs(start)) or fall <= 0:
         early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
         return nothing("diverges-at-once" if early else "never-learns")
     begin = float(x[int(np.argmax(course < start - BEGIN * fall))])
