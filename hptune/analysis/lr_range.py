@@ -134,9 +134,13 @@ def _mark(curve: Curve) -> _Marks:
     best = int(course.argmin())
     fall = start - float(course[best])
     before = loss[: best + 1] if best >= LEAST_POINTS else loss
-    # From the highest point: a net that learns at once has no start to speak of.
-    highest = float(course[: best + 1].max())
-    if highest - course[best] <= max(3 * noise_of(before), 1e-9 * abs(start)) or fall <= 0:
+    noise = noise_of(before)
+    everything = curve.val_loss if by == "validation" else curve.train_loss
+    untrained = float(everything[np.isfinite(everything)][0])  # LR may begin at 0
+    # From the highest point, or from the untrained net: one that learns at once has no plateau.
+    highest = float(course[: best + 1].max()) - float(course[best])
+    learned = highest > 3 * noise or untrained - float(course[best]) > 6 * noise
+    if not learned or fall <= 1e-9 * abs(start):
         early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
         return nothing("diverges-at-once" if early else "never-learns")
     begin = float(x[int(np.argmax(course < start - BEGIN * fall))])

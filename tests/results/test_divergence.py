@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_the_answer_does_not_depend_on_the_blocks(losses, cuts):
     monitor = DivergenceMonitor()
     found = None
     edges = sorted({0, len(losses), *(c for c in cuts if c < len(losses))})
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         found = monitor.update(losses[begin:end])
         if found is not None:
             break
