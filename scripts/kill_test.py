@@ -66,13 +66,18 @@ def main() -> int:
     began = time.perf_counter()
     subprocess.run(command(args, whole), check=True, stdout=subprocess.DEVNULL)
     seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    subprocess.run(command(args, whole), check=True, stdout=subprocess.DEVNULL)
+    start = time.perf_counter() - began  # a finished run trains nothing more
     killed.mkdir()
     shutil.copy(whole / "timings.json", killed / "timings.json")
     landed = 0
     for attempt in range(args.kills):
         process = subprocess.Popen(command(args, killed), stdout=subprocess.DEVNULL)
-        # Most of a resumed run is its start; kills spread over the whole of the first run's time.
-        moment = draw.uniform(0.1, seconds)
+        # The kills spread over the work: each attempt gets a share of it beyond its start.
+        moment = start * draw.uniform(0.4, 1.0) + draw.uniform(
+            0, 2 * (seconds - start) / args.kills
+        )
         try:
             process.wait(moment)
         except subprocess.TimeoutExpired:
