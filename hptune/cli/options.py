@@ -72,7 +72,7 @@ def common_options(function: F) -> F:
         "overrides",
         multiple=True,
         metavar="KEY.PATH=VALUE",
-        help="Change a value of the config; repeatable.",
+        help="Change a value of the config; repeatable. A new name drops the args of the old one.",
     )
     @click.option(
         "--out", type=click.Path(path_type=Path), help="Run directory [runs/<experiment name>]."

@@ -131,6 +131,8 @@ def _put(values: dict[str, Any], key: str, value: Any, where: str) -> None:
         if not isinstance(inner, dict):
             raise InputError(f"{where}: {name!r} holds a value, no section; correct the key path")
         values = inner
+    if last == "name" and values.get("name") != value:
+        values.pop("args", None)  # they belong to what was named before
     values[last] = value
 
 

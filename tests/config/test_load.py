@@ -73,6 +73,12 @@ def test_a_value_can_be_changed_at_any_path():
     assert with_value(experiment, "policy", {"name": "cosine"}).policy.args == {}
 
 
+def test_a_new_name_drops_the_arguments_of_the_old_one():
+    assert load_experiment(None, ["model.name=resnet-20"]).model.args == {}
+    kept = load_experiment(None, ["model.name=mlp", "model.args.dropout=0.1"]).model.args
+    assert kept == {"hidden": [256, 256], "dropout": 0.1}
+
+
 def test_the_empty_file_is_the_default_experiment(tmp_path: Path):
     assert load_experiment(write(tmp_path, "")) == Experiment()
 
