@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hptune.analysis.smoothing import noise_of
+from hptune.errors import StageError
 from hptune.results.records import Status, TrialResult
 
 # Of how far the losses came down: below this two runs of one seed cannot be told apart.
@@ -77,6 +78,22 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]]) -> Ranking:
         f"({f'{seeds} seeds' if seeds > 1 else 'from the curves, one seed'})"
     )
     return Ranking(tuple(order), best, ties, noise, reason, (), failed=False)
+
+
+def rank_survivors(candidates: Mapping[str, Sequence[TrialResult]]) -> Ranking:
+    """Rank candidates of which one has to be chosen.
+
+    Raises:
+        StageError: Not one of them came to an end.
+    """
+    ranking = rank(candidates)
+    if ranking.failed:
+        first = next(iter(candidates.values()))[0]
+        raise StageError(
+            f"{first.trial.stage}: all of {', '.join(candidates)} {first.status}: "
+            f"{first.message or 'the loss was not finite'}; lower the LR, or check model and data"
+        )
+    return ranking
 
 
 def _losses(results: Sequence[TrialResult]) -> list[float]:

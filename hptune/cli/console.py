@@ -70,7 +70,11 @@ class Console:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-        if self._silent or self._live:
+        if self._silent:
+            return
+        if result.status is Status.FAILED:
+            self._console.print(f"   failed: {result.message}", style="yellow", markup=False)
+        if self._live:
             return
         self.message(
             f"  {_short(result.trial)}  {result.status}  val_loss {_number(result.val_loss)}"

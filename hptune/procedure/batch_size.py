@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import rank
+from hptune.analysis.ranking import rank_survivors
 from hptune.results.records import Decision, Stage, Trial
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
@@ -82,7 +82,7 @@ def decide_batch_size(
         examples: Training examples.
         epochs: Length of the final run at the base batch size.
     """
-    ranking = rank(candidates)
+    ranking = rank_survivors(candidates)
     chosen = max(ranking.ties, key=lambda label: _epochs(candidates, label, examples))
     trial = candidates[chosen][0].trial
     reason = ranking.reason + _accuracies(candidates)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
-from hptune.analysis.ranking import rank
+from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure.defaults import LR_MIN_FRACTION
 from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
@@ -132,7 +132,7 @@ def decide_lr(
     warnings = tuple(reading.warnings) if reading else ()
     trials = tuple(r.trial.id for r in test.results) if test else ()
     seconds = sum(r.seconds for r in test.results) if test else 0.0
-    ranking = rank(candidates)
+    ranking = rank_survivors(candidates)
     # A large LR regularises (Remark 3), so among equals the largest is the best.
     value = max(float(label) for label in ranking.ties)
     reason = f"{reading.reason}; confirmed: {ranking.reason}" if reading else ranking.reason

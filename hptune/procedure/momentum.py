@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import rank
+from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure.defaults import MOMENTUM, MOMENTUM_MIN
 from hptune.results.records import Decision, Stage, Trial
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
@@ -42,7 +42,7 @@ def run_momentum(
 
 def decide_momentum(candidates: Candidates) -> list[Decision]:
     """Choose momentum's maximum and minimum from paired runs."""
-    ranking = rank(candidates)
+    ranking = rank_survivors(candidates)
     preferred = _label(MOMENTUM, MOMENTUM_MIN)
     chosen = preferred if preferred in ranking.ties else ranking.best
     trial = candidates[chosen][0].trial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hptune.analysis.ranking import rank
+from hptune.analysis.ranking import rank_survivors
 from hptune.results.records import Decision, Scalar, Stage
 from hptune.sweep.paired import Candidates, total_seconds, trial_ids
 
@@ -19,7 +19,7 @@ def decide_key(key: str, values: Sequence[Scalar], candidates: Candidates) -> De
         values: In the order given; `candidates` has them as its labels, `str(value)`.
         candidates: Paired results.
     """
-    ranking = rank(candidates)
+    ranking = rank_survivors(candidates)
     chosen = next(value for value in values if str(value) in ranking.ties)
     reason = ranking.reason
     if str(chosen) != ranking.best:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hptune.analysis.ranking import rank
+from hptune.analysis.ranking import rank, rank_survivors
 from hptune.results.records import Decision, Stage, Trial
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
@@ -68,7 +68,7 @@ def run_weight_decay(
 
 def decide_weight_decay(candidates: Candidates, *, usual: float) -> Decision:
     """Choose the weight decay from paired runs; among ties the magnitude nearest `usual`."""
-    ranking = rank(candidates)
+    ranking = rank_survivors(candidates)
     tied = [float(label) for label in ranking.ties]
     chosen = min(tied, key=lambda value: _distance(value, usual))
     reason = ranking.reason

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from hptune.errors import InputError, StageError
+from hptune.errors import HptuneError
 from hptune.results.records import Curve, Stage, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.progress import Progress
@@ -38,16 +38,8 @@ class Runner:
 
         Raises:
             InputError: A trial cannot run at all.
-            StageError: Every one of several trials failed, or the only one did.
         """
-        results = [self._run(trial, n, len(trials)) for n, trial in enumerate(trials, 1)]
-        failed = [result for result in results if result.status is Status.FAILED]
-        if trials and len(failed) == len(trials):
-            raise StageError(
-                f"{trials[0].stage}: all {len(trials)} trials failed, the first with: "
-                f"{failed[0].message}"
-            )
-        return results
+        return [self._run(trial, n, len(trials)) for n, trial in enumerate(trials, 1)]
 
     def examples_per_second(self, trial: Trial) -> float:
         """Return the training speed at a trial's batch size, measured once a run directory."""
@@ -82,7 +74,7 @@ class Runner:
                 checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
                 advance=advance,
             )
-        except (InputError, OSError):
+        except (HptuneError, OSError):
             raise  # wrong for every trial; a full disk, for one
         except Exception as error:
             result = self._failure(trial, error)

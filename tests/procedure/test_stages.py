@@ -1,0 +1,195 @@
+"""The stages: what they choose, by which rule, and what they cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hptune.errors import StageError
+from hptune.procedure.batch_size import decide_batch_size, default_values, scaled_lr
+from hptune.procedure.final import decide_final
+from hptune.procedure.inputs import Inputs
+from hptune.procedure.lr_range import decide_lr
+from hptune.procedure.momentum import decide_momentum
+from hptune.procedure.plan import STAGES, lengths, plan
+from hptune.procedure.sweep_key import decide_key
+from hptune.procedure.weight_decay import (
+    decide_weight_decay,
+    first_grid,
+    run_weight_decay,
+    usual_weight_decay,
+)
+from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
+
+
+def result(
+    loss: float, *, status: Status = Status.COMPLETE, seed: int = 0, **changes
+) -> TrialResult:
+    values = {
+        "stage": Stage.SWEEP, "task": "t", "seed": seed, "iterations": 40, "batch_size": 64,
+        "lr": 0.1, "lr_min": 0.01, "momentum": 0.95, "momentum_min": 0.85, "weight_decay": 1e-3,
+    }  # fmt: skip
+    trial = Trial(**(values | changes))
+    val = loss + (2.3 - loss) * np.exp(-np.linspace(0, 9, 40))
+    return TrialResult(
+        trial=trial, status=status, data="d", model="m", device="cpu", started="", epochs=2.0,
+        seconds=2.0, val_loss=loss if status is Status.COMPLETE else None, message="boom",
+        val_metrics={"accuracy": 0.9}, test_metrics={"accuracy": 0.9 + seed / 100},
+        curve=Curve(
+            iteration=np.arange(40), epoch=np.arange(40) / 20, lr=np.full(40, 0.1),
+            momentum=np.full(40, 0.9), weight_decay=np.full(40, 1e-3), train_loss=val, val_loss=val,
+            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.full(40, np.nan),
+        ),
+    )  # fmt: skip
+
+
+class Oracle:
+    """Runs trials by a known law: the loss depends on the weight decay's distance to the best."""
+
+    def __init__(self, best: float) -> None:
+        self.best, self.asked = best, []
+
+    def run(self, trials):
+        self.asked += [t.weight_decay for t in trials]
+        return [
+            result(
+                0.5 + 0.1 * abs(np.log10(max(t.weight_decay, 1e-9) / self.best)),
+                weight_decay=t.weight_decay,
+            )
+            for t in trials
+        ]
+
+
+BASE = result(0.5).trial
+
+
+@pytest.mark.parametrize("best", [3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2])
+def test_weight_decay_is_found_to_half_a_decade_by_extrapolating_and_bisecting(best: float):
+    oracle = Oracle(best)
+    candidates = run_weight_decay(oracle, BASE, values=[1e-2, 1e-3, 1e-4], seeds=1, refine=True)
+    decision = decide_weight_decay(candidates, usual=1e-3)
+    assert abs(np.log10(decision.value / best)) <= 0.5
+    assert len(oracle.asked) == len(set(oracle.asked)) <= 6
+    assert all(float(f"{value:.0e}") == value for value in oracle.asked)
+
+
+def test_the_first_grid_follows_the_nets_depth():
+    assert first_grid(3) == [1e-2, 1e-3, 1e-4]
+    assert first_grid(56) == [1e-3, 1e-4, 1e-5, 0.0]
+    assert first_grid(3, "adamw") == [1.0, 0.1, 0.01]
+    assert (usual_weight_decay(3), usual_weight_decay(56)) == (1e-3, 1e-4)
+
+
+def test_among_ties_weight_decay_takes_the_nets_usual_magnitude_and_says_so():
+    candidates = {
+        f"{v:g}": [result(0.5 + k * 1e-4, weight_decay=v)] for k, v in enumerate((1e-2, 1e-3, 1e-4))
+    }
+    decision = decide_weight_decay(candidates, usual=1e-3)
+    assert decision.value == 1e-3 and "tied" in decision.reason
+
+
+def momentum(losses: dict[tuple[float, float | None], float]):
+    return decide_momentum(
+        {
+            f"{m:g}-{low}": [result(loss, momentum=m, momentum_min=low)]
+            for (m, low), loss in losses.items()
+        }
+        | {"0.95-0.85": [result(losses[(0.95, 0.85)], momentum=0.95, momentum_min=0.85)]}
+    )
+
+
+def test_momentum_takes_the_best_unless_the_reports_default_ties():
+    clear = momentum({(0.99, 0.85): 0.4, (0.95, 0.85): 0.6, (0.9, 0.85): 0.7})
+    assert [(d.parameter, d.value) for d in clear] == [("momentum", 0.99), ("momentum_min", 0.85)]
+    tied = momentum({(0.99, 0.85): 0.5, (0.95, 0.85): 0.501, (0.9, None): 0.7})
+    assert tied[0].value == 0.95 and "tied" in tied[0].reason
+
+
+def test_constant_momentum_has_its_own_value_as_minimum():
+    decisions = momentum({(0.9, None): 0.3, (0.95, 0.85): 0.6})
+    assert [d.value for d in decisions] == [0.9, 0.9]
+
+
+def test_lr_takes_the_largest_of_ties_and_warns_at_an_edge():
+    def decide(losses: dict[float, float]):
+        return decide_lr(None, {f"{lr:g}": [result(v, lr=lr)] for lr, v in losses.items()})
+
+    inside = decide({0.05: 0.6, 0.1: 0.5, 0.2: 0.501, 0.4: 0.8})
+    assert [(d.parameter, d.value) for d in inside] == [("lr", 0.2), ("lr_min", 0.02)]
+    assert not inside[0].warnings
+    assert "edge" in decide({0.05: 0.6, 0.1: 0.5, 0.2: 0.4})[0].warnings[0]
+
+
+def test_a_stage_in_which_all_diverge_fails_with_the_remedy():
+    gone = {"0.1": [result(1.0, status=Status.DIVERGED)], "1": [result(1.0, status=Status.FAILED)]}
+    with pytest.raises(StageError, match=r"all of 0\.1, 1 .*boom; lower the LR"):
+        decide_lr(None, gone)
+
+
+def test_batch_size_brings_its_lr_and_epochs_along():
+    candidates = {
+        "64": [result(0.7, batch_size=64)],
+        "128": [result(0.5, batch_size=128, lr=0.14, lr_min=0.014, iterations=30)],
+    }
+    decisions = decide_batch_size(candidates, base=BASE, examples=640, epochs=30)
+    values = {d.parameter: d.value for d in decisions}
+    # 40 iterations of 64 are 4 epochs of 640; 30 of 128 are 6: half as many again in the same time.
+    assert values == {"batch_size": 128, "lr": 0.14, "lr_min": 0.014, "epochs": 45}
+    assert "accuracy" in decisions[0].reason
+    alone = decide_batch_size({"64": candidates["64"]}, base=BASE, examples=640, epochs=30)
+    assert [d.parameter for d in alone] == ["batch_size"]
+
+
+def test_lr_scales_with_the_batch_as_asked():
+    assert scaled_lr(0.1, 4, "sqrt") == 0.2
+    assert scaled_lr(0.1, 4, "linear") == 0.4
+
+
+@given(batch=st.integers(1, 512), examples=st.integers(1, 10_000))
+def test_default_batch_sizes_leave_some_batches_in_an_epoch(batch: int, examples: int):
+    values = default_values(batch, examples)
+    assert batch in values
+    assert all(v == batch or v * 4 <= examples for v in values)
+
+
+def test_a_swept_key_takes_the_best_or_the_first_tied():
+    values = [0.0, 0.2, 0.5]
+    candidates = {str(v): [result(loss)] for v, loss in zip(values, (0.501, 0.5, 0.9), strict=True)}
+    assert decide_key("model.dropout", values, candidates).value == 0.0
+
+
+def test_the_final_run_gives_mean_and_spread_and_counts_the_lost():
+    results = [result(0.5, seed=k) for k in range(3)] + [result(0.5, status=Status.DIVERGED)]
+    decision = decide_final(results)
+    assert decision.parameter == "test_accuracy" and decision.value == pytest.approx(0.91)
+    assert "± 0.0100" in decision.reason and "1 of 4 seeds" in decision.warnings[0]
+    with pytest.raises(StageError, match="no seed completed"):
+        decide_final([result(0.5, status=Status.DIVERGED)])
+
+
+def test_inputs_are_taken_in_order_and_said():
+    told: list[str] = []
+    made = Decision(stage=Stage.LR_RANGE, parameter="lr", value=0.3, rule="", reason="")
+    inputs = Inputs({"momentum": 0.8}, {"lr": 0.1, "momentum": 0.9}, [made], told.append)
+    assert inputs.number("lr", 1.0) == 0.3
+    assert inputs.number("momentum", 0.95) == 0.8
+    assert inputs.number("weight_decay", 1e-4) == 1e-4
+    assert [line.split("(")[1] for line in told] == [
+        "decided by lr-range)", "from the command line)", "default)"
+    ]  # fmt: skip
+
+
+@given(epochs=st.floats(1, 200), per_epoch=st.integers(1, 500), budget=st.floats(0.5, 5))
+def test_the_search_keeps_to_its_budget_where_runs_are_not_too_short(epochs, per_epoch, budget):
+    runs = lengths(
+        epochs=epochs, per_epoch=per_epoch, budget=budget, search_seeds=1, trial_epochs=None
+    )
+    planned = plan(
+        STAGES, runs, per_epoch=per_epoch, search_seeds=1, final_seeds=1, seconds_per_iteration=0.01
+    )
+    search = sum(p.epochs for p in planned if p.stage is not Stage.FINAL)
+    if runs.short > 50 and runs.range_test < 2 * runs.short + 1:
+        assert search <= budget * epochs * 1.1 + 20 / per_epoch
+    assert planned[-1].seconds == pytest.approx(runs.final * 0.01)
