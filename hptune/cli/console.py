@@ -123,7 +123,7 @@ def trials_table(results: Sequence[TrialResult]) -> Table:
         extra = "".join(f" {k}={v}" for k, v in t.extra.items())
         table.add_row(
             str(t.batch_size),
-            f"{t.lr:.3g}",
+            f"{t.lr_min:.3g} to {t.lr:.3g}" if t.policy.name == "lr-range" else f"{t.lr:.3g}",
             f"{t.momentum:g}{low}",
             f"{t.weight_decay:g}{extra}",
             f"{r.epochs:.1f}",

@@ -16,6 +16,7 @@ from hptune.sweep.run import Runner
 from hptune.training.loop import iterations_per_epoch
 
 RULE = "lowest validation loss at near-constant time; within the noise the faster per epoch"
+ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
 FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
 
 
@@ -36,6 +37,20 @@ def scaled_lr(lr: float, ratio: float, scaling: str) -> float:
     return float(f"{lr * (math.sqrt(ratio) if scaling == 'sqrt' else ratio):.2g}")
 
 
+def plausible_gain(measured: float, ratio: float) -> float:
+    """Return the gain in examples per second of another batch size, within what can be.
+
+    An iteration of a larger batch takes no less time than one of a smaller, and not much
+    more than in proportion; a busy machine measures anything.
+
+    Args:
+        measured: Examples per second over those of the base batch size.
+        ratio: The batch size over the base.
+    """
+    low, high = sorted((ratio, 1.0))
+    return min(max(measured, low / ALLOWANCE), high * ALLOWANCE)
+
+
 def run_batch_size(
     runner: Runner, base: Trial, *, values: Sequence[int], scaling: str, seeds: int
 ) -> Candidates:
@@ -49,13 +64,16 @@ def run_batch_size(
         seeds: Repeats of each candidate.
     """
     base = base.change(stage=Stage.BATCH_SIZE)
-    speed = {value: runner.examples_per_second(base.change(batch_size=value)) for value in values}
-    base_speed = runner.examples_per_second(base)
+    speed = {
+        value: runner.examples_per_second(base.change(batch_size=value))
+        for value in sorted({*values, base.batch_size})
+    }
     examples = base.iterations * base.batch_size
     changes: dict[str, dict[str, Any]] = {}
     for value in values:
         ratio = value / base.batch_size
-        iterations = round(examples * speed[value] / base_speed / value)
+        gain = plausible_gain(speed[value] / speed[base.batch_size], ratio)
+        iterations = round(examples * gain / value)
         if iterations < FEWEST_ITERATIONS and value != base.batch_size:
             runner.progress.message(
                 f"batch size {value}: left out, {iterations} iterations fit into the time"

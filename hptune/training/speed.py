@@ -16,8 +16,8 @@ from hptune.training.loop import TrialRun
 def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 1.0) -> float:
     """Return training examples per second at the trial's batch size.
 
-    The median over single iterations, after a few that are not timed, so that a pause
-    of the machine does not count.
+    A fast quantile over single iterations, after a few that are not timed: other work on the
+    machine makes iterations slower, never faster.
 
     Args:
         task: What to train.
@@ -36,4 +36,4 @@ def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 
             if device.torch_device.type == "cuda":
                 torch.cuda.synchronize(device.torch_device)
             times.append(time.perf_counter() - began)
-    return trial.batch_size / statistics.median(times[3:])
+    return trial.batch_size / statistics.quantiles(times[3:], n=5)[0]

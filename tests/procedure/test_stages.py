@@ -8,7 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hptune.errors import StageError
-from hptune.procedure.batch_size import decide_batch_size, default_values, scaled_lr
+from hptune.procedure.batch_size import (
+    decide_batch_size,
+    default_values,
+    plausible_gain,
+    scaled_lr,
+)
 from hptune.procedure.final import decide_final
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import decide_lr
@@ -140,6 +145,14 @@ def test_batch_size_brings_its_lr_and_epochs_along():
     assert "accuracy" in decisions[0].reason
     alone = decide_batch_size({"64": candidates["64"]}, base=BASE, examples=640, epochs=30)
     assert [d.parameter for d in alone] == ["batch_size"]
+
+
+@given(measured=st.floats(1e-3, 1e3), ratio=st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]))
+def test_a_busy_machine_cannot_lengthen_a_batch_sizes_run_without_bounds(measured, ratio):
+    # In iterations: no more than the base's and half as many again for a batch of half the size.
+    gain = plausible_gain(measured, ratio)
+    assert min(ratio, 1) / 1.31 <= gain <= max(ratio, 1) * 1.31
+    assert plausible_gain(1.0, ratio) == 1.0
 
 
 def test_lr_scales_with_the_batch_as_asked():

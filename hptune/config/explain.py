@@ -1,0 +1,94 @@
+"""What is wrong with an experiment, in one line: the key's path, the value, the rule, the remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+# Pydantic's words for Python's types, in YAML's words.
+_RULES = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "dict_type": "must be keys with values",
+    "string_type": "must be text; put it in quotes",
+    "tuple_type": "must be a list; write [A, B]",
+}
+_SHOWN = 60  # characters of a value
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return the first problem in one line, and how many more there are.
+
+    Args:
+        error: From validating `model`.
+        model: Whose keys are suggested for a misspelt one.
+    """
+    first, *others = error.errors(include_url=False)
+    more = f" (and {len(others)} more)" if others else ""
+    return " ".join((_problem(first, model) + more).splitlines())
+
+
+def _problem(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+    location, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
+    key = ".".join(map(str, location))
+    if kind == "explained":  # by a validator of ours, complete with the key
+        return str(problem["msg"])
+    if kind == "extra_forbidden":
+        known = list(_section(model, location[:-1]).model_fields)
+        remedy = _did_you_mean(location[-1], known) or f"the keys are {', '.join(known)}"
+        return f"{key}: there is no such key; {remedy}"
+    if kind == "missing":
+        return f"{key}: missing; must be given; add it"
+    if location[-1] == "[key]" or kind == "invalid_key":
+        return f"{key.removesuffix('.[key]')}: a key that is no text; put it in quotes"
+    return f"{key}: {_short(problem['input'])}; {_rule(kind, problem['msg'], context, location, model)}"
+
+
+def _rule(
+    kind: str,
+    message: str,
+    context: Mapping[str, Any],
+    location: Sequence[str | int],
+    model: type[BaseModel],
+) -> str:
+    """Return what a value must be, and the remedy."""
+    if kind in ("model_type", "model_attributes_type"):
+        keys = ", ".join(_section(model, location).model_fields)
+        return f"must be a section; write keys with values below it, of {keys}"
+    rule = _RULES.get(kind)
+    if rule is None:
+        text = message.removeprefix("Input ").removeprefix("Value error, ")
+        rule = (text[0].lower() + text[1:]).replace("should", "must")
+    if kind == "literal_error":
+        return f"{rule}; choose one of these"
+    return rule if ";" in rule else f"{rule}; correct the value"
+
+
+def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
+    """Return the section at a location, through the items of lists of sections."""
+    for name in location:
+        if isinstance(name, int):
+            continue
+        annotation = model.model_fields[name].annotation
+        inner = (annotation, *getattr(annotation, "__args__", ()))
+        model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
+    return model
+
+
+def _did_you_mean(name: object, known: Sequence[str]) -> str:
+    close = get_close_matches(str(name), known, 1)
+    return f"did you mean {close[0]!r}?" if close else ""
+
+
+def _short(value: Any) -> str:
+    """Return a value as it stands in YAML, cut to fit a line."""
+    shown = (
+        "null"
+        if value is None
+        else re.sub(r"\b(True|False)\b", lambda m: m[0].lower(), repr(value))
+    )
+    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

@@ -1,0 +1,89 @@
+"""YAML as people write it: 1e-3 is a number, a key stands once, and what is written reads back."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from hptune.errors import InputError
+
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
+_FLOAT = "tag:yaml.org,2002:float"
+# YAML 1.1 wants a dot and a sign in the exponent; people write 1e-3.
+_EXPONENT = re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$")
+
+
+def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """Return YAML 1.1's rules for plain scalars, with our numbers and without dates.
+
+    No key of an experiment takes a date, and 2024-01-02 is a fine name.
+    """
+    rules = {
+        first: [(tag, pattern) for tag, pattern in known if tag != _TIMESTAMP]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    for first in "-+.0123456789":
+        rules.setdefault(first, []).append((_FLOAT, _EXPONENT))
+    return rules
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key that stands twice, where SafeLoader takes the last."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key is a list or a mapping", key.start_mark
+                )
+            if (key.tag, key.value) in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that `_Loader` would take for a number, and writes tuples as lists."""
+
+    yaml_implicit_resolvers = _resolvers()
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_representer(tuple, yaml.representer.SafeRepresenter.represent_list)
+
+
+def parse(text: str, where: str) -> Any:
+    """Return the value that a YAML text holds.
+
+    Args:
+        text: A document, or the value of an option.
+        where: File or option, for the message.
+
+    Raises:
+        InputError: It is not YAML.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" in line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or "a character that YAML does not allow"
+        raise InputError(f"{where}: {problem}{line}; must be valid YAML; correct it") from None
+    except (ValueError, RecursionError) as error:  # an explicit tag, such as !!int x
+        raise InputError(
+            f"{where}: {' '.join(str(error).split())}; must be valid YAML; correct it"
+        ) from None
+
+
+def write(values: Any) -> str:
+    """Return plain values as YAML that `parse` reads back to the same."""
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
