@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -14,7 +14,11 @@ _RULES = {
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
     "dict_type": "must be keys with values",
+    "float_parsing": "must be a valid number",
+    "int_from_float": "must be a valid integer",
+    "int_parsing": "must be a valid integer",
     "string_type": "must be text; put it in quotes",
+    "too_short": "must have one value at least",
     "tuple_type": "must be a list; write [A, B]",
 }
 _SHOWN = 60  # characters of a value
@@ -86,9 +90,6 @@ def _did_you_mean(name: object, known: Sequence[str]) -> str:
 
 def _short(value: Any) -> str:
     """Return a value as it stands in YAML, cut to fit a line."""
-    shown = (
-        "null"
-        if value is None
-        else re.sub(r"\b(True|False)\b", lambda m: m[0].lower(), repr(value))
-    )
+    plain = value is None or isinstance(value, bool)
+    shown = json.dumps(value) if plain else repr(value)
     return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

@@ -1,47 +1,33 @@
-"""Experiments from YAML and back, with errors that name the file, the key, the value and the rule."""
+"""Experiments from YAML, with overrides, and back."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from difflib import get_close_matches
+from copy import deepcopy
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from hptune.config import yaml_text
+from hptune.config.explain import explain
 from hptune.config.schema import Experiment
+from hptune.config.yaml_text import parse as parse_value
 from hptune.errors import InputError
 
+__all__ = ["BUNDLED", "dump", "load_experiment", "parse_value", "with_value"]
+
 BUNDLED = "the bundled digits experiment"
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads 1e-3 as a number and refuses a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-# YAML 1.1 wants a dot and a sign in the exponent; people write 1e-3.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$|^[-+]?\.\d+[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+_PATHS = ("path", "root")  # keys of the data section
 
 
 def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment.
+
+    Relative paths of the data are taken from the config's folder where they are there, else
+    from the working folder; overrides from the working folder alone. They come out absolute,
+    so that the resolved experiment means the same wherever it is read.
 
     Args:
         path: A YAML file, None for the bundled digits.
@@ -50,36 +36,63 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
     Raises:
         InputError: The file cannot be read, or says something that hptune does not understand.
     """
-    if path is None:
-        text = (resources.files("hptune.config") / "digits.yaml").read_text()
-        where = BUNDLED
-    else:
-        where = str(path)
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise InputError(
-                f"{where}: {reason}; must be a YAML file that can be read; correct the path"
-            ) from None
-    values = parse(text, where)
+    where = BUNDLED if path is None else str(path)
+    written = _mapping(_read(path), where)
+    if path is not None:
+        _take_paths_from(path.resolve().parent, written)
+    values = deepcopy(written)
     for override in overrides:
         key, sign, value = override.partition("=")
-        if not sign or not key:
+        key = key.strip()
+        if not sign or not all(key.split(".")):
             raise InputError(
                 f"--set: {override!r}; must be key.path=value; write --set seed=1, say"
             )
-        _put(values, key.strip(), parse_value(value, f"--set {key}"), f"--set {override}")
-    experiment = _validated(values, where, overrides)
-    return _with_paths(experiment, path)
+        _put(values, key, parse_value(value, f"--set {key}"), "--set")
+    try:
+        experiment = Experiment.model_validate(values)
+    except ValidationError as error:
+        if overrides and _is_valid(written):
+            where = "--set"
+        raise InputError(f"{where}: {explain(error, Experiment)}") from None
+    _check_order(experiment, where)
+    return _with_absolute_paths(experiment)
 
 
-def parse(text: str, where: str) -> dict[str, Any]:
-    """Return the mapping that a YAML text holds.
+def dump(experiment: Experiment) -> str:
+    """Return an experiment as YAML that loads to the same."""
+    return yaml_text.write(experiment.model_dump())
+
+
+def with_value(experiment: Experiment, key: str, value: Any) -> Experiment:
+    """Return an experiment with the value at a key path changed.
+
+    A section's new name drops the arguments of what was named before.
 
     Raises:
-        InputError: It is not YAML, or not a mapping.
+        InputError: No such key, or a value that it does not take.
     """
+    values = experiment.model_dump()
+    _put(values, key, value, key)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, Experiment)) from None
+
+
+def _read(path: Path | None) -> str:
+    if path is None:
+        return (resources.files("hptune.config") / "digits.yaml").read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise InputError(
+            f"{path}: {reason}; must be a YAML file that can be read; correct the path"
+        ) from None
+
+
+def _mapping(text: str, where: str) -> dict[str, Any]:
     values = parse_value(text, where)
     if values is None:
         return {}
@@ -90,108 +103,64 @@ def parse(text: str, where: str) -> dict[str, Any]:
     return values
 
 
-def parse_value(text: str, where: str) -> Any:
-    """Return a YAML value.
-
-    Raises:
-        InputError: It is not YAML.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" in line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise InputError(f"{where}: {problem}{line}; must be valid YAML; correct it") from None
-
-
-def dump(experiment: Experiment) -> str:
-    """Return an experiment as YAML that loads to the same."""
-    values = experiment.model_dump(mode="json")
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
-
-
-def with_value(experiment: Experiment, key: str, value: Any) -> Experiment:
-    """Return an experiment with the value at a key path changed.
-
-    Raises:
-        InputError: No such key, or a value that it does not take.
-    """
-    values = experiment.model_dump(mode="json")
-    _put(values, key, value, key)
-    return _validated(values, key, ())
-
-
 def _put(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+    """Set the value at a key path, in place; sections that are not there are made."""
     *parents, last = key.split(".")
     for name in parents:
-        inner = values.setdefault(name, {})
-        if inner is None:
-            inner = values[name] = {}
-        if not isinstance(inner, dict):
-            raise InputError(f"{where}: {name!r} holds a value, no section; correct the key path")
-        values = inner
+        if values.get(name) is None:
+            values[name] = {}
+        if not isinstance(values[name], dict):
+            raise InputError(
+                f"{where}: {key}: {name!r} holds a value, no section; correct the key path"
+            )
+        values = values[name]
     if last == "name" and values.get("name") != value:
         values.pop("args", None)  # they belong to what was named before
     values[last] = value
 
 
-def _validated(values: dict[str, Any], where: str, overrides: Sequence[str]) -> Experiment:
+def _is_valid(values: dict[str, Any]) -> bool:
     try:
-        return Experiment.model_validate(values)
-    except ValidationError as error:
-        raise InputError(_explain(error, where, overrides)) from None
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        Experiment.model_validate(values)
+    except ValidationError:
+        return False
+    return True
 
 
-def _explain(error: ValidationError, where: str, overrides: Sequence[str]) -> str:
-    problems = error.errors()
-    first = problems[0]
-    location = [str(part) for part in first["loc"] if not _is_union_tag(part)]
-    key = ".".join(location)
-    if any(override.partition("=")[0].strip() == key for override in overrides):
-        where = "--set"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    if first["type"] == "extra_forbidden":
-        known = _keys_at(location[:-1])
-        close = get_close_matches(location[-1], known, 1)
-        remedy = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(known)}"
-        return f"{where}: {key}: there is no such key; {remedy}{more}"
-    value = first.get("input")
-    shown = repr(value) if len(repr(value)) < 60 else repr(value)[:57] + "..."
-    rule = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-    rule = rule[0].lower() + rule[1:]
-    return f"{where}: {key}: {shown}; {rule.replace('should', 'must')}; correct the value{more}"
+def _check_order(experiment: Experiment, where: str) -> None:
+    """Refuse a minimum above its maximum.
+
+    Not the schema's: the procedure changes one value after the other.
+    """
+    given, test = experiment.hyper_parameters, experiment.procedure.lr_range
+    for section, low_key, low, high_key, high in (
+        ("hyper_parameters", "lr_min", given.lr_min, "lr", given.lr),
+        ("hyper_parameters", "momentum_min", given.momentum_min, "momentum", given.momentum),
+        ("procedure.lr_range", "lr_low", test.lr_low, "lr_high", test.lr_high),
+    ):
+        if low is not None and high is not None and low > high:
+            raise InputError(
+                f"{where}: {section}.{low_key}: {low:g}; must not exceed {high_key}, which is "
+                f"{high:g}; lower it"
+            )
 
 
-def _is_union_tag(part: int | str) -> bool:
-    return isinstance(part, str) and (part.startswith(("tuple[", "literal[")))
+def _take_paths_from(folder: Path, values: dict[str, Any]) -> None:
+    """Make relative paths of the data absolute, in place, where they are in a folder."""
+    data = values.get("data")
+    if not isinstance(data, dict):
+        return
+    for key in _PATHS:
+        value = data.get(key)
+        if isinstance(value, str) and value and (folder / value).exists():
+            data[key] = str(folder / value)
 
 
-def _keys_at(location: Sequence[str]) -> list[str]:
-    """Return the keys of the section at a location."""
-    model: Any = Experiment
-    for name in location:
-        if name.isdigit():
-            continue
-        annotation = model.model_fields[name].annotation
-        inner = [annotation, *getattr(annotation, "__args__", ())]
-        model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
-    return list(model.model_fields)
-
-
-def _with_paths(experiment: Experiment, config: Path | None) -> Experiment:
-    """Take relative paths of the data from the working folder, else from the config's."""
-    changes: dict[str, str] = {}
-    for key in ("path", "root"):
-        value = getattr(experiment.data, key)
-        if value is None or config is None or Path(value).expanduser().exists():
-            continue
-        beside = config.resolve().parent / value
-        if beside.exists():
-            changes[key] = str(beside)
-    if not changes:
-        return experiment
+def _with_absolute_paths(experiment: Experiment) -> Experiment:
+    changes = {
+        key: str(Path(value).expanduser().absolute())
+        for key in _PATHS
+        if (value := getattr(experiment.data, key)) is not None
+    }
     data = experiment.data.model_copy(update=changes)
     return experiment.model_copy(update={"data": data})

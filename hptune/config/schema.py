@@ -1,19 +1,34 @@
-"""The experiment as pydantic models, a class a YAML section."""
+"""The experiment as pydantic models, a class a YAML section, with a text for every key."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from hptune.policies import MOMENTUM_MODES, find_policy, schedule
+from hptune.errors import InputError
+from hptune.policies import schedule
 from hptune.results.records import OptimizerSpec, ParameterRule, PolicySpec, TrainingSettings
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Momentum = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+
+def _no_boolean(value: Any) -> Any:
+    """Refuse true where a number is wanted; Python would take it for 1."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
+Whole = Annotated[int, BeforeValidator(_no_boolean)]
+Positive = Annotated[Real, Field(gt=0)]
+NotNegative = Annotated[Real, Field(ge=0)]
+Fraction = Annotated[Real, Field(gt=0, lt=1)]
+Rate = Annotated[Real, Field(ge=0, lt=1)]
+Momentum = Annotated[Real, Field(ge=0, le=1)]
+Count = Annotated[Whole, Field(ge=1)]
+Size = Annotated[Whole, Field(ge=0)]
+Seed = Annotated[Whole, Field(ge=0, lt=2**31)]  # scikit-learn and numpy take no larger ones
 StageName = Literal["lr-range", "momentum", "weight-decay", "batch-size", "final"]
 
 
@@ -22,53 +37,72 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_default(cls, values: Any) -> Any:
+        """Take a section whose keys are all commented out, which YAML reads as null."""
+        return {} if values is None else values
+
 
 class Data(Section):
     """Which data, how split, scaled and augmented."""
 
     name: str = Field(
         "digits",
-        description="digits, image-folder, npz, csv, a torchvision set, or module:function",
+        description="digits, image-folder, npz, csv, a torchvision set, or package.module:function",
     )
-    root: str | None = Field(None, description="folder of a torchvision set")
+    root: str | None = Field(None, description="folder of a torchvision set; relative as path is")
     path: str | None = Field(
-        None, description="folder or file; relative to the working folder, else to the config's"
+        None,
+        description="folder or file; relative to the config's folder, else to the working folder",
     )
     target: str | None = Field(None, description="column of a csv to predict")
-    kind: Literal["classification", "regression"] | None = Field(None, description="null finds out")
+    kind: Literal["classification", "regression"] | None = Field(
+        None, description="what the targets are, null finds out"
+    )
     resize: Count | None = Field(None, description="side in pixels that images are scaled to")
     download: bool = Field(False, description="whether a torchvision set may be fetched")
-    train_folder: str | None = Field(None, description="under path; null looks for the usual names")
-    validation_folder: str | None = None
-    test_folder: str | None = None
-    validation: Fraction = Field(
-        0.15, description="split off where the data bring no validation set"
+    train_folder: str | None = Field(
+        None, description="class folders under path, null looks for the usual names"
     )
-    test: Annotated[float, Field(ge=0, lt=1)] = Field(0.15, description="likewise for the test set")
-    split_seed: Annotated[int, Field(ge=0)] = 0
-    subset: Count | None = Field(None, description="training and validation examples, null for all")
-    test_subset: Count | None = None
-    normalize: Literal["standardize", "mean-image", "none"] = "standardize"
+    validation_folder: str | None = Field(None, description="likewise")
+    test_folder: str | None = Field(None, description="likewise")
+    validation: Fraction = Field(
+        0.15, description="fraction split off where the data bring no validation set"
+    )
+    test: Rate = Field(0.15, description="likewise for the test set, 0 for none")
+    split_seed: Seed = Field(0, description="of the split and the subsets")
+    subset: Count | None = Field(
+        None, description="training and validation examples to use, null for all"
+    )
+    test_subset: Count | None = Field(None, description="test examples to use, null for all")
+    normalize: Literal["standardize", "mean-image", "none"] = Field(
+        "standardize",
+        description="per channel; or less the training images' mean, not divided; or as they are",
+    )
     scale: Positive = Field(
-        1.0, description="largest pixel after loading: 1, or 255 for raw pixels"
+        1.0, description="largest pixel after loading: 1, or 255 for nets tuned to raw pixels"
     )
     flip: bool = Field(False, description="mirror half of the training images")
-    crop: Annotated[int, Field(ge=0)] = Field(0, description="padding of random crops, pixels")
-    cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of a blanked square, pixels")
-    storage: Literal["auto", "memory", "stream"] = "auto"
-    workers: Annotated[int, Field(ge=0)] = Field(2, description="processes that decode a stream")
+    crop: Size = Field(0, description="padding in pixels of random crops, 0 for none")
+    cutout: Size = Field(0, description="side in pixels of a blanked square, 0 for none")
+    storage: Literal["auto", "memory", "stream"] = Field(
+        "auto", description="where images are kept; auto streams what does not fit into memory"
+    )
+    workers: Size = Field(2, description="processes that decode a stream")
     cache: bool = Field(True, description="keep decoded images on disk beside the data")
-    args: dict[str, Any] = Field(default_factory=dict, description="for your own function")
+    args: dict[str, Any] = Field(default_factory=dict, description="of your own function")
 
 
 class Model(Section):
     """Which model."""
 
     name: str = Field(
-        "mlp", description="a bundled net, torchvision:NAME, timm:NAME or module:callable"
+        "mlp",
+        description="a bundled net, torchvision:NAME, timm:NAME or package.module:callable",
     )
-    args: dict[str, Any] = Field(default_factory=dict)
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+    args: dict[str, Any] = Field(default_factory=dict, description="of the model")
+    dropout: Rate | None = Field(
         None, description="rate of the model's dropout layers, null leaves them"
     )
 
@@ -77,17 +111,19 @@ class Rule(Section):
     """Multipliers for parameters by name; the first rule that matches applies."""
 
     match: str = Field(description="shell-style pattern of parameter names, such as *.bias")
-    lr: NotNegative = Field(1.0, description="0 freezes")
-    weight_decay: NotNegative = 1.0
+    lr: NotNegative = Field(1.0, description="times LR; 0 freezes")
+    weight_decay: NotNegative = Field(1.0, description="times weight decay")
 
 
 class Optimizer(Section):
     """Which optimizer; LR, momentum and weight decay are hyper-parameters."""
 
     name: str = Field("sgd", description="sgd (Nesterov), adam, adamw, rmsprop, any of torch.optim")
-    args: dict[str, Any] = Field(default_factory=dict)
-    decay_biases_and_norms: bool = True
-    rules: tuple[Rule, ...] = ()
+    args: dict[str, Any] = Field(default_factory=dict, description="of the optimizer")
+    decay_biases_and_norms: bool = Field(
+        True, description="whether weight decay holds for biases and normalisation layers too"
+    )
+    rules: tuple[Rule, ...] = Field((), description="multipliers for parameters by name")
 
     def spec(self) -> OptimizerSpec:
         """Return the record that trials carry."""
@@ -103,25 +139,35 @@ class Optimizer(Section):
 class Policy(Section):
     """Learning rate and momentum over a run; `hptune policies` lists them."""
 
-    name: str = "1cycle"
-    momentum: str = Field("auto", description="auto, cyclical, increasing or constant")
-    args: dict[str, Any] = Field(default_factory=dict)
+    name: str = Field("1cycle", description="one that `hptune policies` lists")
+    momentum: str = Field(
+        "auto",
+        description="auto (cyclical where it has a minimum), cyclical, increasing or constant",
+    )
+    args: dict[str, Any] = Field(default_factory=dict, description="of the policy")
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return find_policy(name).name
-
-    @field_validator("momentum")
-    @classmethod
-    def _mode(cls, mode: str) -> str:
-        if mode not in MOMENTUM_MODES:
-            raise ValueError(f"must be one of {', '.join(MOMENTUM_MODES)}")
-        return mode
-
-    def model_post_init(self, context: Any, /) -> None:
-        """Try the arguments on a short run, so that a wrong one is told before any trial."""
-        schedule(self.name, 100, lr=1.0, iterations_per_epoch=10, args=self.args)
+    @model_validator(mode="after")
+    def _computes(self) -> Self:
+        """Try the policy on a short run, so that what is wrong is told before any trial."""
+        try:
+            schedule(
+                self.name,
+                100,
+                lr=1.0,
+                momentum_mode=self.momentum,
+                iterations_per_epoch=10,
+                args=self.args,
+            )
+        except InputError as error:
+            problem = str(error)
+        except (TypeError, ValueError, ArithmeticError) as error:
+            problem = (
+                f"policy.args: {self.args}; policy {self.name} cannot compute with them "
+                f"({error}); correct the value"
+            )
+        else:
+            return self
+        raise PydanticCustomError("explained", "{problem}", {"problem": problem})
 
     def spec(self) -> PolicySpec:
         """Return the record that trials carry."""
@@ -132,17 +178,21 @@ class Training(Section):
     """How every trial is trained."""
 
     epochs: Positive = Field(30, description="length of the final run")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto", description="auto takes bf16 where it is the faster one"
+    )
+    label_smoothing: Rate = Field(0.0, description="share of the target spread over all classes")
     clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
     accumulate: Count = Field(1, description="parts that a batch is computed in")
     evaluations: Count = Field(20, description="validation readings over a run")
-    evaluate_limit: Count | None = Field(None, description="validation examples a reading")
+    evaluate_limit: Count | None = Field(
+        None, description="validation examples a reading, null for all"
+    )
     early_stopping: Count | None = Field(
         None, description="readings without a better loss before a run ends"
     )
     divergence_factor: Positive = Field(
-        3.0, description="how many times its start a loss may stand above it"
+        3.0, description="a loss this many times its start above the start has diverged"
     )
 
     def settings(self) -> TrainingSettings:
@@ -151,83 +201,112 @@ class Training(Section):
 
 
 class HyperParameters(Section):
-    """Values you fix; what is null is decided by its stage, or has a default."""
+    """Values to start from. What a stage decides comes before them, a flag before both."""
 
-    lr: Positive | None = Field(None, description="maximum of the policy")
-    lr_min: NotNegative | None = None
+    lr: Positive | None = Field(None, description="maximum of the policy, null tests for it")
+    lr_min: NotNegative | None = Field(None, description="minimum of its cycle, null takes a tenth")
     momentum: Momentum | None = Field(None, description="maximum of its cycle; beta1 for Adam")
-    momentum_min: Momentum | None = None
-    weight_decay: NotNegative | None = None
-    batch_size: Count | None = None
+    momentum_min: Momentum | None = Field(None, description="minimum of its cycle")
+    weight_decay: NotNegative | None = Field(None, description="null goes by the net's depth")
+    batch_size: Count | None = Field(None, description="null goes by the size of the data")
 
 
 class LrRange(Section):
     """The LR range test."""
 
-    lr_low: Positive | None = None
-    lr_high: Positive | None = None
-    mode: Literal["auto", "linear", "exponential"] = "auto"
-    epochs: Positive | None = None
-    seeds: Count = 1
+    lr_low: Positive | None = Field(None, description="first LR, null goes by the optimizer")
+    lr_high: Positive | None = Field(None, description="last LR, null goes by the optimizer")
+    mode: Literal["auto", "linear", "exponential"] = Field(
+        "auto", description="how LR rises; auto is exponential"
+    )
+    epochs: Positive | None = Field(None, description="length of the test, null chooses")
+    seeds: Count = Field(1, description="repeats, read together")
 
 
 class MomentumStage(Section):
     """The momentum stage."""
 
-    values: tuple[Momentum, ...] = (0.99, 0.97, 0.95, 0.9)
-    minimum: Momentum = 0.85
+    values: tuple[Momentum, ...] = Field(
+        (0.99, 0.97, 0.95, 0.9), min_length=1, description="candidates for the maximum"
+    )
+    minimum: Momentum = Field(0.85, description="of the cycle; it hardly matters")
 
 
 class WeightDecayStage(Section):
     """The weight-decay stage."""
 
     values: tuple[NotNegative, ...] | None = Field(
-        None, description="null chooses by the net's depth"
+        None, min_length=1, description="candidates, null goes by the net's depth and refines"
     )
 
 
 class BatchSizeStage(Section):
-    """The batch-size stage."""
+    """The batch-size stage, at near-constant time."""
 
-    values: tuple[Count, ...] | None = Field(None, description="null takes half to four times")
-    lr_scaling: Literal["sqrt", "linear"] = "sqrt"
+    values: tuple[Count, ...] | None = Field(
+        None, min_length=1, description="candidates, null takes half to four times the present one"
+    )
+    lr_scaling: Literal["sqrt", "linear"] = Field(
+        "sqrt", description="how LR grows with the batch size"
+    )
 
 
 class FinalStage(Section):
     """The final run."""
 
-    seeds: Count = 4
+    seeds: Count = Field(4, description="repeats, for mean and standard deviation")
 
 
 class Procedure(Section):
     """The stages and what they may cost."""
 
-    stages: tuple[StageName, ...] = ("lr-range", "momentum", "weight-decay", "batch-size", "final")
+    stages: tuple[StageName, ...] = Field(
+        ("lr-range", "momentum", "weight-decay", "batch-size", "final"),
+        min_length=1,
+        description="which to run; they come in this order",
+    )
     seeds: Count = Field(1, description="repeats of each search trial")
     budget: Positive = Field(3.0, description="epochs of the search over those of the final run")
     trial_epochs: Positive | None = Field(
-        None, description="length of the short runs, null chooses"
+        None, description="length of the search's short runs, null chooses"
     )
-    lr_range: LrRange = LrRange()
-    momentum: MomentumStage = MomentumStage()
-    weight_decay: WeightDecayStage = WeightDecayStage()
-    batch_size: BatchSizeStage = BatchSizeStage()
-    final: FinalStage = FinalStage()
+    lr_range: LrRange = Field(LrRange(), description="the LR range test")
+    momentum: MomentumStage = Field(MomentumStage(), description="the momentum stage")
+    weight_decay: WeightDecayStage = Field(WeightDecayStage(), description="the weight-decay stage")
+    batch_size: BatchSizeStage = Field(BatchSizeStage(), description="the batch-size stage")
+    final: FinalStage = Field(FinalStage(), description="the final run")
 
 
 class Experiment(Section):
     """A whole experiment."""
 
-    name: str = "experiment"
-    seed: Annotated[int, Field(ge=0)] = 0
-    data: Data = Data()
-    model: Model = Model()
-    loss: str = Field("auto", description="auto, cross-entropy, mse, or module:callable")
-    metrics: Literal["auto"] | tuple[str, ...] = Field(
-        "auto", description="auto or torchmetrics names"
+    name: str = Field("experiment", description="also of the run directory, runs/NAME")
+    seed: Seed = Field(0, description="of weights, order and augmentation; the split has its own")
+    data: Data = Field(Data(), description="which data")
+    model: Model = Field(Model(), description="which model")
+    loss: str = Field(
+        "auto", description="auto, cross-entropy, mse, or package.module:callable of your own"
     )
-    optimizer: Optimizer = Optimizer()
-    policy: Policy = Policy()
-    training: Training = Training()
-    hyper_parameters: HyperParameters = HyperParameters()
-    procedure: Procedure = Procedure()
+    metrics: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="auto, or a list of accuracy and torchmetrics' names"
+    )
+    optimizer: Optimizer = Field(Optimizer(), description="which optimizer")
+    policy: Policy = Field(Policy(), description="LR and momentum over a run")
+    training: Training = Field(Training(), description="how every trial is trained")
+    hyper_parameters: HyperParameters = Field(HyperParameters(), description="to start from")
+    procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, name: str) -> str:
+        if not name.strip() or name in (".", "..") or any(c in name for c in "/\\\0"):
+            raise ValueError("must be the name of a folder, without slashes")
+        return name
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _auto_or_names(cls, metrics: Any) -> Any:
+        names = isinstance(metrics, list | tuple) and all(isinstance(m, str) for m in metrics)
+        if not names and metrics != "auto":
+            raise ValueError("must be auto or a list of names; write [accuracy, f1_score], say")
+        return metrics

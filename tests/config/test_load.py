@@ -97,7 +97,7 @@ def test_the_empty_file_is_the_default_experiment(tmp_path: Path):
         ("seed: 1.5", "seed: 1.5; must be a valid integer"),
         ("policy: {name: 1cicle}", "did you mean '1cycle'"),
         ("policy: {args: {stepsise: 3}}", "did you mean 'stepsize'"),
-        ("policy: {momentum: up}", "must be one of auto"),
+        ("policy: {momentum: up}", "must be of auto"),
         ("training: {precision: fp8}", "'fp8'; must be 'auto'"),
         ("optimizer: {rules: [{mach: x}]}", "optimizer.rules.0"),
         ("procedure: {stages: [momentm]}", "'momentm'; must be 'lr-range'"),
