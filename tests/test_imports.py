@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors"}
+EVERYWHERE = {"errors", "user_code"}
 ALL = {
     "analysis",
     "config",
@@ -45,6 +45,7 @@ ALLOWED = {
     "results": set(),
     "task": set(),
     "errors": set(),
+    "user_code": set(),
 }
 
 

@@ -18,6 +18,13 @@ from hptune.policies import POLICIES, schedule
 N = 200
 
 
+def test_the_policies_that_there_are():
+    assert list(POLICIES) == [
+        "1cycle", "1cycle-cosine", "1cycle-three-phase", "clr", "constant", "step", "multistep",
+        "exponential", "inv", "cosine", "cosine-restarts", "linear", "lr-range",
+    ]  # fmt: skip
+
+
 def torch_series(make, n: int = N, lr: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
     """Return LR and momentum that a torch scheduler sets in n iterations."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)

@@ -13,16 +13,23 @@ import torch
 from torch import Tensor, nn
 
 from hptune import data, models
+from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
 from hptune.data import DataSpec, Splits
-from hptune.data.user import find
 from hptune.errors import InputError
-from hptune.task import Accuracy, Metric, MetricSpec, Task
+from hptune.task import Task
+from hptune.user_code import find
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 LOSSES = ("auto", "cross-entropy", "mse")
-# torchmetrics whose smaller value is the better one.
-_LOWER_IS_BETTER = ("error", "loss", "perplexity", "distance", "divergence")
+_DROPOUTS = (
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+    nn.FeatureAlphaDropout,
+)
 
 
 def build_task(experiment: Experiment) -> Task:
@@ -35,13 +42,16 @@ def build_task(experiment: Experiment) -> Task:
     make_model = partial(_make_model, experiment, splits)
     with torch.random.fork_rng(devices=[]):
         make_model()  # a wrong name or argument is told here, not in the first trial
+    metrics = experiment.metrics
+    if metrics == "auto":
+        metrics = ("accuracy",) if splits.kind == "classification" else ("r2_score",)
     return Task(
         make_model=make_model,
         train=splits.train,
         validation=splits.validation,
         test=splits.test,
         loss=_loss(experiment, splits),
-        metrics=_metrics(experiment, splits),
+        metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs),
         classes=splits.outputs if splits.kind == "classification" else None,
         data=experiment.data.name,
         model=experiment.model.name,
@@ -50,21 +60,36 @@ def build_task(experiment: Experiment) -> Task:
 
 
 def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:
-    args, rate = dict(experiment.model.args), experiment.model.dropout
-    name = experiment.model.name
-    if rate is not None and "dropout" not in args and name == "mlp":
+    name, args = experiment.model.name, dict(experiment.model.args)
+    rate = experiment.model.dropout
+    passed = rate is not None and _takes_dropout(name)
+    if passed:
         args["dropout"] = rate
     model = models.build(name, args, input_shape=splits.input_shape, outputs=splits.outputs)
-    if rate is not None:
-        layers = [m for m in model.modules() if isinstance(m, nn.modules.dropout._DropoutNd)]
-        if not layers:
-            raise InputError(
-                f"model.dropout: {rate:g}; model {name} has no dropout layer; leave model.dropout out "
-                "or choose a model that has one"
-            )
-        for layer in layers:
-            layer.p = rate
+    if rate is not None and not passed:
+        _set_dropout(model, name, rate)
     return model
+
+
+def _takes_dropout(name: str) -> bool:
+    """Say whether the user's own factory has an argument of this name, and its own use for it."""
+    if ":" not in name or name.startswith(("torchvision:", "timm:")):
+        return False
+    try:
+        return "dropout" in inspect.signature(find(name, "model.name")).parameters
+    except (TypeError, ValueError):  # a callable without a signature
+        return False
+
+
+def _set_dropout(model: nn.Module, name: str, rate: float) -> None:
+    layers = [module for module in model.modules() if isinstance(module, _DROPOUTS)]
+    if not layers:
+        raise InputError(
+            f"model.dropout: {rate:g}; model {name} has no dropout layer; leave model.dropout out "
+            "or choose a model that has one"
+        )
+    for layer in layers:
+        layer.p = rate
 
 
 def _loss(experiment: Experiment, splits: Splits) -> LossFunction:
@@ -89,62 +114,40 @@ def _loss(experiment: Experiment, splits: Splits) -> LossFunction:
             raise InputError("loss: 'mse' on classes; needs numbers; use cross-entropy")
         return nn.functional.mse_loss
     if ":" in name:
-        loss: Any = find(name, "loss")
-        return cast("LossFunction", loss() if inspect.isclass(loss) else loss)
+        return _own_loss(name)
     raise InputError(
         f"loss: {name!r}; must be one of {', '.join(LOSSES)} or package.module:callable; choose one"
     )
 
 
-def _metrics(experiment: Experiment, splits: Splits) -> dict[str, MetricSpec]:
-    classifies = splits.kind == "classification"
-    names = experiment.metrics
-    if names == "auto":
-        names = ("accuracy",) if classifies else ("r2_score",)
-    return {name: _metric(name, splits) for name in names}
-
-
-def _metric(name: str, splits: Splits) -> MetricSpec:
-    if name == "accuracy":
-        if splits.kind != "classification":
+def _own_loss(name: str) -> LossFunction:
+    """Return a function of (outputs, targets), or an instance of a class such as torch.nn:L1Loss."""
+    loss: Any = find(name, "loss")
+    if inspect.isclass(loss):
+        try:
+            loss = loss()
+        except Exception as error:
             raise InputError(
-                "metrics: 'accuracy' on a regression; needs classes; use r2_score, say"
-            )
-        return MetricSpec(Accuracy)
-    import torchmetrics
-
-    wanted = name.replace("_", "").replace("-", "").lower()
-    classes = {
-        key.lower(): value
-        for module in (torchmetrics, torchmetrics.classification, torchmetrics.regression)
-        for key, value in vars(module).items()
-        if inspect.isclass(value) and issubclass(value, torchmetrics.Metric)
-    }
-    if wanted not in classes:
+                f"loss: {name!r}; must be made without arguments ({type(error).__name__}: "
+                f"{' '.join(str(error).split())[:120]}); wrap it in a function"
+            ) from error
+    if not callable(loss):
         raise InputError(
-            f"metrics: {name!r}; must be accuracy or a class of torchmetrics such as f1_score, "
-            "r2_score or mean_absolute_error; correct the name"
+            f"loss: {name!r}; must be a function of (outputs, targets), it is a "
+            f"{type(loss).__name__}; correct the name"
         )
-    cls = classes[wanted]
-    args: dict[str, Any] = {}
-    if "task" in inspect.signature(cls.__new__).parameters:
-        args = {"task": "multiclass", "num_classes": splits.outputs}
-    make: Callable[[], Metric] = partial(cls, **args)
-    try:
-        metric = make()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"metrics: {name!r} cannot be made without arguments: {error}") from None
-    better = getattr(metric, "higher_is_better", None)
-    if better is None:
-        better = not any(word in name.lower() for word in _LOWER_IS_BETTER)
-    return MetricSpec(make, higher_is_better=bool(better))
+    return cast("LossFunction", loss)
 
 
 def _fingerprint(experiment: Experiment, splits: Splits) -> str:
-    """Identify data, model and loss; augmentation and normalisation are part of the data."""
+    """Identify data, model and loss; augmentation and normalisation are part of the data.
+
+    Where the data are kept is not: trials keep their ids when a folder moves.
+    """
     shown = experiment.model_dump(mode="json", include={"model", "loss", "metrics"})
     shown["data"] = experiment.data.model_dump(
-        mode="json", include={"normalize", "scale", "flip", "crop", "cutout", "resize"}
+        mode="json",
+        include={"name", "args", "normalize", "scale", "flip", "crop", "cutout", "resize"},
     )
     shown["content"] = splits.record.get("fingerprint", "")
     shown["smoothing"] = experiment.training.label_smoothing

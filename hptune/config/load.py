@@ -48,7 +48,7 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
             raise InputError(
                 f"--set: {override!r}; must be key.path=value; write --set seed=1, say"
             )
-        _put(values, key, parse_value(value, f"--set {key}"), "--set")
+        _put(values, key, parse_value(value, f"--set {key}"), "--set: ")
     try:
         experiment = Experiment.model_validate(values)
     except ValidationError as error:
@@ -73,7 +73,7 @@ def with_value(experiment: Experiment, key: str, value: Any) -> Experiment:
         InputError: No such key, or a value that it does not take.
     """
     values = experiment.model_dump()
-    _put(values, key, value, key)
+    _put(values, key, value)
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
@@ -103,7 +103,7 @@ def _mapping(text: str, where: str) -> dict[str, Any]:
     return values
 
 
-def _put(values: dict[str, Any], key: str, value: Any, where: str) -> None:
+def _put(values: dict[str, Any], key: str, value: Any, where: str = "") -> None:
     """Set the value at a key path, in place; sections that are not there are made."""
     *parents, last = key.split(".")
     for name in parents:
@@ -111,7 +111,7 @@ def _put(values: dict[str, Any], key: str, value: Any, where: str) -> None:
             values[name] = {}
         if not isinstance(values[name], dict):
             raise InputError(
-                f"{where}: {key}: {name!r} holds a value, no section; correct the key path"
+                f"{where}{key}: {name!r} holds a value, no section; correct the key path"
             )
         values = values[name]
     if last == "name" and values.get("name") != value:

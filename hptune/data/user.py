@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +13,7 @@ from hptune.data.npz import from_arrays
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.stream import StreamSource
 from hptune.errors import InputError
+from hptune.user_code import find
 
 
 def load(spec: DataSpec) -> Splits:
@@ -41,31 +39,6 @@ def load(spec: DataSpec) -> Splits:
         arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
         return from_arrays(spec, arrays)
     return _datasets(spec, parts)
-
-
-def find(name: str, key: str) -> Any:
-    """Return the object at "package.module:name"; the current folder is searched too.
-
-    Raises:
-        InputError: It cannot be imported.
-    """
-    module_name, _, attribute = name.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise InputError(
-            f"{key}: {name!r}; module {module_name} cannot be imported "
-            f"({type(error).__name__}: {' '.join(str(error).split())[:120]}); it must be on the "
-            "path or in the current folder"
-        ) from error
-    if not hasattr(module, attribute):
-        raise InputError(
-            f"{key}: {name!r}; module {module_name} has no {attribute!r}; correct the name"
-        )
-    return getattr(module, attribute)
 
 
 def _named(returned: Any, name: str) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 from torch import nn
 
 from hptune.errors import InputError
+from hptune.user_code import find
 
 
 def torchvision_model(
@@ -76,7 +75,7 @@ def user_model(
     Raises:
         InputError: It cannot be imported, refuses the arguments, or returns no module.
     """
-    factory = _import(name)
+    factory = find(name, "model.name")
     accepted = _parameters(factory)
     known = {"input_shape": input_shape, "outputs": outputs}
     inferred = {key: value for key, value in known.items() if key in accepted}
@@ -122,21 +121,6 @@ def load_weights(model: nn.Module, path: str | None) -> nn.Module:
         )
     model.load_state_dict(fitting, strict=False)
     return model
-
-
-def _import(name: str) -> Any:
-    module_name, _, attribute = name.partition(":")
-    folder = str(Path.cwd())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        return getattr(importlib.import_module(module_name), attribute)
-    except Exception as error:
-        raise InputError(
-            f"model.name: {name!r} cannot be imported ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:120]}); must be package.module:callable on the path or in "
-            "the current folder"
-        ) from error
 
 
 def _parameters(factory: Any) -> set[str]:

@@ -1,0 +1,120 @@
+"""Metrics by name: accuracy is hptune's own, all others are classes of torchmetrics."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hptune.errors import InputError
+from hptune.task import Accuracy, Metric, MetricSpec
+
+# Words in the names of metrics of which less is better, where torchmetrics does not say.
+_LOWER_IS_BETTER = ("error", "loss", "perplexity", "distance", "divergence")
+
+
+class OnDevice:
+    """A metric of torchmetrics that follows the model's outputs to their device."""
+
+    def __init__(self, metric: Any) -> None:
+        self.metric = metric
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Take a batch in; outputs of half precision as float32, which every metric takes."""
+        if self.metric.device != outputs.device:
+            self.metric = self.metric.to(outputs.device)
+        self.metric.update(outputs.float(), targets)
+
+    def compute(self) -> Tensor:
+        """Return the value over all batches."""
+        value: Tensor = self.metric.compute()
+        return value
+
+
+def find_metrics(names: Sequence[str], *, kind: str, outputs: int) -> dict[str, MetricSpec]:
+    """Return metrics by the names their columns will have.
+
+    Args:
+        names: "accuracy", or classes of torchmetrics as "f1_score" or "F1Score".
+        kind: "classification" or "regression".
+        outputs: Classes, or columns of a regression's target.
+
+    Raises:
+        InputError: No such metric, or one that does not fit.
+    """
+    return {name: _find(name, kind, outputs) for name in names}
+
+
+def _find(name: str, kind: str, outputs: int) -> MetricSpec:
+    if name == "accuracy":
+        if kind != "classification":
+            raise InputError(
+                "metrics: 'accuracy' on a regression; needs classes; use r2_score, say"
+            )
+        return MetricSpec(Accuracy)
+    cls = _torchmetrics_class(name)
+    args: dict[str, Any] = {}
+    if "task" in inspect.signature(cls.__new__).parameters:
+        args = {"task": "multiclass", "num_classes": outputs}
+    make: Callable[[], Metric] = partial(_make, cls, args)
+    _try(name, make, kind, outputs)
+    better = getattr(cls(**args), "higher_is_better", None)
+    if better is None:
+        better = not any(word in name.lower() for word in _LOWER_IS_BETTER)
+    return MetricSpec(make, higher_is_better=bool(better))
+
+
+def _make(cls: Callable[..., Any], args: dict[str, Any]) -> Metric:
+    return OnDevice(cls(**args))
+
+
+def _torchmetrics_class(name: str) -> Callable[..., Any]:
+    import torchmetrics
+
+    classes = {
+        key.lower(): value
+        for module in (torchmetrics.classification, torchmetrics.regression, torchmetrics)
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and issubclass(value, torchmetrics.Metric)
+    }
+    wanted = name.replace("_", "").replace("-", "").lower()
+    if wanted in classes:
+        return classes[wanted]
+    close = get_close_matches(wanted, ["accuracy", *classes], 1)
+    raise InputError(
+        f"metrics: {name!r}; must be accuracy or a class of torchmetrics such as f1_score, "
+        "r2_score or mean_absolute_error"
+        + (f"; did you mean {close[0]!r}?" if close else "; correct the name")
+    )
+
+
+def _try(name: str, make: Callable[[], Metric], kind: str, outputs: int) -> None:
+    """Read a made-up batch, so that a metric that does not fit is told before any trial."""
+    size = max(8, outputs)
+    generator = torch.Generator().manual_seed(0)
+    predicted = torch.randn(size, outputs, generator=generator)
+    targets = torch.randn(size, outputs, generator=generator)
+    if kind == "classification":
+        targets = torch.arange(size) % outputs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            metric = make()
+            metric.update(predicted, targets)
+            value = metric.compute()
+        if isinstance(value, Tensor) and value.numel() == 1:
+            return
+        shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
+        problem = f"it gives a {type(value).__name__}{shape}"
+    except Exception as error:
+        problem = " ".join(str(error).split())[:160] or type(error).__name__
+    raise InputError(
+        f"metrics: {name!r}; must give one number for a {kind} of {outputs} outputs ({problem}); "
+        "choose another metric"
+    )
