@@ -60,6 +60,51 @@ def test_torch_one_cycle(anneal: str, three: bool, pct_start: float):
     np.testing.assert_allclose(ours.momentum, momentum, rtol=1e-9)
 
 
+@given(
+    iterations=st.integers(1, 150),
+    pct_start=st.floats(0.05, 0.5),
+    three=st.booleans(),
+    anneal=st.sampled_from(["cos", "linear"]),
+)
+def test_torch_one_cycle_at_any_length(iterations: int, pct_start: float, three: bool, anneal: str):
+    try:
+        lr, momentum = torch_series(
+            lambda o: lr_scheduler.OneCycleLR(
+                o,
+                0.4,
+                total_steps=iterations,
+                anneal_strategy=anneal,
+                three_phase=three,
+                pct_start=pct_start,
+            ),
+            iterations,
+        )
+    except ZeroDivisionError:  # torch's own, where a phase has no iteration
+        return
+    ours = schedule(
+        "1cycle-three-phase" if three else "1cycle-cosine",
+        iterations,
+        lr=0.4,
+        momentum=0.95,
+        momentum_min=0.85,
+        args={"anneal": anneal, "pct_start": pct_start},
+    )
+    np.testing.assert_allclose(ours.lr, lr, rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(ours.momentum, momentum, rtol=1e-8)
+
+
+@given(
+    iterations=st.integers(1, 600), period=st.integers(2, 30), multiplier=st.sampled_from([1, 2, 3])
+)
+def test_torch_warm_restarts_at_any_length(iterations: int, period: int, multiplier: int):
+    lr, _ = torch_series(
+        lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, period, multiplier, 1e-3), iterations
+    )
+    args = {"period": period, "period_multiplier": multiplier}
+    ours = schedule("cosine-restarts", iterations, lr=0.1, lr_min=1e-3, args=args)
+    np.testing.assert_allclose(ours.lr, lr, rtol=1e-8, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("mode", "theirs"),
     [("triangular", "triangular"), ("triangular2", "triangular2"), ("exp-range", "exp_range")],
@@ -213,7 +258,62 @@ def test_warmup_leads_into_the_policy():
     np.testing.assert_allclose(ours[20:], schedule("cosine", 80, lr=1.0).lr)
 
 
-@pytest.mark.parametrize("length", [0.25, 50, "50 iterations", "5 epochs"])
+def test_warmup_equals_torch_in_sequence():
+    lr, _ = torch_series(
+        lambda o: lr_scheduler.SequentialLR(
+            o,
+            [lr_scheduler.LinearLR(o, 0.1, 1.0, 40), lr_scheduler.CosineAnnealingLR(o, N - 40)],
+            [40],
+        )
+    )
+    np.testing.assert_allclose(
+        schedule("cosine", N, lr=0.1, args={"warmup": 40}).lr, lr, rtol=1e-6, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["1cycle", "1cycle-cosine", "1cycle-three-phase", "clr"])
+@pytest.mark.parametrize("mode", ["cyclical", "increasing"])
+def test_momentum_stays_with_lr_after_a_warmup(name: str, mode: str):
+    # 220 iterations less a warm-up of 20: the cycle is that of a run of 200.
+    common = dict(lr=1.0, momentum=0.95, momentum_min=0.85, momentum_mode=mode)
+    alone = schedule(name, N, **common)
+    ours = schedule(name, N + 20, **common, args={"warmup": 20})
+    np.testing.assert_array_equal(ours.momentum[20:], alone.momentum)
+    np.testing.assert_array_equal(ours.momentum[:20], alone.momentum[0])
+    extreme = ours.momentum.argmin() if mode == "cyclical" else ours.momentum.argmax()
+    assert extreme == ours.lr.argmax()
+
+
+def test_no_warmup_and_one_as_long_as_the_run():
+    np.testing.assert_array_equal(
+        schedule("1cycle", N, lr=1.0, args={"warmup": 0}).lr, schedule("1cycle", N, lr=1.0).lr
+    )
+    rising = schedule("constant", N, lr=1.0, args={"warmup": 1.0, "warmup_factor": 0}).lr
+    np.testing.assert_allclose(rising, np.arange(N) / N)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_listed_defaults_are_the_defaults(name: str):
+    listed = {p.name: p.default for p in POLICIES[name].parameters}
+    common = dict(lr=0.1, momentum=0.95, momentum_min=0.85)
+    given_all = schedule(name, N, **common, args=listed)
+    given_none = schedule(name, N, **common)
+    np.testing.assert_array_equal(given_all.lr, given_none.lr)
+    np.testing.assert_array_equal(given_all.momentum, given_none.momentum)
+
+
+@pytest.mark.parametrize(
+    "milestones", ["0.25, 0.5", [0.25, "100 iterations"], "5 epochs,10 epochs"]
+)
+def test_milestones_as_text_and_as_a_list(milestones: str | list):
+    args = {"milestones": milestones, "gamma": 0.5}
+    ours = schedule("multistep", N, lr=1.0, iterations_per_epoch=10, args=args).lr
+    np.testing.assert_array_equal(ours, np.repeat([1.0, 0.5, 0.25], [50, 50, 100]))
+
+
+@pytest.mark.parametrize(
+    "length", [0.25, 50, "0.25", "50", "50 iterations", "5 epochs", "5epochs", np.int64(50)]
+)
 def test_lengths_in_every_unit(length: float | str):
     ours = schedule("step", N, lr=1.0, iterations_per_epoch=10, args={"stepsize": length})
     assert np.flatnonzero(np.diff(ours.lr))[0] == 49
@@ -249,13 +349,66 @@ def test_any_policy_stays_within_its_bounds(name, iterations, lr, high, low, mod
     [
         ("1cicle", {}, "did you mean '1cycle'"),
         ("1cycle", {"stepsze": 3}, "did you mean 'stepsize'"),
+        ("1cycle", {3: 4}, "no argument 3"),
         ("1cycle", {"stepsize": -3}, "must be a fraction of the run"),
+        ("1cycle", {"stepsize": None}, "must be a fraction of the run"),
+        ("1cycle", {"stepsize": True}, "must be a fraction of the run"),
+        ("1cycle", {"stepsize": float("inf")}, "must be a fraction of the run"),
+        ("1cycle", {"stepsize": "inf epochs"}, "must be a fraction of the run"),
         ("1cycle", {"stepsize": "3 days"}, "must be a fraction of the run"),
+        ("1cycle", {"stepsize": "3 iterationz"}, "must be a fraction of the run"),
         ("1cycle", {"stepsize": "3 epochs"}, "length of an epoch is not known"),
-        ("clr", {"mode": "square"}, "triangular, triangular2 or exp-range"),
+        ("1cycle", {"floor": "low"}, "must be a number from 0 to 1"),
+        ("1cycle", {"warmup": 5, "warmup_factor": 2}, "must be a number from 0 to 1"),
+        ("1cycle-cosine", {"anneal": "cosin"}, "must be of cos, linear; did you mean 'cos'"),
+        ("1cycle-cosine", {"final_div_factor": 0}, "must be a number of at least 1"),
+        ("1cycle-three-phase", {"pct_start": 0.7}, "must be a number from 0 to 0.5"),
+        ("clr", {"mode": "square"}, "must be of triangular, triangular2, exp-range"),
+        ("clr", {"mode": "exp-range", "gamma": -1}, "must be a number from 0 to 1"),
+        ("step", {"gamma": "abc"}, "must be a number of at least 0"),
+        ("step", {"gamma": None}, "must be a number of at least 0"),
+        ("multistep", {"milestones": "soon"}, "must be a fraction of the run"),
+        ("exponential", {"gamma": -1}, "must be a number of at least 0"),
+        ("inv", {"gamma": float("nan")}, "must be a number of at least 0"),
+        ("cosine-restarts", {"period_multiplier": 0.5}, "must be a number of at least 1"),
+        ("linear", {"start_factor": [1]}, "must be a number of at least 0"),
+        ("lr-range", {"mode": "expo"}, "must be of linear, exponential"),
     ],
 )
 def test_wrong_policies_are_told_in_one_line(name: str, args: dict, expected: str):
     with pytest.raises(InputError, match=expected) as caught:
         schedule(name, 100, lr=0.1, args=args)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("1cycle", {"lr": -1.0}, "lr: -1; must be a number above 0"),
+        ("1cycle", {"lr": float("nan")}, "lr: nan; must be a number above 0"),
+        ("1cycle", {"lr": 1.0, "lr_min": 2.0}, "from 0 to the maximum LR, which is 1"),
+        ("clr", {"lr": 1.0, "lr_min": float("nan")}, "from 0 to the maximum LR, which is 1"),
+        ("1cycle", {"lr": 1.0, "momentum": 1.5}, "momentum: 1.5; must be from 0 to 1"),
+        ("1cycle", {"lr": 1.0, "momentum": 0.8, "momentum_min": 0.9}, "which is 0.8"),
+        ("1cycle", {"lr": 1.0, "momentum_mode": "cyclic"}, "did you mean 'cyclical'"),
+    ],
+)
+def test_wrong_hyper_parameters_are_told_in_one_line(name: str, values: dict, expected: str):
+    with pytest.raises(InputError, match=expected) as caught:
+        schedule(name, 100, **values)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_exponential_range_cannot_start_at_zero():
+    with pytest.raises(InputError, match="must be above 0"):
+        schedule("lr-range", 100, lr=1.0, lr_min=0.0, args={"mode": "exponential"})
+    assert schedule("lr-range", 100, lr=1.0, lr_min=0.0).lr[0] == 0
+
+
+def test_a_minimum_that_is_not_used_is_not_judged():
+    # A run directory's lr_min may stand above the LR of a policy that has no minimum.
+    assert np.all(schedule("constant", N, lr=0.01, lr_min=0.1).lr == 0.01)
+    held = schedule(
+        "constant", N, lr=0.01, momentum=0.8, momentum_min=0.9, momentum_mode="constant"
+    )
+    assert np.all(held.momentum == 0.8)

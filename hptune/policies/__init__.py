@@ -6,8 +6,9 @@ mechanism as LR, mirrored: it falls while LR rises.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ __all__ = ["COMMON", "MOMENTUM_MODES", "POLICIES", "Schedule", "find_policy", "s
 MOMENTUM_MODES = ("auto", "cyclical", "increasing", "constant")
 POLICIES: Mapping[str, Policy] = {policy.name: policy for policy in (*CYCLES, *DECAYS)}
 COMMON = (
-    Parameter("warmup", None, "length of a linear rise in front of the policy; none by default"),
+    Parameter(
+        "warmup", None, "length of a linear rise before the policy, which gets the rest of the run"
+    ),
     Parameter("warmup_factor", 0.1, "LR at the start of the warm-up over the policy's first LR"),
     Parameter("momentum_stepsize", None, "half a cycle of momentum where it is not LR's own cycle"),
 )
@@ -66,7 +69,7 @@ def schedule(
         momentum: Maximum of momentum.
         momentum_min: Minimum of momentum.
         momentum_mode: "cyclical" (falls while LR rises), "increasing" (rises with it), "constant",
-            or "auto": cyclical where a minimum is given, else constant.
+            or "auto", which is cyclical. Without a minimum there is no cycle: constant.
         iterations_per_epoch: Lets lengths be given in epochs.
         args: The policy's own arguments.
 
@@ -74,16 +77,10 @@ def schedule(
         InputError: Unknown policy or argument, or a value out of range.
     """
     policy = find_policy(name)
-    given = dict(args or {})
-    known = {p.name: p.default for p in (*policy.parameters, *COMMON)}
-    for key in given:
-        if key not in known:
-            raise InputError(
-                f"policy {name}: no argument {key!r}; must be of {', '.join(sorted(known))}"
-                + did_you_mean(key, known)
-            )
     if iterations < 1:
         raise InputError(f"iterations: {iterations}; must be at least 1; lengthen the run")
+    if not 0 < lr < math.inf:
+        raise InputError(f"lr: {lr:g}; must be a number above 0; choose another")
     if momentum_mode not in MOMENTUM_MODES:
         raise InputError(
             f"policy.momentum: {momentum_mode!r}; must be of {', '.join(MOMENTUM_MODES)}"
@@ -94,11 +91,19 @@ def schedule(
         lr=lr,
         lr_min=lr_min,
         per_epoch=iterations_per_epoch,
-        args=known | given,
+        args=_complete(policy, args or {}),
     )
+    warmup = _warmup(position)
+    rest = replace(position, iteration=np.arange(max(iterations - warmup, 1), dtype=np.float64))
+    lr_rest = policy.lr(rest)
+    momentum_rest = _momentum(policy, rest, momentum, momentum_min, momentum_mode)
+    factor = position.number("warmup_factor", most=1)
+    rise = lr_rest[0] * np.linspace(factor, 1, warmup, endpoint=False)
+    # Momentum waits at its start, so that its cycle and LR's stay one.
+    wait = np.full(warmup, momentum_rest[0])
     return Schedule(
-        lr=_warmed_up(policy, position),
-        momentum=_momentum(policy, position, momentum, momentum_min, momentum_mode),
+        lr=np.concatenate([rise, lr_rest])[:iterations],
+        momentum=np.concatenate([wait, momentum_rest])[:iterations],
     )
 
 
@@ -115,26 +120,33 @@ def find_policy(name: str) -> Policy:
     return POLICIES[name]
 
 
-def _warmed_up(policy: Policy, p: Position) -> FloatArray:
-    if p.args["warmup"] is None:
-        return policy.lr(p)
-    n = len(p.iteration)
-    warmup = min(int(p.length("warmup")), n)
-    first = policy.lr(_shortened(p, max(n - warmup, 1)))
-    factor = float(p.args["warmup_factor"])
-    rise = first[0] * (factor + (1 - factor) * np.arange(warmup) / warmup)
-    return np.concatenate([rise, first])[:n]
+def _complete(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a policy's arguments with the defaults of those that are not given."""
+    known = {p.name: p.default for p in (*policy.parameters, *COMMON)}
+    for key in given:
+        if key not in known:
+            raise InputError(
+                f"policy {policy.name}: no argument {key!r}; must be of {', '.join(sorted(known))}"
+                + did_you_mean(key, known)
+            )
+    return known | dict(given)
 
 
-def _shortened(p: Position, iterations: int) -> Position:
-    return Position(np.arange(iterations, dtype=np.float64), p.lr, p.lr_min, p.per_epoch, p.args)
+def _warmup(p: Position) -> int:
+    """Return the iterations of the warm-up, 0 for none."""
+    return min(int(p.length("warmup")), len(p.iteration)) if p.args["warmup"] else 0
 
 
 def _momentum(policy: Policy, p: Position, high: float, low: float | None, mode: str) -> FloatArray:
-    if mode == "auto":
-        mode = "constant" if low is None or low == high else "cyclical"
+    if not 0 <= high <= 1:
+        raise InputError(f"momentum: {high:g}; must be from 0 to 1; choose another")
     if mode == "constant" or low is None:
         return np.full(len(p.iteration), high)
+    if not 0 <= low <= high:
+        raise InputError(
+            f"momentum_min: {low:g}; must be from 0 to the maximum of momentum, which is {high:g}; "
+            "lower momentum_min or raise momentum"
+        )
     if p.args["momentum_stepsize"] is not None:
         height = triangle(p.iteration, p.length("momentum_stepsize"))
     elif policy.cycle is not None:
@@ -142,4 +154,4 @@ def _momentum(policy: Policy, p: Position, high: float, low: float | None, mode:
     else:
         stepsize = length_of("stepsize", STEPSIZE, len(p.iteration), p.per_epoch)
         height = triangle(p.iteration, stepsize)
-    return high - (high - low) * height if mode == "cyclical" else low + (high - low) * height
+    return low + (high - low) * height if mode == "increasing" else high - (high - low) * height

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hptune.errors import InputError
 from hptune.policies.position import STEPSIZE, FloatArray, Parameter, Policy, Position
 
 
@@ -15,12 +14,12 @@ def _one_cycle(p: Position) -> FloatArray:
 
     Source: measured from the author's published logs, Smith 2018.
     """
-    low = p.lr / 10 if p.lr_min is None else p.lr_min
+    low = p.low(p.lr / 10)
     s = p.length("stepsize")
     i = p.iteration
     rise = low + (p.lr - low) * i / s
     fall = p.lr * (1 - (i - s) / s)
-    return np.where(i <= s, rise, np.maximum(fall, low * float(p.args["floor"])))
+    return np.where(i <= s, rise, np.maximum(fall, low * p.number("floor", most=1)))
 
 
 def triangle(i: FloatArray, stepsize: float) -> FloatArray:
@@ -47,14 +46,14 @@ def _anneal(start: float, end: float, fraction: FloatArray, how: str) -> FloatAr
 
 def _torch_phases(p: Position, three: bool) -> list[float]:
     """Return the last iterations of the phases of torch's OneCycleLR."""
-    n, up = len(p.iteration), float(p.args["pct_start"])
+    n, up = len(p.iteration), p.number("pct_start", most=0.5 if three else 1)
     if three:
         return [up * n - 1, 2 * up * n - 2, n - 1]
     return [up * n - 1, n - 1]
 
 
 def _phased(p: Position, ends: list[float], values: list[float]) -> FloatArray:
-    how = p.args["anneal"]
+    how = p.choice("anneal", ("cos", "linear"))
     result = np.full(len(p.iteration), values[-1])
     start = 0.0
     covered = np.zeros(len(p.iteration), dtype=bool)
@@ -69,8 +68,8 @@ def _phased(p: Position, ends: list[float], values: list[float]) -> FloatArray:
 
 def _torch_one_cycle(three: bool) -> Callable[[Position], FloatArray]:
     def lr(p: Position) -> FloatArray:
-        low = p.lr / 25 if p.lr_min is None else p.lr_min
-        last = low / float(p.args["final_div_factor"])
+        low = p.low(p.lr / 25)
+        last = low / p.number("final_div_factor", least=1)
         values = [low, p.lr, low, last] if three else [low, p.lr, last]
         return _phased(p, _torch_phases(p, three), values)
 
@@ -88,20 +87,16 @@ def _torch_one_cycle_height(three: bool) -> Callable[[Position], FloatArray]:
 def _clr_height(p: Position) -> FloatArray:
     s = p.length("stepsize")
     height = triangle(p.iteration, s)
-    mode: str = p.args["mode"]
-    if mode == "triangular":
-        return height
+    mode = p.choice("mode", ("triangular", "triangular2", "exp-range"))
     if mode == "triangular2":
         return height / 2.0 ** np.floor(p.iteration / (2 * s))
     if mode == "exp-range":
-        return height * float(p.args["gamma"]) ** p.iteration
-    raise InputError(
-        f"policy.args.mode: {mode!r}; must be triangular, triangular2 or exp-range; choose one"
-    )
+        return height * p.number("gamma", most=1) ** p.iteration
+    return height
 
 
 def _clr(p: Position) -> FloatArray:
-    low = p.lr / 10 if p.lr_min is None else p.lr_min
+    low = p.low(p.lr / 10)
     return low + (p.lr - low) * _clr_height(p)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from hptune.errors import InputError
@@ -15,7 +13,7 @@ def _constant(p: Position) -> FloatArray:
 
 
 def _step(p: Position) -> FloatArray:
-    return p.lr * float(p.args["gamma"]) ** np.floor(p.iteration / p.length("stepsize"))
+    return p.lr * p.number("gamma") ** np.floor(p.iteration / p.length("stepsize"))
 
 
 def _multistep(p: Position) -> FloatArray:
@@ -23,35 +21,26 @@ def _multistep(p: Position) -> FloatArray:
     milestones = given if isinstance(given, list | tuple) else str(given).split(",")
     passed = np.zeros(len(p.iteration))
     for value in milestones:
-        value = _plain(value)
         passed += p.iteration >= length_of("milestones", value, len(p.iteration), p.per_epoch)
-    return p.lr * float(p.args["gamma"]) ** passed
-
-
-def _plain(value: Any) -> Any:
-    """Return the number that a text from a comma-separated list holds, or the text."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return value
+    return p.lr * p.number("gamma") ** passed
 
 
 def _exponential(p: Position) -> FloatArray:
-    return p.lr * float(p.args["gamma"]) ** (p.iteration / p.length("period"))
+    return p.lr * p.number("gamma") ** (p.iteration / p.length("period"))
 
 
 def _inv(p: Position) -> FloatArray:
-    return p.lr * (1 + float(p.args["gamma"]) * p.iteration) ** -float(p.args["power"])
+    return p.lr * (1 + p.number("gamma") * p.iteration) ** -p.number("power")
 
 
 def _cosine(p: Position) -> FloatArray:
-    low = p.lr_min or 0.0
+    low = p.low(0.0)
     return low + (p.lr - low) * (1 + np.cos(np.pi * p.iteration / len(p.iteration))) / 2
 
 
 def _restarts_position(p: Position) -> FloatArray:
     """Return how far each iteration is into its cycle, from 0 to 1."""
-    period, factor = p.length("period"), float(p.args["period_multiplier"])
+    period, factor = p.length("period"), p.number("period_multiplier", least=1)
     if factor == 1:
         return (p.iteration % period) / period
     cycle = np.floor(np.log(p.iteration / period * (factor - 1) + 1) / np.log(factor) + 1e-12)
@@ -61,25 +50,27 @@ def _restarts_position(p: Position) -> FloatArray:
 
 
 def _cosine_restarts(p: Position) -> FloatArray:
-    low = p.lr_min or 0.0
+    low = p.low(0.0)
     return low + (p.lr - low) * (1 + np.cos(np.pi * _restarts_position(p))) / 2
 
 
 def _linear(p: Position) -> FloatArray:
-    start, end = float(p.args["start_factor"]), float(p.args["end_factor"])
+    start, end = p.number("start_factor"), p.number("end_factor")
     fraction = np.minimum(p.iteration / p.length("length"), 1.0)
     return p.lr * (start + (end - start) * fraction)
 
 
 def _lr_range(p: Position) -> FloatArray:
     fraction = _range_position(p)
-    if p.args["mode"] == "linear":
-        low = p.lr_min or 0.0
+    if p.choice("mode", ("linear", "exponential")) == "linear":
+        low = p.low(0.0)
         return low + (p.lr - low) * fraction
-    if p.args["mode"] == "exponential":
-        low = p.lr_min or p.lr * 1e-6
-        return low * (p.lr / low) ** fraction
-    raise InputError(f"policy.args.mode: {p.args['mode']!r}; must be linear or exponential")
+    low = p.low(p.lr * 1e-6)
+    if low == 0:
+        raise InputError(
+            "lr_min: 0; must be above 0 where LR rises exponentially; raise it or use mode linear"
+        )
+    return low * (p.lr / low) ** fraction
 
 
 def _range_position(p: Position) -> FloatArray:
