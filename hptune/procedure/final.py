@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 from hptune.analysis.fitting import read_training
 from hptune.errors import StageError
 from hptune.results.records import Decision, Stage, Status, Trial, TrialResult
 from hptune.sweep.run import Runner
+
+HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
 def run_final(
@@ -27,6 +30,46 @@ def run_final(
     """
     trials = [base.change(stage=stage, seed=base.seed + k, test=True) for k in range(seeds)]
     return runner.run(trials)
+
+
+def run_final_safely(
+    runner: Runner, base: Trial, *, seeds: int
+) -> tuple[list[TrialResult], list[Decision]]:
+    """Run the final runs; where a seed diverges, run all of them again with half the LR.
+
+    The search looks at short runs of few seeds, so the LR it finds may be too large for a long
+    run of another seed. What diverges has not read the test set.
+
+    Returns:
+        All results, the last `seeds` of them those that count; and the decisions on the LR
+        where it had to be lowered.
+    """
+    results: list[TrialResult] = []
+    trial = base
+    for attempt in range(HALVINGS + 1):
+        last = run_final(runner, trial, seeds=seeds)
+        results += last
+        diverged = sum(result.status is Status.DIVERGED for result in last)
+        if not diverged or attempt == HALVINGS:
+            break
+        runner.progress.message(
+            f"{diverged} of {seeds} seeds diverged at LR {trial.lr:g}; again with half of it"
+        )
+        trial = trial.change(
+            lr=trial.lr / 2, lr_min=None if trial.lr_min is None else trial.lr_min / 2
+        )
+    if trial is base:
+        return results, []
+    shared: dict[str, Any] = {
+        "stage": Stage.FINAL,
+        "rule": "halved until every seed completes",
+        "trials": tuple(result.trial.id for result in results),
+    }
+    reason = f"seeds diverged at {base.lr:g}"
+    decisions = [Decision(parameter="lr", value=trial.lr, reason=reason, **shared)]
+    if trial.lr_min is not None:
+        decisions.append(Decision(parameter="lr_min", value=trial.lr_min, reason=reason, **shared))
+    return results, decisions
 
 
 def decide_final(results: Sequence[TrialResult]) -> Decision:

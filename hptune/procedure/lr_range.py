@@ -5,6 +5,7 @@ Source: Smith 2018, sections 4.1 and 5 ("try more than one maximum"); Smith 2017
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,10 @@ READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more th
 ATTEMPTS = 4
 FACTOR = 2.0  # between neighbouring candidates
 CONFIRMATIONS = 5  # candidates at most
-RULE = "largest LR of the range test, confirmed: lowest validation loss of short 1cycle runs"
+RULE = (
+    "largest usable LR of the range test, confirmed by short runs: lowest validation loss; "
+    "within the noise the test's own"
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def run_lr_range(
 
 
 def run_confirmation(runner: Runner, base: Trial, lr: float, *, seeds: int) -> Candidates:
-    """Run short 1cycle runs at an LR and its neighbours, and on beyond the edge that wins.
+    """Run short runs at an LR and its neighbours, and on beyond an edge that clearly wins.
 
     Args:
         runner: Runs the trials.
@@ -108,24 +112,30 @@ def run_confirmation(runner: Runner, base: Trial, lr: float, *, seeds: int) -> C
     candidates = run([lr / FACTOR, lr, lr * FACTOR])
     while len(candidates) < CONFIRMATIONS:
         values = sorted(float(label) for label in candidates)
-        best = float(rank(candidates).best)
-        if best == values[0]:
-            candidates |= run([best / FACTOR])
-        elif best == values[-1]:
-            candidates |= run([best * FACTOR])
+        # Only a clear win at an edge leads beyond it: chasing ties ends where runs diverge.
+        ties = {float(label) for label in rank(candidates).ties}
+        if ties == {values[0]}:
+            candidates |= run([values[0] / FACTOR])
+        elif ties == {values[-1]}:
+            candidates |= run([values[-1] * FACTOR])
         else:
             break
     return candidates
 
 
 def decide_lr(
-    test: RangeTest | None, candidates: Candidates, *, stage: Stage = Stage.LR_RANGE
+    test: RangeTest | None,
+    candidates: Candidates,
+    candidate: float,
+    *,
+    stage: Stage = Stage.LR_RANGE,
 ) -> list[Decision]:
     """Choose the maximum and minimum LR from a range test and its confirmation.
 
     Args:
         test: None where the LR is confirmed anew because another value moved.
-        candidates: The confirmation's paired runs; empty where the test gave no candidate.
+        candidates: The confirmation's paired runs.
+        candidate: The LR that was to be confirmed.
         stage: For which stage the LR is decided.
     """
     reading = test.reading if test else None
@@ -133,11 +143,13 @@ def decide_lr(
     trials = tuple(r.trial.id for r in test.results) if test else ()
     seconds = sum(r.seconds for r in test.results) if test else 0.0
     ranking = rank_survivors(candidates)
-    # A large LR regularises (Remark 3), so among equals the largest is the best.
-    value = max(float(label) for label in ranking.ties)
+    # Two readings that agree are worth more than either: short runs favour a large LR, at
+    # which the long run may break.
+    tied = [float(label) for label in ranking.ties]
+    value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
     reason = f"{reading.reason}; confirmed: {ranking.reason}" if reading else ranking.reason
     if _label(value) != ranking.best:
-        reason += f"; tied, so the largest, {value:g}, is taken"
+        reason += f"; tied, so {value:g}, the nearest to the candidate, is taken"
     values = sorted(float(label) for label in candidates)
     if value in (values[0], values[-1]):
         warnings += (f"{value:g} is at the edge of what was confirmed",)

@@ -13,7 +13,7 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.batch_size import decide_batch_size, default_values, run_batch_size
-from hptune.procedure.final import decide_final, run_final
+from hptune.procedure.final import decide_final, run_final, run_final_safely
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum, run_momentum
@@ -238,7 +238,8 @@ class Session:
         )
         short = base.change(iterations=runs.short)
         candidates = run_confirmation(self._runner(), short, test.reading.lr_max, seeds=seeds)
-        return Outcome(decide_lr(test, candidates), test.results + _results(candidates))
+        decisions = decide_lr(test, candidates, test.reading.lr_max)
+        return Outcome(decisions, test.results + _results(candidates))
 
     def _momentum(self, values: Sequence[Scalar] | None, seeds: int) -> Outcome:
         options = self.experiment.procedure.momentum
@@ -258,7 +259,7 @@ class Session:
         best = next(r.trial for r in results if r.trial.id == _chosen(candidates, decisions))
         confirmed = run_confirmation(self._runner(), best, best.lr, seeds=seeds)
         return Outcome(
-            decisions + decide_lr(None, confirmed, stage=Stage.MOMENTUM),
+            decisions + decide_lr(None, confirmed, best.lr, stage=Stage.MOMENTUM),
             results + _results(confirmed),
         )
 
@@ -297,8 +298,11 @@ class Session:
         self._begin(stage)
         batch_size = self._batch_size()
         base = self._base(stage, self._lengths(batch_size).final, batch_size=batch_size)
-        results = run_final(self._runner(), base, seeds=seeds, stage=stage)
-        return self._end(stage, Outcome([decide_final(results)], results))
+        if stage is Stage.TRAIN:  # by hand, with the values that the user may have given
+            results = run_final(self._runner(), base, seeds=seeds, stage=stage)
+            return self._end(stage, Outcome([decide_final(results)], results))
+        results, lowered = run_final_safely(self._runner(), base, seeds=seeds)
+        return self._end(stage, Outcome([*lowered, decide_final(results[-seeds:])], results))
 
     def _sweep_key(self, key: str, values: Sequence[Scalar] | None, seeds: int) -> Outcome:
         path = {"dropout": "model.dropout", "lr": "hyper_parameters.lr"}.get(key, key)

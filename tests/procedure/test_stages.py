@@ -14,9 +14,9 @@ from hptune.procedure.batch_size import (
     plausible_gain,
     scaled_lr,
 )
-from hptune.procedure.final import decide_final
+from hptune.procedure.final import decide_final, run_final_safely
 from hptune.procedure.inputs import Inputs
-from hptune.procedure.lr_range import decide_lr
+from hptune.procedure.lr_range import decide_lr, run_confirmation
 from hptune.procedure.momentum import decide_momentum
 from hptune.procedure.plan import STAGES, lengths, plan
 from hptune.procedure.sweep_key import decide_key
@@ -27,6 +27,7 @@ from hptune.procedure.weight_decay import (
     usual_weight_decay,
 )
 from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
+from hptune.sweep.progress import Silent
 
 
 def result(
@@ -117,20 +118,41 @@ def test_constant_momentum_has_its_own_value_as_minimum():
     assert [d.value for d in decisions] == [0.9, 0.9]
 
 
-def test_lr_takes_the_largest_of_ties_and_warns_at_an_edge():
+def test_lr_takes_the_winner_or_the_range_tests_own_among_ties_and_warns_at_an_edge():
     def decide(losses: dict[float, float]):
-        return decide_lr(None, {f"{lr:g}": [result(v, lr=lr)] for lr, v in losses.items()})
+        trials = {f"{lr:g}": [result(v, lr=lr)] for lr, v in losses.items()}
+        return decide_lr(None, trials, 0.1)
 
-    inside = decide({0.05: 0.6, 0.1: 0.5, 0.2: 0.501, 0.4: 0.8})
-    assert [(d.parameter, d.value) for d in inside] == [("lr", 0.2), ("lr_min", 0.02)]
-    assert not inside[0].warnings
+    tied = decide({0.05: 0.6, 0.1: 0.501, 0.2: 0.5, 0.4: 0.8})
+    assert [(d.parameter, d.value) for d in tied] == [("lr", 0.1), ("lr_min", 0.01)]
+    assert "tied" in tied[0].reason and not tied[0].warnings
+    clear = decide({0.05: 0.6, 0.1: 0.7, 0.2: 0.5, 0.4: 0.8})
+    assert clear[0].value == 0.2
     assert "edge" in decide({0.05: 0.6, 0.1: 0.5, 0.2: 0.4})[0].warnings[0]
+
+
+@pytest.mark.parametrize("best", [0.01, 0.1, 1.0])
+def test_confirmation_goes_on_beyond_an_edge_that_clearly_wins_and_stops_at_a_tie(best: float):
+    class Law:
+        def run(self, trials):
+            return [result(0.5 + 0.2 * abs(np.log10(t.lr / best)), lr=t.lr) for t in trials]
+
+    class Flat:
+        def run(self, trials):
+            return [result(0.5 - 1e-4 * k, lr=t.lr) for k, t in enumerate(trials)]
+
+    candidates = run_confirmation(Law(), BASE, 0.1, seeds=1)
+    nearest = min((float(label) for label in candidates), key=lambda lr: abs(np.log(lr / best)))
+    assert decide_lr(None, candidates, 0.1)[0].value == nearest
+    assert len(candidates) <= 5
+    flat = run_confirmation(Flat(), BASE, 0.1, seeds=1)
+    assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
 
 
 def test_a_stage_in_which_all_diverge_fails_with_the_remedy():
     gone = {"0.1": [result(1.0, status=Status.DIVERGED)], "1": [result(1.0, status=Status.FAILED)]}
     with pytest.raises(StageError, match=r"all of 0\.1, 1 .*boom; lower the LR"):
-        decide_lr(None, gone)
+        decide_lr(None, gone, 0.1)
 
 
 def test_batch_size_brings_its_lr_and_epochs_along():
@@ -180,6 +202,28 @@ def test_the_final_run_gives_mean_and_spread_and_counts_the_lost():
     assert "± 0.0100" in decision.reason and "1 of 4 seeds" in decision.warnings[0]
     with pytest.raises(StageError, match="no seed completed"):
         decide_final([result(0.5, status=Status.DIVERGED)])
+
+
+@pytest.mark.parametrize("breaks_above", [0.3, 0.09, 0.04, 0.001])
+def test_a_final_run_that_diverges_is_run_again_with_half_the_lr(breaks_above: float):
+    class Fragile:
+        progress = Silent()
+
+        def run(self, trials):
+            ends = [
+                Status.DIVERGED if t.lr > breaks_above and t.seed == 1 else Status.COMPLETE
+                for t in trials
+            ]
+            return [
+                result(0.5, status=end, seed=t.seed, lr=t.lr, lr_min=t.lr_min)
+                for t, end in zip(trials, ends, strict=True)
+            ]
+
+    results, decisions = run_final_safely(Fragile(), BASE, seeds=2)
+    last = results[-2:]
+    expected = max(0.025, next((lr for lr in (0.1, 0.05, 0.025) if lr <= breaks_above), 0.025))
+    assert {r.trial.lr for r in last} == {expected}
+    assert [d.value for d in decisions] == ([] if expected == 0.1 else [expected, expected / 10])
 
 
 def test_inputs_are_taken_in_order_and_said():
