@@ -13,6 +13,12 @@ from hptune.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+    from hptune.models.caffe import LeNet, ThreeLayer
+    from hptune.models.densenet import DenseNet
+    from hptune.models.resnet import ResNet
+
+    ImageNet = type[ThreeLayer] | type[LeNet] | type[ResNet] | type[DenseNet]
+
 __all__ = ["build", "names"]
 
 _EXAMPLES = (
@@ -79,26 +85,33 @@ def _image_net(
             f"model {name}: the inputs have shape {input_shape}; it needs images (C, H, W); choose mlp"
         )
     channels, height, width = input_shape
+    if min(height, width) < factory.smallest:
+        raise InputError(
+            f"model {name}: the images are {width}x{height}; it needs "
+            f"{factory.smallest}x{factory.smallest} at least; choose another model or set data.resize"
+        )
     if name in ("three-layer", "lenet"):
         sizes |= {"height": height, "width": width}
     return _call(name, factory, args, **sizes, channels=channels, outputs=outputs)
 
 
-def _find(name: str) -> tuple[Callable[..., nn.Module], dict[str, int]]:
+def _find(name: str) -> tuple[ImageNet, dict[str, int]]:
     """Return the class of an image net, and the sizes that are part of its name."""
     from hptune.models.caffe import LeNet, ThreeLayer
     from hptune.models.densenet import DenseNet
     from hptune.models.resnet import ResNet
 
-    if name in ("three-layer", "lenet"):
-        return {"three-layer": ThreeLayer, "lenet": LeNet}[name], {}
+    if name == "three-layer":
+        return ThreeLayer, {}
+    if name == "lenet":
+        return LeNet, {}
     if match := re.fullmatch(r"resnet-(\d+)", name):
         return ResNet, {"depth": _depth(name, int(match[1]), 6, 2), "width": 1}
-    if match := re.fullmatch(r"wide-resnet-(\d+)-(\d+)", name):
+    if match := re.fullmatch(r"wide-resnet-(\d+)-([1-9]\d*)", name):
         return ResNet, {"depth": _depth(name, int(match[1]), 6, 2), "width": int(match[2])}
-    if match := re.fullmatch(r"densenet-(\d+)-(\d+)", name):
+    if match := re.fullmatch(r"densenet-(\d+)-([1-9]\d*)", name):
         return DenseNet, {"depth": _depth(name, int(match[1]), 3, 4), "growth": int(match[2])}
-    close = get_close_matches(name, _EXAMPLES, 1)
+    close = get_close_matches(name.lower(), _EXAMPLES, 1)
     raise InputError(
         f"model.name: {name!r}; must be one of {', '.join(_EXAMPLES)}"
         + (f"; did you mean {close[0]!r}?" if close else "; choose one of these")
@@ -117,9 +130,9 @@ def _depth(name: str, depth: int, step: int, offset: int) -> int:
 def _call(
     name: str, factory: Callable[..., nn.Module], args: Mapping[str, Any], **inferred: int
 ) -> nn.Module:
-    accepted = set(inspect.signature(factory).parameters) - set(inferred)
+    accepted = [key for key in inspect.signature(factory).parameters if key not in inferred]
     for key in args:
         if key not in accepted:
-            rule = f"takes {', '.join(sorted(accepted))}" if accepted else "takes no arguments"
+            rule = f"takes {', '.join(accepted)}" if accepted else "takes no arguments"
             raise InputError(f"model.args.{key}: {args[key]!r}; {name} {rule}; correct model.args")
     return factory(**inferred, **args)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
-
-from hptune.errors import InputError
 
 
 class LocalResponseNorm(nn.Module):
@@ -27,6 +27,8 @@ class ThreeLayer(nn.Module):
 
     The initial weights belong to inputs of 0 to 255 less the mean image.
     """
+
+    smallest: ClassVar[int] = 8  # pixels a side: a window of 3 is pooled three times
 
     def __init__(self, *, channels: int, height: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -63,13 +65,10 @@ class ThreeLayer(nn.Module):
 class LeNet(nn.Module):
     """Caffe's LeNet: two 5x5 convolutions with pooling, and two linear layers."""
 
+    smallest: ClassVar[int] = 13  # pixels a side: what the second convolution leaves one pixel of
+
     def __init__(self, *, channels: int, height: int, width: int, outputs: int) -> None:
         super().__init__()
-        if min(height, width) < 12:
-            raise InputError(
-                f"model lenet: the images are {width}x{height}; it needs 12x12 at least; choose "
-                "another model or set data.resize"
-            )
         self.features = nn.Sequential(
             nn.Conv2d(channels, 20, 5),
             nn.MaxPool2d(2, 2, ceil_mode=True),

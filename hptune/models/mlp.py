@@ -3,39 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from torch import nn
 
 from hptune.errors import InputError
+from hptune.models.rate import dropout_rate
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+_SATURATING = ("tanh", "sigmoid")
 
 
 def mlp(
-    *, inputs: int, outputs: int, hidden: Sequence[int] = (256, 256), dropout: float = 0.0
+    *,
+    inputs: int,
+    outputs: int,
+    dropout: float = 0.0,
+    hidden: Sequence[int] = (256, 256),
+    activation: str = "relu",
 ) -> nn.Sequential:
-    """Return linear layers with ReLU between them, He-initialised.
+    """Return linear layers with an activation between them.
+
+    The initial weights are He's, or Glorot's where the activation saturates.
 
     Args:
         inputs: Numbers in an example, whatever its shape: it is flattened.
         outputs: Classes or targets.
-        hidden: Widths of the hidden layers.
         dropout: After each hidden layer.
+        hidden: Widths of the hidden layers.
+        activation: One of `ACTIVATIONS`.
 
     Raises:
-        InputError: A width or rate out of range.
+        InputError: A width or rate out of range, or no such activation.
     """
-    if not all(isinstance(width, int) and width > 0 for width in hidden):
+    widths = _widths(hidden)
+    rate = dropout_rate(dropout)
+    if activation not in ACTIVATIONS:
+        close = get_close_matches(str(activation), ACTIVATIONS, 1)
         raise InputError(
-            f"model.args.hidden: {list(hidden)}; must be positive whole numbers; give [256, 256], say"
+            f"model.args.activation: {activation!r}; must be one of {', '.join(ACTIVATIONS)}"
+            + (f"; did you mean {close[0]!r}?" if close else "; choose one of these")
         )
-    if not 0 <= dropout < 1:
-        raise InputError(f"model.dropout: {dropout:g}; must be at least 0 and below 1; lower it")
     layers: list[nn.Module] = [nn.Flatten()]
-    for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+    for width in widths:
+        layers += [nn.Linear(inputs, width), ACTIVATIONS[activation](), nn.Dropout(rate)]
         inputs = width
     layers.append(nn.Linear(inputs, outputs))
     for layer in layers:
         if isinstance(layer, nn.Linear):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if activation in _SATURATING:
+                nn.init.xavier_normal_(layer.weight)
+            else:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
+
+
+def _widths(hidden: object) -> list[int]:
+    if isinstance(hidden, list | tuple) and all(
+        isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in hidden
+    ):
+        return list(hidden)
+    raise InputError(
+        f"model.args.hidden: {hidden!r}; must be a list of positive whole numbers; "
+        "give [256, 256], say"
+    )

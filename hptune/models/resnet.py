@@ -5,6 +5,8 @@ Source: He et al. 2015, section 4.2; the wide ResNet is the 32-layer net with it
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,6 +35,8 @@ class BasicBlock(nn.Module):
 
 class ResNet(nn.Module):
     """A residual net of 6n + 2 layers with 16, 32 and 64 channels times `width`."""
+
+    smallest: ClassVar[int] = 1  # pixels a side
 
     def __init__(self, depth: int, width: int, *, channels: int, outputs: int) -> None:
         super().__init__()
