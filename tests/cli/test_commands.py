@@ -242,7 +242,12 @@ def test_the_config_of_the_folder_is_taken_and_named(tmp_path: Path, monkeypatch
 
 
 def test_ctrl_c_ends_with_130_and_the_run_goes_on_afterwards(tmp_path: Path):
-    command = [sys.executable, "-m", "hptune", "run", "--out", str(tmp_path), "--device", "cpu"]
+    # A test runner in the background hands an ignored SIGINT down; a terminal does not.
+    as_in_a_terminal = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from hptune.cli import main; main()"
+    )
+    command = [sys.executable, "-c", as_in_a_terminal, "run", "--out", str(tmp_path)]
     environment = os.environ | {"NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
