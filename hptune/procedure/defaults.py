@@ -5,6 +5,7 @@ from __future__ import annotations
 MOMENTUM = 0.95
 MOMENTUM_MIN = 0.85
 LR_MIN_FRACTION = 0.1  # of the maximum; the report: a tenth, a third or a quarter
+CYCLES = frozenset({"1cycle", "clr"})  # policies that go up from a minimum as the report's does
 ADAPTIVE = frozenset(
     {"adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop"}
 )

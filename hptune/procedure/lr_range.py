@@ -100,12 +100,13 @@ def run_confirmation(runner: Runner, base: Trial, lr: float, *, seeds: int) -> C
         seeds: Repeats of each.
     """
     base = base.change(stage=Stage.LR_RANGE)
+    low = base.lr_min  # None where the policy has its own
 
     def run(wanted: Sequence[float]) -> Candidates:
         return run_paired(
             runner,
             base,
-            {_label(v): {"lr": v, "lr_min": _lr_min(v)} for v in map(_rounded, wanted)},
+            {_label(v): {"lr": v, "lr_min": low and _lr_min(v)} for v in map(_rounded, wanted)},
             seeds=seeds,
         )
 
@@ -158,7 +159,7 @@ def decide_lr(
         "trials": trials + trial_ids(candidates),
         "warnings": warnings + tuple(ranking.warnings),
     }
-    return [
+    decisions = [
         Decision(
             parameter="lr",
             value=value,
@@ -166,15 +167,19 @@ def decide_lr(
             reason=reason,
             seconds=seconds + total_seconds(candidates),
             **shared,
-        ),
-        Decision(
-            parameter="lr_min",
-            value=_lr_min(value),
-            rule="a tenth of the maximum",
-            reason="the report's rule; a third or a quarter also work",
-            **shared,
-        ),
+        )
     ]
+    if candidates[_label(value)][0].trial.lr_min is not None:
+        decisions.append(
+            Decision(
+                parameter="lr_min",
+                value=_lr_min(value),
+                rule="a tenth of the maximum",
+                reason="the report's rule; a third or a quarter also work",
+                **shared,
+            )
+        )
+    return decisions
 
 
 def _reading_settings(base: Trial, iterations: int) -> TrainingSettings:

@@ -328,7 +328,8 @@ class Session:
         base = base.change(stage=Stage.SWEEP)
         if key == "lr":
             lr = float(value)  # type: ignore[arg-type]
-            return base.change(lr=lr, lr_min=lr * defaults.LR_MIN_FRACTION), self._runner()
+            low = None if base.lr_min is None else lr * defaults.LR_MIN_FRACTION
+            return base.change(lr=lr, lr_min=low), self._runner()
         variant = Session(
             with_value(self.experiment, path, value),
             self.run_dir,
@@ -448,12 +449,12 @@ class Session:
             settings=experiment.training.settings(),
         )
 
-    def _lr_min(self, lr: float, policy: PolicySpec) -> float:
-        default = lr * defaults.LR_MIN_FRACTION
+    def _lr_min(self, lr: float, policy: PolicySpec) -> float | None:
+        """Return the minimum LR; None leaves it to a policy that does not cycle as the report's."""
         # The minimum that was decided belongs to the LR that was decided, not to another one.
-        if self._inputs.known("lr") and lr == self._inputs.number("lr", lr, quiet=True):
-            return self._inputs.number("lr_min", default, quiet=True)
-        return default
+        if self._inputs.known("lr_min") and lr == self._inputs.number("lr", lr, quiet=True):
+            return self._inputs.number("lr_min", lr, quiet=True)
+        return lr * defaults.LR_MIN_FRACTION if policy.name in defaults.CYCLES else None
 
     def _begin(self, stage: Stage, title: str | None = None) -> None:
         if self._restart:

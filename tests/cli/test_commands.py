@@ -156,6 +156,14 @@ def test_train_with_other_policies(policy: str, tmp_path: Path):
     assert rows(tmp_path / "results.csv")[0]["policy"] == policy
 
 
+def test_a_policy_that_does_not_cycle_keeps_its_own_minimum(tmp_path: Path):
+    out = ["--out", str(tmp_path), "--quiet", "--epochs", "2", "--lr", "0.02"]
+    assert run(["train", "--policy", "cosine", *out]) == 0
+    trained = rows(tmp_path / "results.csv")[0]
+    curve = rows(tmp_path / "curves" / f"{trained['trial']}.csv")
+    assert trained["lr_min"] == "" and float(curve[-1]["lr"]) < 0.001
+
+
 def test_adamw_goes_through_the_procedure(tmp_path: Path):
     out = ["--out", str(tmp_path), "--quiet", *QUICK, "--set", "optimizer.name=adamw"]
     assert run(["run", *out]) == 0
