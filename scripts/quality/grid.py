@@ -1,0 +1,126 @@
+"""Trains every point of a case's grid and stores what came of it, once for all comparisons.
+
+Usage: python -m scripts.quality.grid CASE [CASE ...] [--splits 10] [--jobs 2]
+
+One CSV a case in scripts/quality/results/; points that are there are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import torch
+
+from hptune.config.build import build_task
+from hptune.results.records import Stage, Trial
+from hptune.task import Task
+from hptune.training.device import resolve_device
+from hptune.training.loop import iterations_per_epoch, run_trial
+from scripts.quality.cases import CASES, experiment
+
+RESULTS = Path(__file__).parent / "results"
+COLUMNS = (
+    *("split", "lr", "momentum", "weight_decay", "batch_size", "epochs", "status"),
+    *("val_loss", "val_accuracy", "test_accuracy"),
+)
+MOMENTUM_MIN = 0.85
+
+
+def main() -> None:
+    """Train what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="+", choices=list(CASES))
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=2)
+    args = parser.parse_args()
+    for name in args.cases:
+        experiment(name, 0)  # writes the case's table before there are several processes
+        path = RESULTS / f"grid-{name}.csv"
+        done = {_key(row) for row in read(path)}
+        todo = [
+            {"split": split, **point}
+            for split in range(args.splits)
+            for point in CASES[name].grid()
+        ]
+        todo = [row for row in todo if _key(row) not in done]
+        print(f"{name}: {len(done)} points there, {len(todo)} to train", flush=True)
+        with ProcessPoolExecutor(args.jobs, initializer=_one_thread) as pool:
+            for row in pool.map(partial(_train, name), todo, chunksize=4):
+                _append(path, row)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a stored grid."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _key(row: dict[str, object]) -> tuple[float, ...]:
+    return tuple(
+        float(str(row[k])) for k in ("split", "lr", "momentum", "weight_decay", "batch_size")
+    )
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    os.nice(15)  # whoever waits at the terminal comes first
+
+
+@lru_cache(maxsize=1)
+def _task(name: str, split: int) -> Task:
+    return build_task(experiment(name, split))
+
+
+def _train(name: str, row: dict[str, float]) -> dict[str, object]:
+    split, batch_size = int(row["split"]), int(row["batch_size"])
+    task, settings = _task(name, split), experiment(name, split)
+    epochs = settings.training.epochs
+    trial = Trial(
+        stage=Stage.SEARCH,
+        task=task.fingerprint,
+        seed=split,
+        iterations=round(epochs * iterations_per_epoch(len(task.train), batch_size)),
+        batch_size=batch_size,
+        lr=row["lr"],
+        lr_min=row["lr"] / 10,
+        momentum=row["momentum"],
+        momentum_min=MOMENTUM_MIN,
+        weight_decay=row["weight_decay"],
+        policy=settings.policy.spec(),
+        optimizer=settings.optimizer.spec(),
+        settings=replace(settings.training.settings(), evaluations=1),
+        test=True,
+    )
+    result = run_trial(task, trial, resolve_device("cpu", "fp32"))
+    return {
+        **row,
+        "split": split,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "status": str(result.status),
+        "val_loss": result.val_loss,
+        "val_accuracy": result.val_metrics["accuracy"],
+        "test_accuracy": result.test_metrics["accuracy"],
+    }
+
+
+if __name__ == "__main__":
+    main()
