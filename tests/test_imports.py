@@ -72,7 +72,8 @@ def test_imports_point_down(path: Path):
     own = name.split(".")[0]
     if own in ("__init__", "__main__"):
         return
-    allowed = ALLOWED.get(name, ALLOWED[own]) | {own} | EVERYWHERE
+    units = [unit for unit in ALLOWED if name == unit or name.startswith(f"{unit}.")]
+    allowed = ALLOWED[max(units, key=len)] | {own} | EVERYWHERE
     assert {part_of(module) for module in imports_of(path)} <= allowed
 
 

@@ -8,18 +8,68 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptune.analysis.smoothing import noise_of
+from hptune.analysis.smoothing import FloatArray, noise_of
 from hptune.errors import StageError
-from hptune.results.records import Status, TrialResult
+from hptune.results.records import Curve, Status, TrialResult
 
 # Of how far the losses came down: below this two runs of one seed cannot be told apart.
 FLOOR = 0.005
 SIGNIFICANT = 2.0  # noises between two candidates that differ
+# An example's loss spreads about as widely as its mean, and paired runs share most of it: a
+# difference of means over N examples is uncertain by about this share of loss / sqrt(N).
+SAMPLING = 0.5
+# Seeds that the noise guessed from the curves is worth when seeds speak too.
+GUESS_WEIGHT = 2.0
+ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
+# Of the leader's fall: who lags this far behind at half of a run does not come back.
+HOPELESS = 0.25
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """By what candidates are judged.
+
+    Attributes:
+        name: "loss", or a metric by its name; always of the validation set.
+        higher_is_better: Of the metric.
+        examples: In the validation set; None where it is not known.
+    """
+
+    name: str = "loss"
+    higher_is_better: bool = False
+    examples: int | None = None
+
+    def __str__(self) -> str:
+        return f"{'highest' if self.higher_is_better else 'lowest'} validation {self.name}"
+
+    def at_end(self, result: TrialResult) -> float:
+        """Return a result's value, as a cost; infinite where the run did not end with one."""
+        value = result.val_loss if self.name == "loss" else result.val_metrics.get(self.name)
+        ended = result.status in (Status.COMPLETE, Status.PRUNED)
+        if not ended or value is None or not math.isfinite(value):
+            return math.inf
+        return self._sign * value
+
+    def course(self, curve: Curve) -> FloatArray:
+        """Return a curve's finite values, as costs."""
+        values = curve.val_loss if self.name == "loss" else curve.metrics[self.name]
+        return self._sign * values[np.isfinite(values)]
+
+    def shown(self, cost: float) -> str:
+        """Return a cost as the user knows it."""
+        return f"{self._sign * cost:.4g}" if math.isfinite(cost) else "diverged"
+
+    @property
+    def _sign(self) -> int:
+        return -1 if self.higher_is_better else 1
+
+
+LOSS = Criterion()
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Candidates by their validation loss at the end of the run.
+    """Candidates by what they reached at the end of the run.
 
     Attributes:
         order: Labels, the best first; diverged ones last, those that lasted longer before others.
@@ -40,53 +90,55 @@ class Ranking:
     failed: bool
 
 
-def rank(candidates: Mapping[str, Sequence[TrialResult]]) -> Ranking:
+def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) -> Ranking:
     """Rank candidates that were run with the same seeds.
 
-    Several seeds give the noise from the paired differences; a single one from the
-    raggedness of the curves' ends, and never less than `FLOOR` of the losses' fall.
+    Some may have been repeated with more seeds than others: two are compared over the seeds
+    that both have. The noise is guessed from the raggedness of the curves' ends, from the
+    losses' fall and from the size of the validation set; where there are repeats, their paired
+    differences correct the guess.
 
     Args:
         candidates: Results by label, one a seed, the seeds in the same order for all.
+        by: What is better.
     """
-    losses = {label: _losses(results) for label, results in candidates.items()}
+    costs = {label: [by.at_end(r) for r in results] for label, results in candidates.items()}
     survived = {
         label: sum(len(r.curve) / r.trial.iterations for r in results) / len(results)
         for label, results in candidates.items()
     }
-    means = {label: float(np.mean(values)) for label, values in losses.items()}
-    order = sorted(candidates, key=lambda k: (means[k], -survived[k]))
+    scores = _scores(costs)
+    order = sorted(candidates, key=lambda k: (scores[k], -survived[k]))
     best = order[0]
-    if not math.isfinite(means[best]):
-        return Ranking(
-            tuple(order),
-            best,
-            (best,),
-            math.nan,
-            "every candidate diverged",
-            ("every candidate diverged",),
-            failed=True,
-        )
-    noise = _noise(candidates, losses, best)
-    ties = tuple(k for k in order if means[k] - means[best] <= SIGNIFICANT * noise)
-    shown = ", ".join(
-        f"{k}: {means[k]:.4g}" if math.isfinite(means[k]) else f"{k}: diverged" for k in order
+    if not math.isfinite(scores[best]):
+        nothing = "every candidate diverged"
+        return Ranking(tuple(order), best, (best,), math.nan, nothing, (nothing,), failed=True)
+    single = _noise(candidates, costs, best, by)
+    noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
+    ties = tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k])
+    shown = ", ".join(_shown(k, scores[k], candidates[k], by) for k in order)
+    seeds = len(costs[best])
+    told = f"{seeds} seeds" if seeds > 1 else "from the curves, one seed"
+    return Ranking(
+        order=tuple(order),
+        best=best,
+        ties=ties,
+        noise=noises[best],
+        reason=f"validation {by.name} {shown}; noise {noises[best]:.2g} ({told})",
+        warnings=(ALONE,) if len(candidates) == 1 else (),
+        failed=False,
     )
-    seeds = len(losses[best])
-    reason = (
-        f"validation loss {shown}; noise {noise:.2g} "
-        f"({f'{seeds} seeds' if seeds > 1 else 'from the curves, one seed'})"
-    )
-    return Ranking(tuple(order), best, ties, noise, reason, (), failed=False)
 
 
-def rank_survivors(candidates: Mapping[str, Sequence[TrialResult]]) -> Ranking:
+def rank_survivors(
+    candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS
+) -> Ranking:
     """Rank candidates of which one has to be chosen.
 
     Raises:
         StageError: Not one of them came to an end.
     """
-    ranking = rank(candidates)
+    ranking = rank(candidates, by)
     if ranking.failed:
         first = next(iter(candidates.values()))[0]
         raise StageError(
@@ -96,35 +148,78 @@ def rank_survivors(candidates: Mapping[str, Sequence[TrialResult]]) -> Ranking:
     return ranking
 
 
-def _losses(results: Sequence[TrialResult]) -> list[float]:
-    return [
-        r.val_loss
-        if r.status in (Status.COMPLETE, Status.PRUNED)
-        and r.val_loss is not None
-        and math.isfinite(r.val_loss)
-        else math.inf
-        for r in results
-    ]
+def hopeless(
+    candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS
+) -> tuple[str, ...]:
+    """Return the candidates that cannot win any more, from what all did up to the same point.
+
+    Those that lag behind the leader by far more than the noise and a good part of all that it
+    has learned. The report's runs differ little before their LR falls, so few are cut.
+    """
+    ranking = rank(candidates, by)
+    if ranking.failed:
+        return ()
+    means = {k: float(np.mean([by.at_end(r) for r in rs])) for k, rs in candidates.items()}
+    leader = means[ranking.best]
+    fall = _start(candidates[ranking.best], by) - leader
+    margin = max(HOPELESS * fall, 2 * SIGNIFICANT * ranking.noise)
+    return tuple(k for k, mean in means.items() if leader + margin < mean < math.inf)
+
+
+def _shown(label: str, score: float, results: Sequence[TrialResult], by: Criterion) -> str:
+    early = ", stopped early" if results[0].status is Status.PRUNED else ""
+    return f"{label}: {by.shown(score)}{early}"
+
+
+def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Return a mean cost a candidate, on the footing of the one with the most seeds."""
+    most = max(len(values) for values in costs.values())
+    reference = min(
+        (label for label in costs if len(costs[label]) == most),
+        key=lambda label: float(np.mean(costs[label])),
+    )
+    mean = float(np.mean(costs[reference]))
+    if not math.isfinite(mean):
+        return {label: float(np.mean(values)) for label, values in costs.items()}
+    return {
+        label: mean + float(np.mean(values) - np.mean(costs[reference][: len(values)]))
+        for label, values in costs.items()
+    }
 
 
 def _noise(
-    candidates: Mapping[str, Sequence[TrialResult]], losses: Mapping[str, list[float]], best: str
+    candidates: Mapping[str, Sequence[TrialResult]],
+    costs: Mapping[str, Sequence[float]],
+    best: str,
+    by: Criterion,
 ) -> float:
-    finite = {k: v for k, v in losses.items() if all(map(math.isfinite, v))}
-    start = np.median([r.curve.train_loss[0] for r in candidates[best] if len(r.curve)])
-    floor = FLOOR * abs(float(start) - float(np.mean(losses[best])))
-    differences = [
-        np.subtract(values, losses[best]) for label, values in finite.items() if label != best
-    ]
-    if len(losses[best]) > 1 and differences:
-        # Pooled over the candidates: a handful of seeds alone says little of the spread.
-        spread = math.sqrt(float(np.mean([np.var(d, ddof=1) for d in differences])))
-        return max(floor, spread / math.sqrt(len(losses[best])))
-    ends = [_end_noise(r) for label in finite for r in candidates[label]]
-    return max(floor, float(np.median(ends)))
+    """Return the standard deviation of a paired difference of one seed."""
+    finite = [k for k, values in costs.items() if all(map(math.isfinite, values))]
+    end = float(np.mean(costs[best]))
+    fall = abs(_start(candidates[best], by) - end)
+    ends = [noise_of(_last(by.course(r.curve))) for k in finite for r in candidates[k]]
+    guess = max(FLOOR * fall, float(np.median(ends)))
+    if by.examples:
+        guess = max(guess, SAMPLING * min(abs(end), fall) / math.sqrt(by.examples))
+    repeated = [k for k in finite if k != best and min(len(costs[k]), len(costs[best])) > 1]
+    squares, degrees = 0.0, 0
+    for k in repeated:
+        n = min(len(costs[k]), len(costs[best]))
+        differences = np.subtract(costs[k][:n], costs[best][:n])
+        squares += float(np.var(differences)) * n
+        degrees += n - 1
+    spread = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
+    return max(FLOOR * fall, spread)
 
 
-def _end_noise(result: TrialResult) -> float:
-    values = result.curve.val_loss
-    values = values[np.isfinite(values)]
-    return noise_of(values[-max(5, len(values) // 4) :])
+def _start(results: Sequence[TrialResult], by: Criterion) -> float:
+    """Return the cost before training: the first training loss, else the first reading."""
+    if by.name == "loss":
+        values = [r.curve.train_loss[:1] for r in results]
+    else:
+        values = [by.course(r.curve)[:1] for r in results]
+    return float(np.median([float(v[0]) for v in values if len(v)] or [0.0]))
+
+
+def _last(values: FloatArray) -> FloatArray:
+    return values[-max(5, len(values) // 4) :]

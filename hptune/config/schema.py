@@ -266,6 +266,9 @@ class Procedure(Section):
         description="which to run; they come in this order",
     )
     seeds: Count = Field(1, description="repeats of each search trial")
+    rank_by: str = Field(
+        "loss", description="what tells candidates apart on validation data: loss or a metric"
+    )
     budget: Positive = Field(3.0, description="epochs of the search over those of the final run")
     trial_epochs: Positive | None = Field(
         None, description="length of the search's short runs, null chooses"

@@ -9,13 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank_survivors
+from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Stage, Trial
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
 from hptune.training.loop import iterations_per_epoch
 
-RULE = "lowest validation loss at near-constant time; within the noise the faster per epoch"
+RULE = "{} at near-constant time; within the noise the faster per epoch"
 ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
 FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
 
@@ -52,7 +53,13 @@ def plausible_gain(measured: float, ratio: float) -> float:
 
 
 def run_batch_size(
-    runner: Runner, base: Trial, *, values: Sequence[int], scaling: str, seeds: int
+    runner: Runner,
+    base: Trial,
+    *,
+    values: Sequence[int],
+    scaling: str,
+    seeds: int,
+    by: Criterion = LOSS,
 ) -> Candidates:
     """Run each batch size for as long as `base` takes at its own, by measured speed.
 
@@ -62,8 +69,11 @@ def run_batch_size(
         values: Batch sizes.
         scaling: How LR follows the batch size, "sqrt" or "linear".
         seeds: Repeats of each candidate.
+        by: What is better.
     """
     base = base.change(stage=Stage.BATCH_SIZE)
+    # The present size first: it has been run, and must not be what the budget leaves out.
+    values = sorted(values, key=lambda value: abs(math.log(value / base.batch_size)))
     speed = {
         value: runner.examples_per_second(base.change(batch_size=value))
         for value in sorted({*values, base.batch_size})
@@ -86,11 +96,19 @@ def run_batch_size(
             "lr": lr,
             "lr_min": None if base.lr_min is None else base.lr_min * lr / base.lr,
         }
-    return run_paired(runner, base, changes, seeds=seeds)
+    candidates = run_paired(
+        runner,
+        base,
+        changes,
+        seeds=seeds,
+        hopeless=lambda candidates: hopeless(candidates, by),
+        least=1,
+    )
+    return run_repeats(runner, candidates, by)
 
 
 def decide_batch_size(
-    candidates: Candidates, *, base: Trial, examples: int, epochs: float
+    candidates: Candidates, *, base: Trial, examples: int, epochs: float, by: Criterion = LOSS
 ) -> list[Decision]:
     """Choose the batch size, with the LR and the epochs that belong to it.
 
@@ -99,8 +117,9 @@ def decide_batch_size(
         base: The trial that the candidates were made from.
         examples: Training examples.
         epochs: Length of the final run at the base batch size.
+        by: What is better.
     """
-    ranking = rank_survivors(candidates)
+    ranking = rank_survivors(candidates, by)
     chosen = max(ranking.ties, key=lambda label: _epochs(candidates, label, examples))
     trial = candidates[chosen][0].trial
     reason = ranking.reason + _accuracies(candidates)
@@ -115,9 +134,9 @@ def decide_batch_size(
         Decision(
             parameter="batch_size",
             value=trial.batch_size,
-            rule=RULE,
+            rule=RULE.format(by),
             reason=reason,
-            seconds=total_seconds(candidates),
+            seconds=total_seconds(candidates, Stage.BATCH_SIZE),
             **shared,
         )
     ]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
-from hptune.analysis.ranking import rank, rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
 from hptune.procedure.defaults import LR_MIN_FRACTION
+from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
@@ -22,10 +23,7 @@ READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more th
 ATTEMPTS = 4
 FACTOR = 2.0  # between neighbouring candidates
 CONFIRMATIONS = 5  # candidates at most
-RULE = (
-    "largest usable LR of the range test, confirmed by short runs: lowest validation loss; "
-    "within the noise the test's own"
-)
+RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,9 @@ def run_lr_range(
     return RangeTest(tests, reading, low, high)
 
 
-def run_confirmation(runner: Runner, base: Trial, lr: float, *, seeds: int) -> Candidates:
+def run_confirmation(
+    runner: Runner, base: Trial, lr: float, *, seeds: int, by: Criterion = LOSS, least: int = 3
+) -> Candidates:
     """Run short runs at an LR and its neighbours, and on beyond an edge that clearly wins.
 
     Args:
@@ -98,30 +98,36 @@ def run_confirmation(runner: Runner, base: Trial, lr: float, *, seeds: int) -> C
         base: A short run under the policy that will be used.
         lr: The candidate for the maximum.
         seeds: Repeats of each.
+        by: What is better.
+        least: Candidates to run whatever they cost.
     """
-    base = base.change(stage=Stage.LR_RANGE)
     low = base.lr_min  # None where the policy has its own
 
-    def run(wanted: Sequence[float]) -> Candidates:
+    def run(wanted: Sequence[float], least: int) -> Candidates:
         return run_paired(
             runner,
             base,
             {_label(v): {"lr": v, "lr_min": low and _lr_min(v)} for v in map(_rounded, wanted)},
             seeds=seeds,
+            hopeless=lambda candidates: hopeless(candidates, by),
+            least=least,
         )
 
-    candidates = run([lr / FACTOR, lr, lr * FACTOR])
+    candidates = run([lr, lr / FACTOR, lr * FACTOR], least)
     while len(candidates) < CONFIRMATIONS:
         values = sorted(float(label) for label in candidates)
         # Only a clear win at an edge leads beyond it: chasing ties ends where runs diverge.
-        ties = {float(label) for label in rank(candidates).ties}
-        if ties == {values[0]}:
-            candidates |= run([values[0] / FACTOR])
-        elif ties == {values[-1]}:
-            candidates |= run([values[-1] * FACTOR])
+        ties = {float(label) for label in rank(candidates, by).ties}
+        if len(values) > 1 and ties == {values[0]}:
+            further = run([values[0] / FACTOR], 0)
+        elif len(values) > 1 and ties == {values[-1]}:
+            further = run([values[-1] * FACTOR], 0)
         else:
             break
-    return candidates
+        if not further:
+            break
+        candidates |= further
+    return run_repeats(runner, candidates, by)
 
 
 def decide_lr(
@@ -130,6 +136,7 @@ def decide_lr(
     candidate: float,
     *,
     stage: Stage = Stage.LR_RANGE,
+    by: Criterion = LOSS,
 ) -> list[Decision]:
     """Choose the maximum and minimum LR from a range test and its confirmation.
 
@@ -138,12 +145,13 @@ def decide_lr(
         candidates: The confirmation's paired runs.
         candidate: The LR that was to be confirmed.
         stage: For which stage the LR is decided.
+        by: What is better.
     """
     reading = test.reading if test else None
     warnings = tuple(reading.warnings) if reading else ()
     trials = tuple(r.trial.id for r in test.results) if test else ()
     seconds = sum(r.seconds for r in test.results) if test else 0.0
-    ranking = rank_survivors(candidates)
+    ranking = rank_survivors(candidates, by)
     # Two readings that agree are worth more than either: short runs favour a large LR, at
     # which the long run may break.
     tied = [float(label) for label in ranking.ties]
@@ -163,9 +171,9 @@ def decide_lr(
         Decision(
             parameter="lr",
             value=value,
-            rule=RULE,
+            rule=RULE.format(by),
             reason=reason,
-            seconds=seconds + total_seconds(candidates),
+            seconds=seconds + total_seconds(candidates, stage),
             **shared,
         )
     ]

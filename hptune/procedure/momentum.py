@@ -8,17 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import rank, rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
 from hptune.procedure.defaults import MOMENTUM, MOMENTUM_MIN
+from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Stage, Trial
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
 
-RULE = "lowest validation loss; within the noise the report's cyclical 0.95-0.85"
+RULE = "{}; within the noise the report's cyclical 0.95-0.85"
 
 
 def run_momentum(
-    runner: Runner, base: Trial, *, values: Sequence[float], minimum: float, seeds: int
+    runner: Runner,
+    base: Trial,
+    *,
+    values: Sequence[float],
+    minimum: float,
+    seeds: int,
+    by: Criterion = LOSS,
 ) -> Candidates:
     """Run each value as the maximum of cyclical momentum, then the best of them held constant.
 
@@ -28,21 +35,32 @@ def run_momentum(
         values: Maxima to compare; one at or below `minimum` is held constant.
         minimum: Where momentum falls to while LR rises.
         seeds: Repeats of each candidate.
+        by: What is better.
     """
     base = base.change(stage=Stage.MOMENTUM)
-    candidates = run_paired(
-        runner, base, {_label(*c): _change(*c) for c in _cyclical(values, minimum)}, seeds=seeds
-    )
-    best = candidates[rank(candidates).best][0].trial
+    # The present value first: it has been run, and must not be what the budget leaves out.
+    wanted = sorted(values, key=lambda value: value != base.momentum)
+
+    def run(changes: Sequence[tuple[float, float | None]], least: int) -> Candidates:
+        return run_paired(
+            runner,
+            base,
+            {_label(*change): _change(*change) for change in changes},
+            seeds=seeds,
+            hopeless=lambda candidates: hopeless(candidates, by),
+            least=least,
+        )
+
+    candidates = run(_cyclical(wanted, minimum), 1)
+    best = candidates[rank(candidates, by).best][0].trial
     if best.momentum_min is not None:
-        constant = (best.momentum, None)
-        candidates |= run_paired(runner, base, {_label(*constant): _change(*constant)}, seeds=seeds)
-    return candidates
+        candidates |= run([(best.momentum, None)], 0)
+    return run_repeats(runner, candidates, by)
 
 
-def decide_momentum(candidates: Candidates) -> list[Decision]:
+def decide_momentum(candidates: Candidates, by: Criterion = LOSS) -> list[Decision]:
     """Choose momentum's maximum and minimum from paired runs."""
-    ranking = rank_survivors(candidates)
+    ranking = rank_survivors(candidates, by)
     preferred = _label(MOMENTUM, MOMENTUM_MIN)
     chosen = preferred if preferred in ranking.ties else ranking.best
     trial = candidates[chosen][0].trial
@@ -51,7 +69,7 @@ def decide_momentum(candidates: Candidates) -> list[Decision]:
         reason += f"; tied, so the report's default {chosen} is kept"
     common: dict[str, Any] = {
         "stage": Stage.MOMENTUM,
-        "rule": RULE,
+        "rule": RULE.format(by),
         "trials": trial_ids(candidates),
         "warnings": tuple(ranking.warnings),
     }
@@ -61,7 +79,7 @@ def decide_momentum(candidates: Candidates) -> list[Decision]:
             parameter="momentum",
             value=trial.momentum,
             reason=reason,
-            seconds=total_seconds(candidates),
+            seconds=total_seconds(candidates, Stage.MOMENTUM),
             **common,
         ),
         Decision(

@@ -1,4 +1,4 @@
-"""What the procedure will run, before it runs: trials, epochs, time."""
+"""What the procedure will run, before it runs: trials, epochs, time, and the share of a stage."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from hptune.results.records import Stage
 
-# Short runs that the search stages need in the usual case: three to confirm the LR, five
-# for momentum, five for weight decay, four for batch size, and the range test counts as two.
-USUAL_SHORT_RUNS = 19
 STAGES = (Stage.LR_RANGE, Stage.MOMENTUM, Stage.WEIGHT_DECAY, Stage.BATCH_SIZE, Stage.FINAL)
-_RUNS = {Stage.LR_RANGE: 3, Stage.MOMENTUM: 5, Stage.WEIGHT_DECAY: 5, Stage.BATCH_SIZE: 4}
-_TESTS = {Stage.LR_RANGE: 1}
+# Short runs that a stage may take; one that another stage has run is not run again. What a
+# stage leaves is the next one's.
+SHARES = {Stage.LR_RANGE: 6, Stage.MOMENTUM: 4, Stage.WEIGHT_DECAY: 4, Stage.BATCH_SIZE: 4}
+TEST_RUNS = 2  # short runs that an LR range test is as long as
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss
 RANGE_TEST = (100, 400)  # iterations at least and at most
 
@@ -23,7 +22,7 @@ class PlannedStage:
 
     Attributes:
         stage: Which.
-        trials: How many it usually needs.
+        trials: How many it may need.
         epochs: Of training, all its trials together.
         seconds: Estimated, None where the speed is not known.
     """
@@ -57,12 +56,28 @@ def lengths(
     """
     final = max(1, round(epochs * per_epoch))
     if trial_epochs is None:
-        share = round(budget * final / (USUAL_SHORT_RUNS * search_seeds))
+        share = int(budget * final / (sum(SHARES.values()) * search_seeds))
         short = min(final, max(SHORTEST, share))
     else:
         short = max(1, round(trial_epochs * per_epoch))
     low, high = RANGE_TEST
-    return Lengths(range_test=min(max(2 * short, low), high), short=short, final=final)
+    return Lengths(range_test=min(max(TEST_RUNS * short, low), high), short=short, final=final)
+
+
+def allowances(stages: Sequence[Stage], budget_epochs: float) -> dict[Stage, float]:
+    """Return the epochs that may be spent by the end of each search stage.
+
+    Args:
+        stages: Those that run.
+        budget_epochs: For all search stages of the procedure together.
+    """
+    total, whole = 0.0, sum(SHARES.values())
+    allowed = {}
+    for stage in stages:
+        if stage in SHARES:
+            total += SHARES[stage] / whole * budget_epochs
+            allowed[stage] = total
+    return allowed
 
 
 def plan(
@@ -74,16 +89,16 @@ def plan(
     final_seeds: int,
     seconds_per_iteration: float | None,
 ) -> list[PlannedStage]:
-    """List the stages with what they usually cost."""
+    """List the stages with what they cost at most."""
     planned = []
     for stage in stages:
         if stage is Stage.FINAL:
             trials, iterations = final_seeds, runs.final * final_seeds
         else:
-            trials = (_RUNS[stage] + _TESTS.get(stage, 0)) * search_seeds
-            iterations = (
-                _RUNS[stage] * runs.short + _TESTS.get(stage, 0) * runs.range_test
-            ) * search_seeds
+            tests = 1 if stage is Stage.LR_RANGE else 0
+            short = SHARES[stage] - TEST_RUNS * tests
+            trials = (short + tests) * search_seeds
+            iterations = (short * runs.short + tests * runs.range_test) * search_seeds
         planned.append(
             PlannedStage(
                 stage=stage,

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hptune.analysis.ranking import rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, rank_survivors
 from hptune.results.records import Decision, Scalar, Stage
 from hptune.sweep.paired import Candidates, total_seconds, trial_ids
 
-RULE = "lowest validation loss; within the noise the first in the order given"
+RULE = "{}; within the noise the first in the order given"
 
 
-def decide_key(key: str, values: Sequence[Scalar], candidates: Candidates) -> Decision:
+def decide_key(
+    key: str, values: Sequence[Scalar], candidates: Candidates, by: Criterion = LOSS
+) -> Decision:
     """Choose a value of a swept key.
 
     Args:
         key: The key as the user names it.
         values: In the order given; `candidates` has them as its labels, `str(value)`.
         candidates: Paired results.
+        by: What is better.
     """
-    ranking = rank_survivors(candidates)
+    ranking = rank_survivors(candidates, by)
     chosen = next(value for value in values if str(value) in ranking.ties)
     reason = ranking.reason
     if str(chosen) != ranking.best:
@@ -28,9 +31,9 @@ def decide_key(key: str, values: Sequence[Scalar], candidates: Candidates) -> De
         stage=Stage.SWEEP,
         parameter=key,
         value=chosen,
-        rule=RULE,
+        rule=RULE.format(by),
         reason=reason,
         trials=trial_ids(candidates),
         warnings=tuple(ranking.warnings),
-        seconds=total_seconds(candidates),
+        seconds=total_seconds(candidates, Stage.SWEEP),
     )

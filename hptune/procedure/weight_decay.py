@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hptune.analysis.ranking import rank, rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
+from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Stage, Trial
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
 
 DEEP = 10  # layers with weights; from here on the report's grid for deep nets applies
-RULE = "lowest validation loss; within the noise the magnitude nearest the net's complexity"
+RULE = "{}; within the noise the magnitude nearest the net's complexity"
 # Decoupled decay is multiplied by LR alone, L2 also passes through the gradient: the
 # useful magnitudes lie about two decades apart.
 DECOUPLED = {"adamw": 100.0}
@@ -34,7 +35,13 @@ def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
 
 
 def run_weight_decay(
-    runner: Runner, base: Trial, *, values: Sequence[float], seeds: int, refine: bool
+    runner: Runner,
+    base: Trial,
+    *,
+    values: Sequence[float],
+    seeds: int,
+    refine: bool,
+    by: Criterion = LOSS,
 ) -> Candidates:
     """Run the grid; with `refine`, extrapolate at an edge and bisect the best two's exponent.
 
@@ -44,31 +51,38 @@ def run_weight_decay(
         values: The grid.
         seeds: Repeats of each candidate.
         refine: Whether to go on from the grid.
+        by: What is better.
     """
     base = base.change(stage=Stage.WEIGHT_DECAY)
 
-    def run(wanted: Sequence[float]) -> Candidates:
+    def run(wanted: Sequence[float], least: int) -> Candidates:
         return run_paired(
-            runner, base, {f"{v:g}": {"weight_decay": v} for v in wanted}, seeds=seeds
+            runner,
+            base,
+            {f"{v:g}": {"weight_decay": v} for v in wanted},
+            seeds=seeds,
+            hopeless=lambda candidates: hopeless(candidates, by),
+            least=least,
         )
 
-    candidates = run(values)
-    if not refine:
-        return candidates
-    for _ in range(EXTRAPOLATIONS):
-        beyond = _beyond(candidates)
-        if beyond is None:
-            break
-        candidates |= run([beyond])
-    between = _between(candidates)
-    if between is not None:
-        candidates |= run([between])
-    return candidates
+    # The present value first: it has been run, and must not be what the budget leaves out.
+    candidates = run(sorted(values, key=lambda value: value != base.weight_decay), 1)
+    if refine:
+        for _ in range(EXTRAPOLATIONS):
+            beyond = _beyond(candidates, by)
+            further = run([beyond], 0) if beyond is not None else {}
+            if not further:
+                break
+            candidates |= further
+        between = _between(candidates, by)
+        if between is not None:
+            candidates |= run([between], 0)
+    return run_repeats(runner, candidates, by)
 
 
-def decide_weight_decay(candidates: Candidates, *, usual: float) -> Decision:
+def decide_weight_decay(candidates: Candidates, *, usual: float, by: Criterion = LOSS) -> Decision:
     """Choose the weight decay from paired runs; among ties the magnitude nearest `usual`."""
-    ranking = rank_survivors(candidates)
+    ranking = rank_survivors(candidates, by)
     tied = [float(label) for label in ranking.ties]
     chosen = min(tied, key=lambda value: _distance(value, usual))
     reason = ranking.reason
@@ -78,23 +92,25 @@ def decide_weight_decay(candidates: Candidates, *, usual: float) -> Decision:
         stage=Stage.WEIGHT_DECAY,
         parameter="weight_decay",
         value=chosen,
-        rule=RULE,
+        rule=RULE.format(by),
         reason=reason,
         trials=trial_ids(candidates),
         warnings=tuple(ranking.warnings),
-        seconds=total_seconds(candidates),
+        seconds=total_seconds(candidates, Stage.WEIGHT_DECAY),
     )
 
 
-def _best(candidates: Candidates) -> tuple[list[float], int]:
+def _best(candidates: Candidates, by: Criterion) -> tuple[list[float], int]:
     """Return the values in rising order and the place of the best among them."""
     values = sorted(float(label) for label in candidates)
-    return values, values.index(float(rank(candidates).best))
+    return values, values.index(float(rank(candidates, by).best))
 
 
-def _beyond(candidates: Candidates) -> float | None:
+def _beyond(candidates: Candidates, by: Criterion) -> float | None:
     """Return the next magnitude where the best is at the edge of what was tried."""
-    values, best = _best(candidates)
+    values, best = _best(candidates, by)
+    if len(values) == 1:
+        return None
     if best == len(values) - 1 and values[best] > 0:
         return _rounded(values[best] * 10)
     if best == 0 and values[0] > 0:
@@ -102,10 +118,10 @@ def _beyond(candidates: Candidates) -> float | None:
     return None
 
 
-def _between(candidates: Candidates) -> float | None:
+def _between(candidates: Candidates, by: Criterion) -> float | None:
     """Return the middle exponent of the best and its better neighbour, to one significant figure."""
-    values, best = _best(candidates)
-    order = list(rank(candidates).order)
+    values, best = _best(candidates, by)
+    order = list(rank(candidates, by).order)
     neighbours = [values[i] for i in (best - 1, best + 1) if 0 <= i < len(values) and values[i] > 0]
     if values[best] == 0 or not neighbours:
         return None

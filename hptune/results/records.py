@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -121,9 +121,15 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """The stage and eight hexadecimal digits of the trial's content."""
-        content = json.dumps(asdict(self), sort_keys=True, default=list)
-        return f"{self.stage}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+        """The stage and the digest."""
+        return f"{self.stage}-{self.digest}"
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits of what determines the outcome; the stage does not."""
+        fields = {name: value for name, value in asdict(self).items() if name != "stage"}
+        content = json.dumps(fields, sort_keys=True, default=list)
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def change(self, **changes: Any) -> Trial:
         """Return this trial with some fields changed."""
@@ -149,6 +155,16 @@ class Curve:
 
     def __len__(self) -> int:
         return len(self.iteration)
+
+    def until(self, iterations: int) -> Curve:
+        """Return the first `iterations` iterations of this curve."""
+        arrays = {
+            item.name: getattr(self, item.name)[:iterations]
+            for item in fields(self)
+            if item.name != "metrics"
+        }
+        metrics = {name: values[:iterations] for name, values in self.metrics.items()}
+        return Curve(metrics=metrics, **arrays)
 
 
 @dataclass(frozen=True, kw_only=True)

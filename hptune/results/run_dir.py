@@ -33,7 +33,9 @@ from hptune.results.tables import (
 )
 
 _PART = ".part"
-_FINISHED = (Status.COMPLETE, Status.DIVERGED, Status.PRUNED)
+_OF_THEIR_OWN = {str(Stage.FINAL), str(Stage.TRAIN)}  # their weights are kept under their own ids
+_OWN_END = (Status.COMPLETE, Status.DIVERGED)
+_FINISHED = (*_OWN_END, Status.PRUNED)  # its own stage had no more use for a pruned trial
 
 
 def write_atomic(path: Path, data: str | bytes) -> None:
@@ -173,10 +175,14 @@ class RunDir:
         self._write_rows(rows)
 
     def result(self, trial: Trial) -> TrialResult | None:
-        """Return a finished trial's result, or None where it is still to run."""
-        row = next((row for row in self._rows if row["trial"] == trial.id), None)
-        if row is None or row["status"] not in _FINISHED or not self.curve(trial.id).exists():
+        """Return a finished trial's result, or None where it is still to run.
+
+        Another stage may have run the same: its result is returned, with its stage and id.
+        """
+        row = self._row_of(trial)
+        if row is None:
             return None
+        trial = trial.change(stage=Stage(str(row["stage"])))
         names = [k.removeprefix("best_val_") for k in row if k.startswith("best_val_")]
         # Columns of other tasks' metrics are blank in this row; the curve has this trial's own.
         curve = curve_from(_text(self.curve(trial.id)))
@@ -206,6 +212,18 @@ class RunDir:
             examples_per_second=number("examples_per_second"),
             peak_memory_mb=number("peak_memory_mb"),
         )
+
+    def _row_of(self, trial: Trial) -> Row | None:
+        """Return the row of a finished trial, another search stage's where it came to its own end."""
+        for row in self._rows:
+            stage, _, digest = str(row["trial"]).rpartition("-")
+            if digest != trial.digest or not self.curve(str(row["trial"])).exists():
+                continue
+            if stage == trial.stage and row["status"] in _FINISHED:
+                return row
+            if not {stage, str(trial.stage)} & _OF_THEIR_OWN and row["status"] in _OWN_END:
+                return row
+        return None
 
     def rows(self, stage: Stage | None = None) -> list[Row]:
         """Return the rows of results.csv, of one stage or all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from hptune.errors import HptuneError
 from hptune.results.records import Curve, Stage, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
+from hptune.sweep.budget import Budget
 from hptune.sweep.progress import Progress
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.training.loop import run_trial
+from hptune.training.loop import iterations_per_epoch, run_trial
 from hptune.training.speed import measure_speed
 
 # Whose weights a user wants to keep; the search's trials leave curves only.
@@ -29,17 +30,54 @@ class Runner:
     run_dir: RunDir
     device: Device
     progress: Progress
+    budget: Budget = field(default_factory=Budget)
 
-    def run(self, trials: Sequence[Trial]) -> list[TrialResult]:
+    def run(self, trials: Sequence[Trial], until: Sequence[int] = ()) -> list[TrialResult]:
         """Run trials one after another and return their results in the order given.
 
         A trial that the run directory holds is not run again. A trial that fails is a row
         with status failed; the others go on.
 
+        Args:
+            trials: What to run.
+            until: Iterations after which each trial pauses; by default none does. What has
+                paused is no row yet, and goes on when it is run again.
+
         Raises:
             InputError: A trial cannot run at all.
         """
-        return [self._run(trial, n, len(trials)) for n, trial in enumerate(trials, 1)]
+        of = len(trials)
+        pauses: Sequence[int | None] = until or [None] * of
+        results = []
+        for n, (trial, pause) in enumerate(zip(trials, pauses, strict=True), 1):
+            result = self._run(trial, n, of, pause)
+            if result.trial.stage is trial.stage:
+                self.budget.add(result)
+            results.append(result)
+        return results
+
+    def affords(self, trials: Sequence[Trial]) -> bool:
+        """Say whether the budget allows these; what another stage has run costs nothing.
+
+        What a run before this one has left of the same stage counts in full, so that both
+        decide alike.
+        """
+        return self.budget.affords(sum(self._epochs(t) for t in trials if not self._free(t)))
+
+    def _free(self, trial: Trial) -> bool:
+        known = self.run_dir.result(trial)
+        return known is not None and (
+            known.trial.stage is not trial.stage or self.budget.has(known.trial)
+        )
+
+    def _epochs(self, trial: Trial) -> float:
+        return trial.iterations / iterations_per_epoch(len(self.task.train), trial.batch_size)
+
+    def drop(self, result: TrialResult) -> None:
+        """Record a paused trial that will not go on."""
+        self.run_dir.add(result)
+        self.run_dir.snapshot(result.trial.id).unlink(missing_ok=True)
+        self.progress.trial_finished(result, reused=False)
 
     def examples_per_second(self, trial: Trial) -> float:
         """Return the training speed at a trial's batch size, measured once a run directory."""
@@ -51,10 +89,11 @@ class Runner:
         self.run_dir.set_timing(key, speed)
         return speed
 
-    def _run(self, trial: Trial, number: int, of: int) -> TrialResult:
+    def _run(self, trial: Trial, number: int, of: int, until: int | None) -> TrialResult:
         known = self.run_dir.result(trial)
         if known is not None:
-            self.progress.trial_finished(known, reused=True)
+            if until is None:
+                self.progress.trial_finished(known, reused=True)
             return known
         self.progress.trial_started(trial, number, of)
 
@@ -73,11 +112,14 @@ class Runner:
                 snapshot=snapshot,
                 checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
                 advance=advance,
+                until=until,
             )
         except (HptuneError, OSError):
             raise  # wrong for every trial; a full disk, for one
         except Exception as error:
             result = self._failure(trial, error)
+        if result.status is Status.PRUNED:  # paused
+            return result
         self.run_dir.add(result)
         snapshot.unlink(missing_ok=True)
         self.progress.trial_finished(result, reused=False)

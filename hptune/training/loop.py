@@ -59,6 +59,7 @@ def run_trial(
     snapshot: Path | None = None,
     checkpoint: Path | None = None,
     advance: Advance | None = None,
+    until: int | None = None,
 ) -> TrialResult:
     """Train one trial. The caller's random states are as before afterwards.
 
@@ -69,6 +70,8 @@ def run_trial(
         snapshot: File to resume from where it exists, and to keep up to date meanwhile.
         checkpoint: File that receives the trained weights.
         advance: Hears the progress, a few times a second at most.
+        until: Iterations after which to pause, one of `readings`: the result then has the
+            status PRUNED, and the same trial goes on from `snapshot` when it is run again.
 
     Raises:
         InputError: The trial cannot run at all, for instance because its batch exceeds the data.
@@ -76,7 +79,7 @@ def run_trial(
     with seeded(trial.seed, device.torch_device):
         run = TrialRun(task, trial, device)
         run.resume(snapshot)
-        status, message = run.train(snapshot, advance)
+        status, message = run.train(snapshot, advance, until)
         return run.finish(status, message, checkpoint)
 
 
@@ -126,11 +129,15 @@ class TrialRun:
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         device.reset_peak_memory()
 
-    def train(self, snapshot: Path | None, advance: Advance | None) -> tuple[Status, str]:
+    def train(
+        self, snapshot: Path | None, advance: Advance | None, until: int | None = None
+    ) -> tuple[Status, str]:
         """Run the iterations; return how they ended and why."""
         trial, settings = self.trial, self.trial.settings
         lr, momentum = self.schedule.lr.tolist(), self.schedule.momentum.tolist()
-        due = evaluation_iterations(trial.iterations, settings.evaluations)
+        due = {done - 1 for done in readings(trial.iterations, settings.evaluations)}
+        if until is not None and until <= self.first_iteration:
+            return Status.PRUNED, f"stopped after iteration {self.first_iteration - 1}"
         batches = self.batches()
         losses: list[Tensor] = []
         last_heard = last_snapshot = mark = time.perf_counter()
@@ -158,6 +165,10 @@ class TrialRun:
                 last_heard = now
             if evaluating and self._stops_early():
                 return Status.COMPLETE, f"stopped early after iteration {iteration}"
+            if iteration + 1 == until and until < trial.iterations:
+                assert snapshot is not None, "a trial pauses into its snapshot"
+                self._save(snapshot, until)
+                return Status.PRUNED, f"stopped after iteration {iteration}"
             mark = time.perf_counter()
             if snapshot is not None and mark - last_snapshot > SNAPSHOT_SECONDS:
                 self._save(snapshot, iteration + 1)
@@ -309,7 +320,7 @@ def make_model(task: Task, device: Device) -> nn.Module:
     return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
 
 
-def evaluation_iterations(iterations: int, evaluations: int) -> frozenset[int]:
-    """Return the iterations after which to evaluate: evenly spaced, the last one among them."""
+def readings(iterations: int, evaluations: int) -> list[int]:
+    """Return after how many iterations the validation set is read: evenly spaced, last at the end."""
     count = min(max(evaluations, 1), iterations)
-    return frozenset(math.ceil((k + 1) * iterations / count) - 1 for k in range(count))
+    return [math.ceil((k + 1) * iterations / count) for k in range(count)]

@@ -16,7 +16,10 @@ import pytest
 
 from hptune.cli import COMMANDS, run
 
-QUICK = ["--set", "training.epochs=6", "--set", "procedure.final.seeds=2", "--device", "cpu"]
+QUICK = [
+    *("--set", "training.epochs=6", "--set", "procedure.final.seeds=2"),
+    *("--set", "procedure.budget=8", "--device", "cpu"),
+]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -54,6 +57,19 @@ def test_every_decision_has_its_rule_reason_and_trials(whole: Path):
     for d in decisions:
         assert d["value"] and d["rule"] and d["reason"]
         assert d["trials"] and set(d["trials"].split()) <= trials
+
+
+def test_the_search_keeps_to_its_budget_and_accounts_for_it(whole: Path, tmp_path: Path):
+    tight = ["--set", "procedure.budget=3", "--out", str(tmp_path), "--quiet", *QUICK[:4]]
+    assert run(["run", "--device", "cpu", *tight]) == 0
+    for folder, budget in ((whole, 8), (tmp_path, 3)):
+        search = [r for r in rows(folder / "results.csv") if r["stage"] != "final"]
+        epochs = sum(float(row["epochs"]) for row in search)
+        assert epochs <= budget * 6
+        final = rows(folder / "decisions.csv")[-1]["reason"]
+        assert f"the search cost {epochs:.3g} epochs, {epochs / 6:.2f} times" in final
+    warned = [d["warnings"] for d in rows(tmp_path / "decisions.csv") if d["stage"] == "momentum"]
+    assert "budget is spent" in warned[0]
 
 
 def test_the_test_set_is_read_in_the_final_run_alone(whole: Path):

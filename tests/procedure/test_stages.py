@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hptune.analysis.ranking import LOSS, rank
 from hptune.errors import StageError
 from hptune.procedure.batch_size import (
     decide_batch_size,
@@ -18,7 +23,8 @@ from hptune.procedure.final import decide_final, run_final_safely
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import decide_lr, run_confirmation
 from hptune.procedure.momentum import decide_momentum
-from hptune.procedure.plan import STAGES, lengths, plan
+from hptune.procedure.plan import STAGES, allowances, lengths, plan
+from hptune.procedure.repeats import run_repeats
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
     decide_weight_decay,
@@ -27,6 +33,7 @@ from hptune.procedure.weight_decay import (
     usual_weight_decay,
 )
 from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
+from hptune.sweep.budget import Budget
 from hptune.sweep.progress import Silent
 
 
@@ -51,21 +58,31 @@ def result(
     )  # fmt: skip
 
 
-class Oracle:
-    """Runs trials by a known law: the loss depends on the weight decay's distance to the best."""
+class Law:
+    """Stands in for a Runner: trials end as a law says, and cost an epoch each."""
 
-    def __init__(self, best: float) -> None:
-        self.best, self.asked = best, []
+    def __init__(self, law, epochs: float = math.inf) -> None:
+        self.law, self.budget, self.asked, self.progress = law, Budget(epochs), [], Silent()
+        self.task = SimpleNamespace(metrics={"accuracy": SimpleNamespace(higher_is_better=True)})
+        self.run_dir = SimpleNamespace(result=lambda trial: self.known.get(trial.digest))
+        self.known: dict[str, TrialResult] = {}
 
-    def run(self, trials):
-        self.asked += [t.weight_decay for t in trials]
-        return [
-            result(
-                0.5 + 0.1 * abs(np.log10(max(t.weight_decay, 1e-9) / self.best)),
-                weight_decay=t.weight_decay,
-            )
-            for t in trials
-        ]
+    def run(self, trials, until=()):
+        for trial in trials:
+            if trial.digest not in self.known:
+                self.asked.append(trial)
+                done = replace(result(self.law(trial)), trial=trial, epochs=1.0)
+                self.known[trial.digest] = done
+                self.budget.add(done)
+        return [self.known[trial.digest] for trial in trials]
+
+    def affords(self, trials):
+        new = [t for t in trials if t.digest not in self.known]
+        return not new or self.budget.affords(len(new))
+
+
+def decay_law(best: float):
+    return lambda t: 0.5 + 0.1 * abs(np.log10(max(t.weight_decay, 1e-9) / best))
 
 
 BASE = result(0.5).trial
@@ -73,12 +90,13 @@ BASE = result(0.5).trial
 
 @pytest.mark.parametrize("best", [3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2])
 def test_weight_decay_is_found_to_half_a_decade_by_extrapolating_and_bisecting(best: float):
-    oracle = Oracle(best)
+    oracle = Law(decay_law(best))
     candidates = run_weight_decay(oracle, BASE, values=[1e-2, 1e-3, 1e-4], seeds=1, refine=True)
     decision = decide_weight_decay(candidates, usual=1e-3)
     assert abs(np.log10(decision.value / best)) <= 0.5
-    assert len(oracle.asked) == len(set(oracle.asked)) <= 6
-    assert all(float(f"{value:.0e}") == value for value in oracle.asked)
+    values = {trial.weight_decay for trial in oracle.asked}
+    assert len(values) <= 6 and len(oracle.asked) <= 8
+    assert all(float(f"{value:.0e}") == value for value in values)
 
 
 def test_the_first_grid_follows_the_nets_depth():
@@ -133,19 +151,12 @@ def test_lr_takes_the_winner_or_the_range_tests_own_among_ties_and_warns_at_an_e
 
 @pytest.mark.parametrize("best", [0.01, 0.1, 1.0])
 def test_confirmation_goes_on_beyond_an_edge_that_clearly_wins_and_stops_at_a_tie(best: float):
-    class Law:
-        def run(self, trials):
-            return [result(0.5 + 0.2 * abs(np.log10(t.lr / best)), lr=t.lr) for t in trials]
-
-    class Flat:
-        def run(self, trials):
-            return [result(0.5 - 1e-4 * k, lr=t.lr) for k, t in enumerate(trials)]
-
-    candidates = run_confirmation(Law(), BASE, 0.1, seeds=1)
+    law = Law(lambda t: 0.5 + 0.2 * abs(np.log10(t.lr / best)))
+    candidates = run_confirmation(law, BASE, 0.1, seeds=1)
     nearest = min((float(label) for label in candidates), key=lambda lr: abs(np.log(lr / best)))
     assert decide_lr(None, candidates, 0.1)[0].value == nearest
     assert len(candidates) <= 5
-    flat = run_confirmation(Flat(), BASE, 0.1, seeds=1)
+    flat = run_confirmation(Law(lambda t: 0.5 - 1e-4 * t.lr), BASE, 0.1, seeds=1)
     assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
 
 
@@ -238,15 +249,51 @@ def test_inputs_are_taken_in_order_and_said():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("epochs", [0, 1, 2, 4])
+def test_a_stage_keeps_to_what_the_budget_affords_and_still_decides(epochs: float):
+    law = Law(decay_law(1e-4), epochs)
+    law.run([BASE.change(stage=Stage.WEIGHT_DECAY)])  # another stage has run the present value
+    law.budget.allowed = epochs + 1
+    grid = [1e-2, 1e-3, 1e-4]
+    candidates = run_weight_decay(law, BASE, values=grid, seeds=1, refine=True)
+    assert law.budget.spent <= epochs + 1
+    assert len(candidates) == {0: 1, 1: 2, 2: 3, 4: 5}[epochs]
+    assert "0.001" in candidates  # the present value costs nothing
+    assert f"{decide_weight_decay(candidates, usual=1e-3).value:g}" in candidates
+
+
+def test_ties_are_repeated_with_more_seeds_until_one_wins_or_the_budget_is_spent():
+    def noisy(trial: Trial) -> float:
+        truth = {0.05: 0.6, 0.1: 0.50, 0.2: 0.503}[trial.lr]
+        return truth + (0.004 if (trial.seed, trial.lr) == (0, 0.1) else 0.0)
+
+    def candidates(law: Law):
+        return {
+            f"{lr:g}": law.run([BASE.change(lr=lr, momentum_min=None)]) for lr in (0.05, 0.1, 0.2)
+        }
+
+    law = Law(noisy)
+    repeated = run_repeats(law, candidates(law), LOSS)
+    assert {label: len(results) for label, results in repeated.items()} == {
+        "0.05": 1, "0.1": 4, "0.2": 4,
+    }  # fmt: skip
+    assert [r.trial.seed for r in repeated["0.1"]] == [0, 1, 2, 3]
+    assert rank(repeated).best == "0.1" != rank(candidates(law)).best
+    poor = Law(noisy, epochs=4)
+    assert all(len(rs) == 1 for rs in run_repeats(poor, candidates(poor), LOSS).values())
+
+
 @given(epochs=st.floats(1, 200), per_epoch=st.integers(1, 500), budget=st.floats(0.5, 5))
-def test_the_search_keeps_to_its_budget_where_runs_are_not_too_short(epochs, per_epoch, budget):
+def test_the_stages_share_the_whole_budget_and_nothing_more(epochs, per_epoch, budget):
     runs = lengths(
         epochs=epochs, per_epoch=per_epoch, budget=budget, search_seeds=1, trial_epochs=None
     )
+    allowed = list(allowances(STAGES, budget * epochs).values())
+    assert allowed == sorted(allowed) and allowed[-1] == pytest.approx(budget * epochs)
+    if runs.short > 50:  # no shorter ones are made, rather fewer
+        assert 18 * runs.short <= budget * epochs * per_epoch + 18
+        assert runs.range_test <= max(100, 2 * runs.short)
     planned = plan(
         STAGES, runs, per_epoch=per_epoch, search_seeds=1, final_seeds=1, seconds_per_iteration=0.01
     )
-    search = sum(p.epochs for p in planned if p.stage is not Stage.FINAL)
-    if runs.short > 50 and runs.range_test < 2 * runs.short + 1:
-        assert search <= budget * epochs * 1.1 + 20 / per_epoch
     assert planned[-1].seconds == pytest.approx(runs.final * 0.01)

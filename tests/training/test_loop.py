@@ -23,7 +23,7 @@ from hptune.results.records import (
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training import loop
 from hptune.training.device import Device
-from hptune.training.loop import evaluation_iterations, run_trial
+from hptune.training.loop import readings, run_trial
 
 CPU = Device(torch.device("cpu"))
 
@@ -268,8 +268,8 @@ def test_adam_takes_momentum_as_beta1():
     ("iterations", "evaluations"), [(10, 3), (100, 20), (5, 9), (1, 1), (7, 0)]
 )
 def test_evaluations_are_evenly_spaced_and_end_with_the_run(iterations: int, evaluations: int):
-    due = sorted(evaluation_iterations(iterations, evaluations))
-    assert due[-1] == iterations - 1
+    due = readings(iterations, evaluations)
+    assert due[-1] == iterations
     assert len(due) == min(max(evaluations, 1), iterations)
-    gaps = np.diff([-1, *due])
+    gaps = np.diff([0, *due])
     assert gaps.max() - gaps.min() <= 1

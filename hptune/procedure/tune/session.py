@@ -1,0 +1,279 @@
+"""A session: an experiment at work in a run directory, from one command to the whole procedure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+from hptune.config.load import dump, load_experiment, with_value
+from hptune.config.schema import Experiment
+from hptune.errors import InputError
+from hptune.procedure.final import decide_final, run_final, run_final_safely
+from hptune.procedure.plan import SHARES, STAGES, PlannedStage, allowances, plan
+from hptune.procedure.tune import stages
+from hptune.procedure.tune.setup import Outcome, Setup
+from hptune.results.records import Scalar, Stage
+from hptune.results.run_dir import RunDir
+from hptune.sweep.budget import Budget
+from hptune.sweep.progress import Progress
+from hptune.training.device import Device, resolve_device
+
+_STAGE_OF = {
+    "momentum": Stage.MOMENTUM,
+    "wd": Stage.WEIGHT_DECAY,
+    "weight-decay": Stage.WEIGHT_DECAY,
+    "weight_decay": Stage.WEIGHT_DECAY,
+    "batch-size": Stage.BATCH_SIZE,
+    "batch_size": Stage.BATCH_SIZE,
+}
+_RUN: Mapping[Stage, stages.StageRun] = {
+    Stage.LR_RANGE: stages.lr_range,
+    Stage.MOMENTUM: stages.momentum,
+    Stage.WEIGHT_DECAY: stages.weight_decay,
+    Stage.BATCH_SIZE: stages.batch_size,
+}
+
+
+class Session:
+    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run_dir: RunDir,
+        device: Device,
+        progress: Progress,
+        flags: Mapping[str, Scalar],
+        *,
+        restart: bool,
+    ) -> None:
+        self.run_dir, self.device, self.progress = run_dir, device, progress
+        self._restart = restart
+        self._setup = Setup(experiment, run_dir, device, progress, flags)
+
+    @classmethod
+    def open(
+        cls,
+        experiment: Experiment,
+        out: Path,
+        *,
+        device: str = "auto",
+        progress: Progress,
+        flags: Mapping[str, Scalar] | None = None,
+        restart: bool = False,
+    ) -> Self:
+        """Open the run directory for writing and find the device.
+
+        Args:
+            experiment: What to tune.
+            out: The run directory; made where it is not there.
+            device: As for `--device`.
+            progress: Hears what happens.
+            flags: Hyper-parameters and epochs given on the command line.
+            restart: Whether trials that are there are run again.
+
+        Raises:
+            InputError: The directory is in use, not writable, or of another experiment.
+        """
+        place = resolve_device(device, experiment.training.precision)
+        run_dir = RunDir.open(out)
+        try:
+            _check_same_experiment(run_dir, experiment, restart=restart)
+            run_dir.write_experiment(dump(experiment))
+            run_dir.write_manifest({"device": place.name, "seed": experiment.seed})
+            return cls(experiment, run_dir, place, progress, flags or {}, restart=restart)
+        except BaseException:
+            run_dir.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.run_dir.close()
+
+    # What the user asks for
+
+    def lr_find(self, *, seeds: int | None = None) -> Outcome:
+        """Run the LR range stage."""
+        self._setup.use(self.run_dir.decisions())
+        return self._stage(Stage.LR_RANGE, seeds=seeds)
+
+    def sweep(
+        self, key: str, *, values: Sequence[Scalar] | None = None, seeds: int | None = None
+    ) -> Outcome:
+        """Run the stage of a named hyper-parameter, or a plain paired sweep of any other key.
+
+        Args:
+            key: momentum, wd, batch-size, lr, dropout, or a key path of the experiment.
+            values: Candidates; each named key has its own by default.
+            seeds: Repeats of each candidate.
+        """
+        self._setup.use(self.run_dir.decisions())
+        outcome = self._learning_rate_first()
+        if key in _STAGE_OF:
+            return outcome + self._stage(_STAGE_OF[key], values=values, seeds=seeds)
+        self._begin(Stage.SWEEP, f"sweep {key}")
+        seeds = seeds or self._setup.experiment.procedure.seeds
+        return outcome + self._end(Stage.SWEEP, stages.sweep_key(self._setup, key, values, seeds))
+
+    def train(self, *, policy: str | None = None, seeds: int = 1) -> Outcome:
+        """Train with the decided values, once a seed, and read the test set."""
+        setup = self._setup
+        setup.use(self.run_dir.decisions())
+        if policy is not None and policy != setup.experiment.policy.name:
+            # Another policy's arguments mean nothing to this one.
+            setup.change(with_value(setup.experiment, "policy", {"name": policy}))
+        outcome = self._learning_rate_first()
+        return outcome + self._final(Stage.TRAIN, seeds)
+
+    def run(self, *, stages: Sequence[str] | None = None) -> Outcome:
+        """Run the procedure, every stage from the decisions of those before it."""
+        setup = self._setup
+        wanted = _stages(stages if stages is not None else setup.experiment.procedure.stages)
+        if stages is not None:
+            # Stages that are left out may have decided before.
+            setup.use(d for d in self.run_dir.decisions() if d.stage not in wanted)
+        allowed = allowances(wanted, setup.experiment.procedure.budget * setup.epochs)
+        if allowed:
+            self.progress.message(
+                f"The search may take {max(allowed.values()):.4g} epochs, the final run takes "
+                f"{setup.epochs:g} for each seed."
+            )
+        outcome = Outcome()
+        if Stage.LR_RANGE not in wanted:
+            outcome = self._learning_rate_first()
+        for stage in wanted:
+            # The procedure's stages share one budget: what one leaves is the next one's.
+            setup.budget.allowed = allowed.get(stage, setup.budget.allowed)
+            outcome += self._stage(stage, shared=True)
+        return outcome
+
+    def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
+        """List what `run` will do, with a time estimate from a timed probe."""
+        setup = self._setup
+        procedure = setup.experiment.procedure
+        batch_size = setup.batch_size(quiet=True)
+        base = setup.base(Stage.TRAIN, 1, batch_size=batch_size, quiet=True)
+        speed = setup.runner.examples_per_second(base)
+        return plan(
+            _stages(stages if stages is not None else procedure.stages),
+            setup.lengths(batch_size),
+            per_epoch=setup.per_epoch(batch_size),
+            search_seeds=procedure.seeds,
+            final_seeds=procedure.final.seeds,
+            seconds_per_iteration=batch_size / speed,
+        )
+
+    def check(self) -> dict[str, Any]:
+        """Run one batch and say what was found."""
+        task, shown = self._setup.task, self._setup.checked
+        return {
+            "data": task.data,
+            "train": len(task.train),
+            "validation": len(task.validation),
+            "test": None if task.test is None else len(task.test),
+            "classes": task.classes,
+            "model": task.model,
+            "parameters": shown.parameters,
+            "weight_layers": shown.weight_layers,
+            "batch_size": self._setup.batch_size(quiet=True),
+            "input_shape": list(shown.input_shape),
+            "output_shape": list(shown.output_shape),
+            "initial_loss": shown.loss,
+            "memory_mb": self.device.peak_memory_mb(),
+            "device": self.device.name,
+            "precision": str(self.device.dtype).removeprefix("torch."),
+        }
+
+    def _stage(
+        self,
+        stage: Stage,
+        *,
+        values: Sequence[Scalar] | None = None,
+        seeds: int | None = None,
+        shared: bool = False,
+    ) -> Outcome:
+        setup = self._setup
+        if stage is Stage.FINAL:
+            return self._final(stage, setup.experiment.procedure.final.seeds)
+        self._begin(stage)
+        if not shared:
+            procedure = setup.experiment.procedure
+            share = SHARES[stage] / sum(SHARES.values())
+            setup.budget = Budget(share * procedure.budget * setup.epochs)
+        before = setup.budget.spent
+        outcome = _RUN[stage](setup, values, seeds or setup.experiment.procedure.seeds)
+        cost = setup.budget.spent - before
+        first = outcome.decisions[0]
+        outcome.decisions[0] = replace(
+            first,
+            reason=f"{first.reason}; cost {cost:.3g} epochs",
+        )
+        return self._end(stage, outcome)
+
+    def _final(self, stage: Stage, seeds: int) -> Outcome:
+        setup = self._setup
+        self._begin(stage)
+        batch_size = setup.batch_size()
+        base = setup.base(stage, setup.lengths(batch_size).final, batch_size=batch_size)
+        if stage is Stage.TRAIN:  # by hand, with the values that the user may have given
+            results = run_final(setup.runner, base, seeds=seeds, stage=stage)
+            return self._end(stage, Outcome([decide_final(results)], results))
+        searched = setup.budget.spent
+        results, lowered = run_final_safely(setup.runner, base, seeds=seeds)
+        final = decide_final(results[-seeds:])
+        if searched:
+            ratio = searched / setup.experiment.training.epochs
+            final = replace(
+                final,
+                reason=f"{final.reason}; the search cost {searched:.3g} epochs, {ratio:.2f} times "
+                "the final run's",
+            )
+        return self._end(stage, Outcome([*lowered, final], results))
+
+    def _learning_rate_first(self) -> Outcome:
+        if self._setup.inputs.known("lr"):
+            return Outcome()
+        self.progress.message("No LR is given anywhere, so the LR range test runs first.")
+        return self._stage(Stage.LR_RANGE)
+
+    def _begin(self, stage: Stage, title: str | None = None) -> None:
+        if self._restart:
+            self.run_dir.forget([stage])
+        self.progress.stage_started(stage, title or str(stage))
+
+    def _end(self, stage: Stage, outcome: Outcome) -> Outcome:
+        self.run_dir.decide(outcome.decisions)
+        self._setup.inputs.take_in(outcome.decisions)
+        self.run_dir.write_tuned(dump(self._setup.tuned(self.run_dir.decisions())))
+        self.progress.stage_finished(stage, outcome.results, outcome.decisions)
+        return outcome
+
+
+def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: bool) -> None:
+    """Refuse a directory that holds another problem's decisions."""
+    if restart or not run_dir.experiment.exists() or not run_dir.rows():
+        return
+    try:
+        there = load_experiment(run_dir.experiment)
+    except InputError:
+        return  # written by another version; the ids of its trials differ, nothing is mixed up
+    for section in ("data", "model", "loss", "optimizer"):
+        if getattr(there, section) != getattr(experiment, section):
+            raise InputError(
+                f"--out: {run_dir.path} holds a run with another {section} section; a run directory "
+                "belongs to one experiment; give another --out, or --restart"
+            )
+
+
+def _stages(names: Sequence[str]) -> list[Stage]:
+    known = {str(stage): stage for stage in STAGES}
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"--stages: {name!r}; must be of {', '.join(known)}; choose among these"
+            )
+    return [stage for stage in STAGES if str(stage) in names]

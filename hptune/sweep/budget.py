@@ -1,0 +1,36 @@
+"""What a search may cost, in epochs, and what it has cost so far."""
+
+from __future__ import annotations
+
+import math
+
+from hptune.results.records import Trial, TrialResult
+
+
+class Budget:
+    """Epochs that the trials of a search may take, and have taken; each trial counts once.
+
+    Attributes:
+        allowed: Epochs up to now; the procedure raises it stage by stage.
+    """
+
+    def __init__(self, allowed: float = math.inf) -> None:
+        self.allowed = allowed
+        self._epochs: dict[str, float] = {}
+
+    @property
+    def spent(self) -> float:
+        """Epochs of all trials so far."""
+        return sum(self._epochs.values())
+
+    def add(self, result: TrialResult) -> None:
+        """Count a trial, also one that was found in the run directory."""
+        self._epochs[result.trial.id] = result.epochs
+
+    def has(self, trial: Trial) -> bool:
+        """Say whether a trial is counted already."""
+        return trial.id in self._epochs
+
+    def affords(self, epochs: float) -> bool:
+        """Say whether so many more epochs may be spent."""
+        return not epochs or self.spent + epochs <= self.allowed * (1 + 1e-9)

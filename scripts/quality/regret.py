@@ -1,0 +1,154 @@
+"""Holds hptune's choices against the best of an exhaustive grid, split by split.
+
+Usage: python -m scripts.quality.regret CASE [CASE ...] [--splits 10] [--jobs 1] [--again]
+
+Regret is the test error of hptune's final run less that of the grid's best by validation. Two
+grid choices are shown: the best of each split's own grid, by its validation loss, and the point
+that is best over all splits. Rows go to scripts/quality/results/hptune-CASE.csv; a split that is
+there is not run again, unless with --again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from hptune.procedure.tune import Session
+from hptune.results.records import Stage
+from hptune.sweep.progress import Silent
+from scripts.quality.cases import CASES, experiment
+from scripts.quality.grid import RESULTS, read
+
+AXES = ("lr", "momentum", "weight_decay", "batch_size")
+FINAL_SEEDS = 3
+
+
+def main() -> None:
+    """Run the procedure where it is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="+", choices=list(CASES))
+    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--again", action="store_true")
+    args = parser.parse_args()
+    print(
+        "case | n | test error % | grid's own best | grid's best over splits | regret | ... | cost"
+    )
+    for name in args.cases:
+        path = RESULTS / f"hptune-{name}.csv"
+        if args.again:
+            path.unlink(missing_ok=True)
+        done = {int(row["split"]) for row in read(path)}
+        todo = [split for split in range(args.splits) if split not in done]
+        experiment(name, 0)  # writes the case's table before there are several processes
+        with ProcessPoolExecutor(args.jobs, initializer=_one_thread) as pool:
+            for row in pool.map(partial(run_procedure, name), todo):
+                append(path, row)
+        print(summary(name), flush=True)
+
+
+def run_procedure(name: str, split: int) -> dict[str, object]:
+    """Run all of `hptune run` on a split and return what it chose, reached and cost."""
+    settings = experiment(name, split, procedure={"final": {"seeds": FINAL_SEEDS}})
+    began = time.perf_counter()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Session.open(
+            settings, Path(folder), device="cpu", progress=Silent(), restart=False
+        ) as session,
+    ):
+        outcome = session.run()
+    decided = {decision.parameter: decision.value for decision in outcome.decisions}
+    final = [r for r in outcome.results if r.trial.stage is Stage.FINAL][-FINAL_SEEDS:]
+    unique = {r.trial.id: r for r in outcome.results if r.trial.stage is not Stage.FINAL}
+    accuracies = [r.test_metrics["accuracy"] for r in final]
+    return {
+        "split": split,
+        **{axis: decided[axis] for axis in AXES},
+        "epochs": round(final[0].epochs, 2),
+        "search_epochs": round(sum(r.epochs for r in unique.values()), 2),
+        "trials": len(unique),
+        "test_accuracy": statistics.mean(a for a in accuracies if a is not None),
+        "seeds": sum(a is not None for a in accuracies),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def summary(name: str) -> str:
+    """Return a line of the table."""
+    mine = {int(row["split"]): row for row in read(RESULTS / f"hptune-{name}.csv")}
+    grid = [
+        row
+        for row in read(RESULTS / f"grid-{name}.csv")
+        if row["status"] == "complete" and int(row["split"]) in mine
+    ]
+    error = {split: 100 * (1 - float(row["test_accuracy"])) for split, row in mine.items()}
+    cost = statistics.mean(
+        float(row["search_epochs"]) / CASES[name].experiment["training"]["epochs"]
+        for row in mine.values()
+    )
+    line = f"{name} | {len(error)} | {_spread(error.values())} | "
+    if not grid:
+        return line + f"no grid | {cost:.2f}"
+    splits = {int(row["split"]) for row in grid}
+    own = {s: _error(min((r for r in grid if int(r["split"]) == s), key=_loss)) for s in splits}
+    points: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for row in grid:
+        points.setdefault(tuple(row[axis] for axis in AXES), []).append(row)
+    best = min(
+        (rows for rows in points.values() if len(rows) == len(splits)),
+        key=lambda rows: statistics.mean(map(_loss, rows)),
+    )
+    overall = {int(row["split"]): _error(row) for row in best}
+    point = " ".join(f"{best[0][axis]}" for axis in AXES)
+    return (
+        line
+        + f"{_spread(own.values())} | {_spread(overall.values())} ({point}) | "
+        + f"{_spread([error[s] - own[s] for s in splits])} | "
+        + f"{_spread([error[s] - overall[s] for s in splits])} | {cost:.2f} x"
+    )
+
+
+def append(path: Path, row: dict[str, object]) -> None:
+    """Add a row to a table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+    os.nice(10)
+
+
+def _loss(row: dict[str, str]) -> float:
+    loss = float(row["val_loss"])
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _error(row: dict[str, str]) -> float:
+    return 100 * (1 - float(row["test_accuracy"]))
+
+
+def _spread(values: object) -> str:
+    numbers = list(values)  # type: ignore[call-overload]
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
+    return f"{statistics.mean(numbers):.2f} ± {spread:.2f}"
+
+
+if __name__ == "__main__":
+    main()
