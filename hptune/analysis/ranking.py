@@ -50,10 +50,14 @@ class Criterion:
             return math.inf
         return self._sign * value
 
+    def readings(self, curve: Curve) -> FloatArray:
+        """Return a cost an iteration, NaN where none was read."""
+        return self._sign * (curve.val_loss if self.name == "loss" else curve.metrics[self.name])
+
     def course(self, curve: Curve) -> FloatArray:
         """Return a curve's finite values, as costs."""
-        values = curve.val_loss if self.name == "loss" else curve.metrics[self.name]
-        return self._sign * values[np.isfinite(values)]
+        values = self.readings(curve)
+        return values[np.isfinite(values)]
 
     def shown(self, cost: float) -> str:
         """Return a cost as the user knows it."""

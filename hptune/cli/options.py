@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +29,10 @@ class Common:
     seed: int | None
     json: bool
     quiet: bool
+
+    def with_setting(self, override: str) -> Common:
+        """Return the options with one more `--set`, for a flag that stands for a key."""
+        return replace(self, overrides=(*self.overrides, override))
 
     def experiment(self) -> tuple[Experiment, str]:
         """Return the experiment and where it comes from: CONFIG, ./hptune.yaml or the bundled one."""
@@ -105,7 +109,19 @@ def common_options(function: F) -> F:
 
 
 restart_option = click.option("--restart", is_flag=True, help="Run finished trials again.")
+baseline_option = click.option(
+    "--baseline",
+    type=click.Choice(["step", "multistep", "inv", "exponential", "cosine", "constant"]),
+    help="Train a comparison too, by a policy of the usual kind at its usual length.",
+)
 seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+
+
+def with_baseline(common: Common, policy: str | None) -> Common:
+    """Return the options with the baseline that a flag asks for."""
+    if policy is None:
+        return common
+    return common.with_setting(f"procedure.final.baseline={policy}")
 
 
 def print_outcome(common: Common, session: Session, decisions: Any, results: Any) -> None:

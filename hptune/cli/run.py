@@ -6,17 +6,28 @@ import sys
 
 import click
 
-from hptune.cli.options import Common, common_options, print_outcome, restart_option
+from hptune.cli.options import (
+    Common,
+    baseline_option,
+    common_options,
+    print_outcome,
+    restart_option,
+    with_baseline,
+)
 
 
 @click.command("run")
 @common_options
 @click.option("--stages", metavar="A,B", help="Stages to run [those of the config].")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and how long it would take.")
+@baseline_option
 @restart_option
-def command(common: Common, stages: str | None, dry_run: bool, restart: bool) -> None:
+def command(
+    common: Common, stages: str | None, dry_run: bool, baseline: str | None, restart: bool
+) -> None:
     """Run the procedure stage by stage; started again, it goes on where it was."""
     wanted = None if stages is None else [name.strip() for name in stages.split(",")]
+    common = with_baseline(common, baseline)
     with common.session(restart=restart) as session:
         if dry_run:
             from hptune.cli.plan import print_plan

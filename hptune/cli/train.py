@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from hptune.cli.options import Common, common_options, print_outcome, restart_option
+from hptune.cli.options import (
+    Common,
+    baseline_option,
+    common_options,
+    print_outcome,
+    restart_option,
+    with_baseline,
+)
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _MOMENTUM = click.FloatRange(min=0, max=1)
@@ -21,11 +28,18 @@ _MOMENTUM = click.FloatRange(min=0, max=1)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Total batch size.")
 @click.option("--epochs", type=_POSITIVE, help="Length of the run.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Repeats over seeds [1].")
+@baseline_option
 @restart_option
 def command(
-    common: Common, policy: str | None, seeds: int, restart: bool, **flags: float | None
+    common: Common,
+    policy: str | None,
+    seeds: int,
+    baseline: str | None,
+    restart: bool,
+    **flags: float | None,
 ) -> None:
     """Train with the decided values and read the test set once at the end."""
+    common = with_baseline(common, baseline)
     with common.session(flags=dict(flags), restart=restart) as session:
         outcome = session.train(policy=policy, seeds=seeds)
         print_outcome(common, session, outcome.decisions, outcome.results)

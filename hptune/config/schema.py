@@ -238,6 +238,9 @@ class WeightDecayStage(Section):
     values: tuple[NotNegative, ...] | None = Field(
         None, min_length=1, description="candidates, null goes by the net's depth and refines"
     )
+    from_snapshot: bool = Field(
+        False, description="branch the candidates from one run's plateau instead of its start"
+    )
 
 
 class BatchSizeStage(Section):
@@ -255,6 +258,12 @@ class FinalStage(Section):
     """The final run."""
 
     seeds: Count = Field(4, description="repeats, for mean and standard deviation")
+    baseline: Literal["step", "multistep", "inv", "exponential", "cosine", "constant"] | None = (
+        Field(None, description="policy to train in comparison, at its usual length")
+    )
+    baseline_length: Positive = Field(
+        4.0, description="epochs of the baseline over those of the final run"
+    )
 
 
 class Procedure(Section):

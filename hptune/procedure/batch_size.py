@@ -94,7 +94,7 @@ def run_batch_size(
             "batch_size": value,
             "iterations": max(iterations, 1),
             "lr": lr,
-            "lr_min": None if base.lr_min is None else base.lr_min * lr / base.lr,
+            "lr_min": None if base.lr_min is None else float(f"{base.lr_min * lr / base.lr:.4g}"),
         }
     candidates = run_paired(
         runner,

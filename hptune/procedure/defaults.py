@@ -22,3 +22,8 @@ def batch_size(examples: int) -> int:
 def lr_range(optimizer: str) -> tuple[float, float]:
     """Return the ends of the first LR range test: wide, since a test can say where to look closer."""
     return (1e-6, 1.0) if optimizer.lower() in ADAPTIVE else (1e-5, 10.0)
+
+
+def lr_min(lr: float) -> float:
+    """Return the usual minimum for a maximum, to four significant figures."""
+    return float(f"{lr * LR_MIN_FRACTION:.4g}")

@@ -12,7 +12,8 @@ from typing import Any
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
-from hptune.procedure.defaults import LR_MIN_FRACTION
+from hptune.analysis.rules import named_rules
+from hptune.procedure.defaults import lr_min
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
@@ -107,7 +108,7 @@ def run_confirmation(
         return run_paired(
             runner,
             base,
-            {_label(v): {"lr": v, "lr_min": low and _lr_min(v)} for v in map(_rounded, wanted)},
+            {_label(v): {"lr": v, "lr_min": low and lr_min(v)} for v in map(_rounded, wanted)},
             seeds=seeds,
             hopeless=lambda candidates: hopeless(candidates, by),
             least=least,
@@ -156,7 +157,13 @@ def decide_lr(
     # which the long run may break.
     tied = [float(label) for label in ranking.ties]
     value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
-    reason = f"{reading.reason}; confirmed: {ranking.reason}" if reading else ranking.reason
+    reason = ranking.reason
+    if test and reading:
+        low, high = reading.interval
+        reason = (
+            f"{reading.reason}, plausible {low:.2g} to {high:.2g} ({_others(test)}); "
+            f"confirmed: {reason}"
+        )
     if _label(value) != ranking.best:
         reason += f"; tied, so {value:g}, the nearest to the candidate, is taken"
     values = sorted(float(label) for label in candidates)
@@ -181,13 +188,21 @@ def decide_lr(
         decisions.append(
             Decision(
                 parameter="lr_min",
-                value=_lr_min(value),
+                value=lr_min(value),
                 rule="a tenth of the maximum",
                 reason="the report's rule; a third or a quarter also work",
                 **shared,
             )
         )
     return decisions
+
+
+def _others(test: RangeTest) -> str:
+    """Say what fastai's rules make of the same curve."""
+    curve = test.results[-1].curve
+    rules = named_rules(curve.lr, curve.train_loss)
+    shown = ", ".join(f"{k} {v:.2g}" if math.isfinite(v) else f"{k} none" for k, v in rules.items())
+    return f"fastai's rules: {shown}"
 
 
 def _reading_settings(base: Trial, iterations: int) -> TrainingSettings:
@@ -197,10 +212,6 @@ def _reading_settings(base: Trial, iterations: int) -> TrainingSettings:
         evaluate_limit=READ_EXAMPLES,
         early_stopping=None,
     )
-
-
-def _lr_min(lr: float) -> float:
-    return float(f"{lr * LR_MIN_FRACTION:.4g}")
 
 
 def _rounded(lr: float) -> float:

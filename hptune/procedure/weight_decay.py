@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hptune.analysis.plateau import on_plateau
 from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Stage, Trial
+from hptune.sweep.branches import branch_point, run_branches
 from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
 
@@ -42,6 +44,7 @@ def run_weight_decay(
     seeds: int,
     refine: bool,
     by: Criterion = LOSS,
+    from_snapshot: bool = False,
 ) -> Candidates:
     """Run the grid; with `refine`, extrapolate at an edge and bisect the best two's exponent.
 
@@ -52,14 +55,23 @@ def run_weight_decay(
         seeds: Repeats of each candidate.
         refine: Whether to go on from the grid.
         by: What is better.
+        from_snapshot: Run the middle of the grid to its plateau and branch each candidate from
+            there, which takes one seed and little more than half of the time.
     """
     base = base.change(stage=Stage.WEIGHT_DECAY)
+    if from_snapshot:
+        middle = sorted(values)[len(values) // 2]
+        base = base.change(weight_decay=middle)
+        snapshot = branch_point(runner, base, on_plateau)
 
     def run(wanted: Sequence[float], least: int) -> Candidates:
+        changes = {f"{v:g}": {"weight_decay": v} for v in wanted}
+        if from_snapshot:
+            return run_branches(runner, base, snapshot, changes)
         return run_paired(
             runner,
             base,
-            {f"{v:g}": {"weight_decay": v} for v in wanted},
+            changes,
             seeds=seeds,
             hopeless=lambda candidates: hopeless(candidates, by),
             least=least,
@@ -77,7 +89,8 @@ def run_weight_decay(
         between = _between(candidates, by)
         if between is not None:
             candidates |= run([between], 0)
-    return run_repeats(runner, candidates, by)
+    # Another seed would need a trunk of its own.
+    return candidates if from_snapshot else run_repeats(runner, candidates, by)
 
 
 def decide_weight_decay(candidates: Candidates, *, usual: float, by: Criterion = LOSS) -> Decision:

@@ -116,7 +116,7 @@ class Trial:
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     extra: Mapping[str, Scalar] = field(default_factory=dict)  # other swept keys
-    snapshot: str | None = None  # "ID@ITERATION": branch from that trial's state
+    snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
     test: bool = False  # read the test set at the end
 
     @property

@@ -23,9 +23,14 @@ class Budget:
         """Epochs of all trials so far."""
         return sum(self._epochs.values())
 
-    def add(self, result: TrialResult) -> None:
-        """Count a trial, also one that was found in the run directory."""
-        self._epochs[result.trial.id] = result.epochs
+    def add(self, result: TrialResult, *, shared: float = 0.0) -> None:
+        """Count a trial, also one that was found in the run directory.
+
+        Args:
+            result: What came of it.
+            shared: Epochs that it has from another trial.
+        """
+        self._epochs[result.trial.id] = result.epochs - shared
 
     def has(self, trial: Trial) -> bool:
         """Say whether a trial is counted already."""

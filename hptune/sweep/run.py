@@ -52,7 +52,7 @@ class Runner:
         for n, (trial, pause) in enumerate(zip(trials, pauses, strict=True), 1):
             result = self._run(trial, n, of, pause)
             if result.trial.stage is trial.stage:
-                self.budget.add(result)
+                self.budget.add(result, shared=self._shared(trial))
             results.append(result)
         return results
 
@@ -71,7 +71,23 @@ class Runner:
         )
 
     def _epochs(self, trial: Trial) -> float:
-        return trial.iterations / iterations_per_epoch(len(self.task.train), trial.batch_size)
+        per_epoch = iterations_per_epoch(len(self.task.train), trial.batch_size)
+        return trial.iterations / per_epoch - self._shared(trial)
+
+    def _shared(self, trial: Trial) -> float:
+        """Return the epochs that a branch has from its trunk."""
+        if trial.snapshot is None:
+            return 0.0
+        done = int(trial.snapshot.split("@")[1])
+        return done / iterations_per_epoch(len(self.task.train), trial.batch_size)
+
+    def trunk(self, trial: Trial, until: int) -> TrialResult:
+        """Run the part of a trial that branches share, up to an iteration, and keep its state.
+
+        Runs on from where an earlier call with a smaller `until` stopped.
+        """
+        path = self.run_dir.snapshot(trial.digest)
+        return run_trial(self.task, trial, self.device, snapshot=path, until=until)
 
     def drop(self, result: TrialResult) -> None:
         """Record a paused trial that will not go on."""
@@ -110,6 +126,7 @@ class Runner:
                 trial,
                 self.device,
                 snapshot=snapshot,
+                trunk=self.run_dir.snapshot(trial.snapshot) if trial.snapshot else None,
                 checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
                 advance=advance,
                 until=until,

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hptune.errors import InputError
+from hptune.errors import HptuneError, InputError
 from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor
 from hptune.results.records import Status, Trial, TrialResult
@@ -22,6 +22,7 @@ from hptune.training.evaluation import Evaluation, batch_loss, evaluate
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
 from hptune.training.snapshot import (
+    State,
     load_state,
     model_state,
     random_state,
@@ -57,6 +58,7 @@ def run_trial(
     device: Device,
     *,
     snapshot: Path | None = None,
+    trunk: Path | None = None,
     checkpoint: Path | None = None,
     advance: Advance | None = None,
     until: int | None = None,
@@ -68,6 +70,7 @@ def run_trial(
         trial: What to run.
         device: Where, and in which precision.
         snapshot: File to resume from where it exists, and to keep up to date meanwhile.
+        trunk: Snapshot of the trial that `trial.snapshot` names, to branch from.
         checkpoint: File that receives the trained weights.
         advance: Hears the progress, a few times a second at most.
         until: Iterations after which to pause, one of `readings`: the result then has the
@@ -79,6 +82,8 @@ def run_trial(
     with seeded(trial.seed, device.torch_device):
         run = TrialRun(task, trial, device)
         run.resume(snapshot)
+        if trial.snapshot is not None and not run.first_iteration:
+            run.branch(trunk)
         status, message = run.train(snapshot, advance, until)
         return run.finish(status, message, checkpoint)
 
@@ -248,7 +253,7 @@ class TrialRun:
 
     def _save(self, path: Path, next_iteration: int) -> None:
         state = {
-            "trial": self.trial.id,
+            "trial": self.trial.digest,
             "iteration": next_iteration,
             "model": model_state(self.model),
             "optimizer": self.optimizer.torch.state_dict(),
@@ -264,17 +269,33 @@ class TrialRun:
     def resume(self, path: Path | None) -> None:
         """Continue from a snapshot of this very trial where there is one."""
         state = load_state(path, self.device.torch_device) if path is not None else None
-        if state is None or state.get("trial") != self.trial.id:
+        if state is None or state.get("trial") != self.trial.digest:
             return
-        self.model.load_state_dict(state["model"])
         self.optimizer.torch.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
-        restore_random_state(state["random"], self.device.torch_device)
         self.recorder.load(state["recorder"])
-        self.monitor.update(self.recorder.losses)
-        self.first_iteration = state["iteration"]
+        self._continue(state)
         self.training_seconds = state["training_seconds"]
         self.seconds_before, self.started = state["seconds"], state["started"]
+
+    def branch(self, path: Path | None) -> None:
+        """Continue from another trial's snapshot with this one's hyper-parameters.
+
+        Raises:
+            HptuneError: The snapshot is not there, or is not the one that the trial names.
+        """
+        state = load_state(path, self.device.torch_device) if path is not None else None
+        if state is None or f"{state.get('trial')}@{state['iteration']}" != self.trial.snapshot:
+            raise HptuneError(f"{path}: is not the snapshot {self.trial.snapshot} to branch from")
+        self.optimizer.load_history(state["optimizer"])
+        self.recorder.branch(state["recorder"])
+        self._continue(state)
+
+    def _continue(self, state: State) -> None:
+        self.model.load_state_dict(state["model"])
+        self.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"], self.device.torch_device)
+        self.monitor.update(self.recorder.losses)
+        self.first_iteration = state["iteration"]
 
     def finish(self, status: Status, message: str, checkpoint: Path | None) -> TrialResult:
         """Read the test set where the trial says so, save the weights, and sum up."""

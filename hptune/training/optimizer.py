@@ -79,6 +79,13 @@ class ScheduledOptimizer:
             elif "betas" in group:
                 group["betas"] = (momentum, *group["betas"][1:])
 
+    def load_history(self, state: dict[str, Any]) -> None:
+        """Take momentum buffers and moments from another run's state, and keep LR and decay."""
+        own = [dict(group) for group in self.torch.param_groups]
+        self.torch.load_state_dict(state)
+        for group, settings in zip(self.torch.param_groups, own, strict=True):
+            group.update(settings)
+
 
 def _find(name: str) -> type[torch.optim.Optimizer]:
     classes = optimizer_classes()

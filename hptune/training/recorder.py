@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hptune.policies import Schedule
-from hptune.results.records import Curve
+from hptune.results.records import Curve, FloatArray
 from hptune.training.evaluation import Evaluation
 
 
@@ -32,7 +32,8 @@ class CurveRecorder:
         metrics: Sequence[str],
     ) -> None:
         self._schedule = schedule
-        self._weight_decay = weight_decay
+        # From which iteration on which holds: a branch begins with its trunk's.
+        self._weight_decays = [(0, weight_decay)]
         self._iterations_per_epoch = iterations_per_epoch
         self.losses: list[float] = []
         self.evaluations: dict[int, Evaluation] = {}
@@ -71,15 +72,23 @@ class CurveRecorder:
             "losses": list(self.losses),
             "evaluations": {i: (e.loss, dict(e.metrics)) for i, e in self.evaluations.items()},
             "seconds": dict(self.seconds),
+            "weight_decays": list(self._weight_decays),
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a state."""
+        """Continue from a state of the same trial."""
+        self._weight_decays = [(at, value) for at, value in state["weight_decays"]]
         self.losses = list(state["losses"])
         self.evaluations = {
             i: Evaluation(loss, metrics) for i, (loss, metrics) in state["evaluations"].items()
         }
         self.seconds = dict(state["seconds"])
+
+    def branch(self, state: dict[str, Any]) -> None:
+        """Continue from a state of the trunk that this trial branches from."""
+        _, own = self._weight_decays[-1]
+        self.load(state)
+        self._weight_decays.append((len(self.losses), own))
 
     def curve(self) -> Curve:
         """Return the curve so far, a row an iteration."""
@@ -96,9 +105,15 @@ class CurveRecorder:
             epoch=(iteration + 1) / self._iterations_per_epoch,
             lr=self._schedule.lr[:n],
             momentum=self._schedule.momentum[:n],
-            weight_decay=np.full(n, self._weight_decay),
+            weight_decay=self._weight_decay_by_iteration(n),
             train_loss=np.asarray(self.losses, dtype=np.float64),
             val_loss=val_loss,
             metrics=metrics,
             seconds=seconds,
         )
+
+    def _weight_decay_by_iteration(self, n: int) -> FloatArray:
+        values = np.empty(n)
+        for at, value in self._weight_decays:
+            values[at:] = value
+        return values

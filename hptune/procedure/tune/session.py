@@ -7,14 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from hptune.analysis.ranking import LOSS
 from hptune.config.load import dump, load_experiment, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
-from hptune.procedure.final import decide_final, run_final, run_final_safely
+from hptune.procedure.final import (
+    decide_baseline,
+    decide_final,
+    run_baseline,
+    run_final,
+    run_final_safely,
+)
 from hptune.procedure.plan import SHARES, STAGES, PlannedStage, allowances, plan
 from hptune.procedure.tune import stages
 from hptune.procedure.tune.setup import Outcome, Setup
-from hptune.results.records import Scalar, Stage
+from hptune.results.records import Scalar, Stage, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
 from hptune.sweep.progress import Progress
@@ -221,7 +228,8 @@ class Session:
         base = setup.base(stage, setup.lengths(batch_size).final, batch_size=batch_size)
         if stage is Stage.TRAIN:  # by hand, with the values that the user may have given
             results = run_final(setup.runner, base, seeds=seeds, stage=stage)
-            return self._end(stage, Outcome([decide_final(results)], results))
+            outcome = Outcome([decide_final(results)], results)
+            return self._end(stage, outcome + self._baseline(results))
         searched = setup.budget.spent
         results, lowered = run_final_safely(setup.runner, base, seeds=seeds)
         final = decide_final(results[-seeds:])
@@ -232,7 +240,23 @@ class Session:
                 reason=f"{final.reason}; the search cost {searched:.3g} epochs, {ratio:.2f} times "
                 "the final run's",
             )
-        return self._end(stage, Outcome([*lowered, final], results))
+        outcome = Outcome([*lowered, final], results)
+        return self._end(stage, outcome + self._baseline(results[-seeds:]))
+
+    def _baseline(self, final: Sequence[TrialResult]) -> Outcome:
+        """Train the comparison that the experiment asks for, if any."""
+        options = self._setup.experiment.procedure.final
+        if options.baseline is None:
+            return Outcome()
+        results = run_baseline(
+            self._setup.runner,
+            final[0].trial,
+            policy=options.baseline,
+            epochs=options.baseline_length,
+            seeds=len(final),
+        )
+        by = self._setup.criterion_of(next(iter(self._setup.task.metrics), LOSS.name))
+        return Outcome([decide_baseline(final, results, by)], results)
 
     def _learning_rate_first(self) -> Outcome:
         if self._setup.inputs.known("lr"):

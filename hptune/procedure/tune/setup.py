@@ -112,7 +112,14 @@ class Setup:
     @property
     def criterion(self) -> Criterion:
         """By what candidates are judged."""
-        name = self.experiment.procedure.rank_by
+        return self.criterion_of(self.experiment.procedure.rank_by)
+
+    def criterion_of(self, name: str) -> Criterion:
+        """Return what judges by the loss or by a metric of the task.
+
+        Raises:
+            InputError: The task has no such metric.
+        """
         examples = len(self.task.validation)
         if name == LOSS.name:
             return Criterion(examples=examples)
@@ -210,7 +217,7 @@ class Setup:
         # The minimum that was decided belongs to the LR that was decided, not to another one.
         if self.inputs.known("lr_min") and lr == self.inputs.number("lr", lr, quiet=True):
             return self.inputs.number("lr_min", lr, quiet=True)
-        return lr * defaults.LR_MIN_FRACTION if policy.name in defaults.CYCLES else None
+        return defaults.lr_min(lr) if policy.name in defaults.CYCLES else None
 
     def _inputs_from(self, decisions: Iterable[Decision]) -> Inputs:
         written: dict[str, Scalar] = {

@@ -11,6 +11,7 @@ from hptune.procedure.batch_size import decide_batch_size, default_values, run_b
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum, run_momentum
 from hptune.procedure.sweep_key import decide_key
+from hptune.procedure.tune.fit import sizes_that_fit
 from hptune.procedure.tune.setup import Outcome, Setup
 from hptune.procedure.weight_decay import (
     decide_weight_decay,
@@ -88,10 +89,11 @@ def weight_decay(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> O
         seeds=seeds,
         refine=not given,
         by=by,
+        from_snapshot=setup.experiment.procedure.weight_decay.from_snapshot,
     )
     usual = usual_weight_decay(layers, optimizer)
     decision = decide_weight_decay(candidates, usual=usual, by=by)
-    chosen = _trial(candidates, lambda t: (t.weight_decay,), decision.value)
+    chosen = _trial(candidates, lambda t: (t.weight_decay,), decision.value).change(snapshot=None)
     outcome = Outcome([decision], _results(candidates))
     if decision.value == base.weight_decay:
         return outcome
@@ -109,7 +111,7 @@ def batch_size(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Out
     candidates = run_batch_size(
         setup.runner,
         base,
-        values=sizes or default_values(base.batch_size, examples),
+        values=sizes_that_fit(setup, sizes or default_values(base.batch_size, examples)),
         scaling=options.lr_scaling,
         seeds=seeds,
         by=by,
@@ -148,7 +150,7 @@ def _variant(setup: Setup, base: Trial, key: str, path: str, value: Scalar) -> t
     """Return the trial and the runner for one value of a swept key."""
     if key == "lr":
         lr = float(value)  # type: ignore[arg-type]
-        low = None if base.lr_min is None else lr * defaults.LR_MIN_FRACTION
+        low = None if base.lr_min is None else defaults.lr_min(lr)
         return base.change(lr=lr, lr_min=low), setup.runner
     other = setup.variant(path, value)
     trial = other.base(Stage.SWEEP, base.iterations, batch_size=base.batch_size, quiet=True)

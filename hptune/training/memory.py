@@ -1,0 +1,94 @@
+"""Memory: what there is, what a step is estimated to take, and what real steps took."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from hptune.results.records import Trial
+from hptune.task import Task
+from hptune.training.device import Device, seeded
+from hptune.training.evaluation import batch_loss, evaluate
+from hptune.training.loop import TrialRun, make_model
+
+STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
+COPIES = 4  # of the parameters: weights, gradients, and at most two moments
+_CGROUPS = (  # limit and use; of version 2 and of version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    (
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+    ),
+)
+
+
+def available_memory(device: Device) -> int | None:
+    """Return the bytes that a process could still take on a device; None where it cannot be told."""
+    if device.torch_device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device.torch_device)[0])
+    if device.torch_device.type != "cpu":
+        return None
+    lines = _read("/proc/meminfo").splitlines()
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    for limit, use in _CGROUPS:
+        if _read(limit).strip().isdigit() and _read(use).strip().isdigit():
+            found.append(int(_read(limit)) - int(_read(use)))
+    return max(min(found), 0) if found else None
+
+
+def estimated_memory(task: Task, device: Device, *, batch_size: int, at: int, seed: int) -> int:
+    """Estimate the bytes that training takes at a batch size, from what one smaller batch saves.
+
+    Args:
+        task: Model, data and loss.
+        device: Where to run the small batch.
+        batch_size: To estimate for.
+        at: Batch size of the small batch.
+        seed: Of the weights and the batch.
+    """
+    storages: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with seeded(seed, device.torch_device):
+        model = make_model(task, device)
+        batch = next(iter(task.train.to(device.torch_device).batches(at, seed=seed)))
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            with device.autocast():
+                loss = batch_loss(task, model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+        parameters = sum(p.numel() * p.element_size() for p in model.parameters())
+    # Gradients of the activations come beside what is saved of them.
+    return COPIES * parameters + round(2 * sum(storages.values()) * batch_size / at)
+
+
+def peak_of_steps(task: Task, trial: Trial, device: Device) -> int:
+    """Run a few steps and a reading of the validation set; return the bytes at their peak.
+
+    Of the whole process on a CPU, so it is to be called in a fresh one.
+
+    Raises:
+        RuntimeError: The memory did not suffice.
+    """
+    with seeded(trial.seed, device.torch_device):
+        run = TrialRun(task, trial, device)
+        batches = run.batches()
+        for _ in range(STEPS):
+            run.step(batches)
+        evaluate(task, run.model, run.validation_data, device, limit=1)
+        if device.torch_device.type == "cuda":
+            return torch.cuda.max_memory_reserved(device.torch_device)
+    peak = device.peak_memory_mb()
+    return round((peak or 0.0) * 2**20)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""
