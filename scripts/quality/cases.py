@@ -30,6 +30,7 @@ class Case:
     weight_decay: Sequence[float]
     momentum: Sequence[float] = (0.99, 0.95, 0.9)
     batch_size: Sequence[int] = (32, 64, 128)
+    final_seeds: int = 3  # of hptune's final run; one where the test set is large
 
     def grid(self) -> list[dict[str, float]]:
         """Return every point."""
@@ -126,6 +127,7 @@ CASES: dict[str, Case] = {
         weight_decay=(1e-4, 1e-3, 3e-3),
         momentum=(0.95, 0.9),
         batch_size=(64,),
+        final_seeds=1,
     ),
 }
 

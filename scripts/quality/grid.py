@@ -1,7 +1,8 @@
 """Trains every point of a case's grid and stores what came of it, once for all comparisons.
 
-Usage: python -m scripts.quality.grid CASE [CASE ...] [--splits 10] [--jobs 2]
+Usage: python -m scripts.quality.grid CASE [CASE ...] [--splits 10] [--jobs 2] [--best]
 
+With --best, only the point that is best over the splits that are there is trained on the others.
 One CSV a case in scripts/quality/results/; points that are there are not trained again.
 """
 
@@ -9,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
+import statistics
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -29,6 +32,7 @@ COLUMNS = (
     *("split", "lr", "momentum", "weight_decay", "batch_size", "epochs", "status"),
     *("val_loss", "val_accuracy", "test_accuracy"),
 )
+AXES = ("lr", "momentum", "weight_decay", "batch_size")
 MOMENTUM_MIN = 0.85
 
 
@@ -38,16 +42,14 @@ def main() -> None:
     parser.add_argument("cases", nargs="+", choices=list(CASES))
     parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--best", action="store_true")
     args = parser.parse_args()
     for name in args.cases:
         experiment(name, 0)  # writes the case's table before there are several processes
         path = RESULTS / f"grid-{name}.csv"
         done = {_key(row) for row in read(path)}
-        todo = [
-            {"split": split, **point}
-            for split in range(args.splits)
-            for point in CASES[name].grid()
-        ]
+        points = [best_point(read(path))] if args.best else CASES[name].grid()
+        todo = [{"split": split, **point} for split in range(args.splits) for point in points]
         todo = [row for row in todo if _key(row) not in done]
         print(f"{name}: {len(done)} points there, {len(todo)} to train", flush=True)
         with ProcessPoolExecutor(args.jobs, initializer=_one_thread) as pool:
@@ -63,10 +65,19 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def best_point(rows: list[dict[str, str]]) -> dict[str, float]:
+    """Return the point of the lowest mean validation loss over the splits that have them all."""
+    losses: dict[tuple[float, ...], list[float]] = {}
+    for row in rows:
+        loss = float(row["val_loss"] or "inf") if row["status"] == "complete" else math.inf
+        losses.setdefault(tuple(float(row[axis]) for axis in AXES), []).append(loss)
+    fewest = min(len(values) for values in losses.values())
+    best = min(losses, key=lambda point: statistics.mean(losses[point][:fewest]))
+    return dict(zip(AXES, best, strict=True))
+
+
 def _key(row: dict[str, object]) -> tuple[float, ...]:
-    return tuple(
-        float(str(row[k])) for k in ("split", "lr", "momentum", "weight_decay", "batch_size")
-    )
+    return tuple(float(str(row[name])) for name in ("split", *AXES))
 
 
 def _append(path: Path, row: dict[str, object]) -> None:

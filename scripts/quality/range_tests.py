@@ -40,6 +40,7 @@ from hptune.training.device import resolve_device
 from hptune.training.loop import run_trial
 
 RESULTS = Path(__file__).parent / "results" / "range-tests.csv"
+OLD = RESULTS.with_name("range-tests-before.csv")  # its grids are used again where it is there
 LENGTH = 200  # iterations of the runs that judge an LR
 TEST_LENGTH = 150
 FINDERS = ("reading", "confirmed", "valley", "steep", "minimum", "slide")
@@ -190,8 +191,9 @@ def main() -> None:
     args = parser.parse_args()
     rows = _read()
     done = {(row["problem"], int(row["seed"])) for row in rows}
+    grids = {(row["problem"], int(row["seed"])): _losses(row["grid"]) for row in _read(OLD)}
     wanted = [
-        (name, seed)
+        (name, seed, grids.get((name, seed)))
         for name in args.problems or PROBLEMS
         for seed in range(args.seeds)
         if (name, seed) not in done
@@ -220,8 +222,8 @@ def make_task(name: str, seed: int) -> Task:
     )
 
 
-def judge(name: str, seed: int) -> dict[str, object]:
-    """Find LRs by every finder and train at each, and at a grid."""
+def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, object]:
+    """Find LRs by every finder and train at each, and at a grid unless its losses are known."""
     problem, task, device = PROBLEMS[name], make_task(name, seed), resolve_device("cpu", "fp32")
     decay = 0.0 if problem.optimizer == "rmsprop" else 1e-4
     base = Trial(
@@ -258,8 +260,8 @@ def judge(name: str, seed: int) -> dict[str, object]:
         losses = [run_trial(task, trial, device).val_loss for trial in trials]
         return statistics.mean(math.nan if loss is None else loss for loss in losses)
 
-    grid = [float(f"{10 ** (k / 2):.2g}") for k in range(round(2 * math.log10(low)), 3)]
-    losses = {lr: loss_at(lr) for lr in grid}
+    lrs = [float(f"{10 ** (k / 2):.2g}") for k in range(round(2 * math.log10(low)), 3)]
+    losses = known or {lr: loss_at(lr) for lr in lrs}
     best = min(losses, key=lambda lr: (not math.isfinite(losses[lr]), losses[lr]))
     start = run_trial(task, run.change(iterations=1, lr=1e-12, lr_min=1e-13), device).val_loss
     return {
@@ -351,10 +353,15 @@ def _one_thread() -> None:
     os.nice(10)
 
 
-def _read() -> list[dict[str, str]]:
-    if not RESULTS.exists():
+def _losses(text: str) -> dict[float, float]:
+    pairs = (pair.split(":") for pair in text.split())
+    return {float(lr): float(loss) for lr, loss in pairs}
+
+
+def _read(path: Path = RESULTS) -> list[dict[str, str]]:
+    if not path.exists():
         return []
-    with RESULTS.open(newline="") as file:
+    with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 

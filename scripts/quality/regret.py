@@ -27,10 +27,7 @@ from hptune.procedure.tune import Session
 from hptune.results.records import Stage
 from hptune.sweep.progress import Silent
 from scripts.quality.cases import CASES, experiment
-from scripts.quality.grid import RESULTS, read
-
-AXES = ("lr", "momentum", "weight_decay", "batch_size")
-FINAL_SEEDS = 3
+from scripts.quality.grid import AXES, RESULTS, best_point, read
 
 
 def main() -> None:
@@ -42,7 +39,8 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     args = parser.parse_args()
     print(
-        "case | n | test error % | grid's own best | grid's best over splits | regret | ... | cost"
+        "case | n | test error % | best of each split's grid | best point over all splits | "
+        "regret against each | cost of the search in final runs"
     )
     for name in args.cases:
         path = RESULTS / f"hptune-{name}.csv"
@@ -59,7 +57,8 @@ def main() -> None:
 
 def run_procedure(name: str, split: int) -> dict[str, object]:
     """Run all of `hptune run` on a split and return what it chose, reached and cost."""
-    settings = experiment(name, split, procedure={"final": {"seeds": FINAL_SEEDS}})
+    seeds = CASES[name].final_seeds
+    settings = experiment(name, split, procedure={"final": {"seeds": seeds}})
     began = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -69,7 +68,7 @@ def run_procedure(name: str, split: int) -> dict[str, object]:
     ):
         outcome = session.run()
     decided = {decision.parameter: decision.value for decision in outcome.decisions}
-    final = [r for r in outcome.results if r.trial.stage is Stage.FINAL][-FINAL_SEEDS:]
+    final = [r for r in outcome.results if r.trial.stage is Stage.FINAL][-seeds:]
     unique = {r.trial.id: r for r in outcome.results if r.trial.stage is not Stage.FINAL}
     accuracies = [r.test_metrics["accuracy"] for r in final]
     return {
@@ -87,11 +86,8 @@ def run_procedure(name: str, split: int) -> dict[str, object]:
 def summary(name: str) -> str:
     """Return a line of the table."""
     mine = {int(row["split"]): row for row in read(RESULTS / f"hptune-{name}.csv")}
-    grid = [
-        row
-        for row in read(RESULTS / f"grid-{name}.csv")
-        if row["status"] == "complete" and int(row["split"]) in mine
-    ]
+    rows = read(RESULTS / f"grid-{name}.csv")
+    grid = [r for r in rows if r["status"] == "complete" and int(r["split"]) in mine]
     error = {split: 100 * (1 - float(row["test_accuracy"])) for split, row in mine.items()}
     cost = statistics.mean(
         float(row["search_epochs"]) / CASES[name].experiment["training"]["epochs"]
@@ -100,22 +96,21 @@ def summary(name: str) -> str:
     line = f"{name} | {len(error)} | {_spread(error.values())} | "
     if not grid:
         return line + f"no grid | {cost:.2f}"
-    splits = {int(row["split"]) for row in grid}
+    whole = len(CASES[name].grid())
+    splits = [s for s in mine if sum(int(r["split"]) == s for r in rows) >= whole]
     own = {s: _error(min((r for r in grid if int(r["split"]) == s), key=_loss)) for s in splits}
-    points: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for row in grid:
-        points.setdefault(tuple(row[axis] for axis in AXES), []).append(row)
-    best = min(
-        (rows for rows in points.values() if len(rows) == len(splits)),
-        key=lambda rows: statistics.mean(map(_loss, rows)),
-    )
-    overall = {int(row["split"]): _error(row) for row in best}
-    point = " ".join(f"{best[0][axis]}" for axis in AXES)
+    point = best_point(rows)
+    overall = {
+        int(r["split"]): _error(r)
+        for r in grid
+        if all(float(r[axis]) == point[axis] for axis in AXES)
+    }
     return (
         line
-        + f"{_spread(own.values())} | {_spread(overall.values())} ({point}) | "
-        + f"{_spread([error[s] - own[s] for s in splits])} | "
-        + f"{_spread([error[s] - overall[s] for s in splits])} | {cost:.2f} x"
+        + f"{_spread(own.values())} (n = {len(own)}) | {_spread(overall.values())} "
+        + f"({' '.join(f'{value:g}' for value in point.values())}) | "
+        + f"{_spread([error[s] - own[s] for s in own])} | "
+        + f"{_spread([error[s] - overall[s] for s in overall])} | {cost:.2f} x"
     )
 
 
