@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "Sweep momentum, wd, batch-size, lr, dropout or any key.",
     "train": "Train with the decided values.",
     "run": "Run the whole procedure, resumable.",
+    "search": "Search jointly through Optuna, to compare or to refine.",
     "show": "Show a run directory's decisions and trials.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",

@@ -26,6 +26,7 @@ NotNegative = Annotated[Real, Field(ge=0)]
 Fraction = Annotated[Real, Field(gt=0, lt=1)]
 Rate = Annotated[Real, Field(ge=0, lt=1)]
 Momentum = Annotated[Real, Field(ge=0, le=1)]
+Ends = tuple[Positive, Positive]
 Count = Annotated[Whole, Field(ge=1)]
 Size = Annotated[Whole, Field(ge=0)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31)]  # scikit-learn and numpy take no larger ones
@@ -266,6 +267,34 @@ class FinalStage(Section):
     )
 
 
+class Search(Section):
+    """The joint search of `hptune search`: its space and what it may cost."""
+
+    sampler: Literal["random", "tpe", "grid"] = Field("tpe", description="how points are chosen")
+    budget: Positive = Field(3.0, description="epochs of the search over those of the final run")
+    prune: bool = Field(True, description="whether Hyperband stops trials early")
+    lr: Ends | None = Field(None, description="lowest and highest LR, null goes by the optimizer")
+    momentum: tuple[Momentum, Momentum] = Field(
+        (0.8, 0.99), description="lowest and highest maximum of the cycle"
+    )
+    weight_decay: Ends = Field((1e-6, 1e-1), description="lowest and highest")
+    batch_size: tuple[Count, ...] | None = Field(
+        None, min_length=1, description="candidates, null takes half to four times the present one"
+    )
+
+    @model_validator(mode="after")
+    def _rise(self) -> Self:
+        for name in ("lr", "momentum", "weight_decay"):
+            ends = getattr(self, name)
+            if ends is not None and ends[0] >= ends[1]:
+                raise PydanticCustomError(
+                    "explained",
+                    "search.{name}: {ends}; must rise from the lowest to the highest; swap them",
+                    {"name": name, "ends": list(ends)},
+                )
+        return self
+
+
 class Procedure(Section):
     """The stages and what they may cost."""
 
@@ -307,6 +336,7 @@ class Experiment(Section):
     training: Training = Field(Training(), description="how every trial is trained")
     hyper_parameters: HyperParameters = Field(HyperParameters(), description="to start from")
     procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")
+    search: Search = Field(Search(), description="the joint search, beside the procedure")
 
     @field_validator("name")
     @classmethod

@@ -24,6 +24,11 @@ def lr_range(optimizer: str) -> tuple[float, float]:
     return (1e-6, 1.0) if optimizer.lower() in ADAPTIVE else (1e-5, 10.0)
 
 
+def search_lr(optimizer: str) -> tuple[float, float]:
+    """Return the ends of a joint search over LR: what a user would write without a range test."""
+    return (1e-5, 1e-1) if optimizer.lower() in ADAPTIVE else (1e-3, 1.0)
+
+
 def lr_min(lr: float) -> float:
     """Return the usual minimum for a maximum, to four significant figures."""
     return float(f"{lr * LR_MIN_FRACTION:.4g}")

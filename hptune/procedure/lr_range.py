@@ -23,6 +23,7 @@ READINGS = 50  # of the validation loss along the test
 READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more than the training
 ATTEMPTS = 4
 FACTOR = 2.0  # between neighbouring candidates
+CLOSEST = 1.2  # a neighbour above that is nearer tells nothing
 CONFIRMATIONS = 5  # candidates at most
 RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
 
@@ -90,9 +91,18 @@ def run_lr_range(
 
 
 def run_confirmation(
-    runner: Runner, base: Trial, lr: float, *, seeds: int, by: Criterion = LOSS, least: int = 3
+    runner: Runner,
+    base: Trial,
+    lr: float,
+    *,
+    seeds: int,
+    by: Criterion = LOSS,
+    highest: float = math.inf,
+    least: int = 3,
 ) -> Candidates:
-    """Run short runs at an LR and its neighbours, and on beyond an edge that clearly wins.
+    """Run short runs at an LR and its neighbours, and on below where the lowest clearly wins.
+
+    Never above the neighbour: short runs favour an LR at which a long run of another seed breaks.
 
     Args:
         runner: Runs the trials.
@@ -100,6 +110,7 @@ def run_confirmation(
         lr: The candidate for the maximum.
         seeds: Repeats of each.
         by: What is better.
+        highest: The largest LR that is usable, where a range test has shown it.
         least: Candidates to run whatever they cost.
     """
     low = base.lr_min  # None where the policy has its own
@@ -114,17 +125,15 @@ def run_confirmation(
             least=least,
         )
 
-    candidates = run([lr, lr / FACTOR, lr * FACTOR], least)
+    above = min(lr * FACTOR, highest)
+    wanted = [lr, lr / FACTOR, *([above] if above >= lr * CLOSEST else [])]
+    candidates = run(wanted, least)
     while len(candidates) < CONFIRMATIONS:
-        values = sorted(float(label) for label in candidates)
-        # Only a clear win at an edge leads beyond it: chasing ties ends where runs diverge.
-        ties = {float(label) for label in rank(candidates, by).ties}
-        if len(values) > 1 and ties == {values[0]}:
-            further = run([values[0] / FACTOR], 0)
-        elif len(values) > 1 and ties == {values[-1]}:
-            further = run([values[-1] * FACTOR], 0)
-        else:
+        lowest = min(float(label) for label in candidates)
+        # Only a clear win at the edge leads beyond it, not a tie.
+        if len(candidates) == 1 or rank(candidates, by).ties != (_label(lowest),):
             break
+        further = run([lowest / FACTOR], 0)
         if not further:
             break
         candidates |= further
@@ -167,7 +176,7 @@ def decide_lr(
     if _label(value) != ranking.best:
         reason += f"; tied, so {value:g}, the nearest to the candidate, is taken"
     values = sorted(float(label) for label in candidates)
-    if value in (values[0], values[-1]):
+    if len(values) > 1 and (value == values[0] or candidate < value == values[-1]):
         warnings += (f"{value:g} is at the edge of what was confirmed",)
     shared: dict[str, Any] = {
         "stage": stage,

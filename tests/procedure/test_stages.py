@@ -149,13 +149,15 @@ def test_lr_takes_the_winner_or_the_range_tests_own_among_ties_and_warns_at_an_e
     assert "edge" in decide({0.05: 0.6, 0.1: 0.5, 0.2: 0.4})[0].warnings[0]
 
 
-@pytest.mark.parametrize("best", [0.01, 0.1, 1.0])
-def test_confirmation_goes_on_beyond_an_edge_that_clearly_wins_and_stops_at_a_tie(best: float):
+@pytest.mark.parametrize(("best", "found"), [(0.01, 0.013), (0.1, 0.1), (1.0, 0.2)])
+def test_confirmation_goes_on_below_but_never_far_above_and_stops_at_a_tie(best, found):
     law = Law(lambda t: 0.5 + 0.2 * abs(np.log10(t.lr / best)))
     candidates = run_confirmation(law, BASE, 0.1, seeds=1)
-    nearest = min((float(label) for label in candidates), key=lambda lr: abs(np.log(lr / best)))
-    assert decide_lr(None, candidates, 0.1)[0].value == nearest
+    assert decide_lr(None, candidates, 0.1)[0].value == found
     assert len(candidates) <= 5
+    limited = run_confirmation(law, BASE, 0.1, seeds=1, highest=0.15)
+    assert max(float(label) for label in limited) == 0.15
+    assert "0.11" not in run_confirmation(law, BASE, 0.1, seeds=1, highest=0.11)
     flat = run_confirmation(Law(lambda t: 0.5 - 1e-4 * t.lr), BASE, 0.1, seeds=1)
     assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
 

@@ -126,6 +126,12 @@ class Session:
         seeds = seeds or self._setup.experiment.procedure.seeds
         return outcome + self._end(Stage.SWEEP, stages.sweep_key(self._setup, key, values, seeds))
 
+    def search(self) -> Outcome:
+        """Search jointly through Optuna, as the experiment's section `search` says."""
+        self._setup.use(())
+        self._begin(Stage.SEARCH)
+        return self._end(Stage.SEARCH, stages.search(self._setup))
+
     def train(self, *, policy: str | None = None, seeds: int = 1) -> Outcome:
         """Train with the decided values, once a seed, and read the test set."""
         setup = self._setup

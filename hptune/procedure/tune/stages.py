@@ -10,6 +10,7 @@ from hptune.procedure import defaults
 from hptune.procedure.batch_size import decide_batch_size, default_values, run_batch_size
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum, run_momentum
+from hptune.procedure.search import decide_search, run_search
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.tune.fit import sizes_that_fit
 from hptune.procedure.tune.setup import Outcome, Setup
@@ -20,8 +21,10 @@ from hptune.procedure.weight_decay import (
     usual_weight_decay,
 )
 from hptune.results.records import Decision, Scalar, Stage, Trial, TrialResult
+from hptune.sweep.budget import Budget
 from hptune.sweep.paired import Candidates
 from hptune.sweep.run import Runner
+from hptune.sweep.space import Choice, Range, Space
 from hptune.training.loop import iterations_per_epoch
 
 DROPOUT_RATES = (0.0, 0.1, 0.2, 0.3, 0.5)
@@ -51,7 +54,8 @@ def lr_range(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Outco
     )
     short = base.change(iterations=runs.short)
     lr = test.reading.lr_max
-    candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by)
+    highest = test.reading.interval[1]
+    candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by, highest=highest)
     decisions = decide_lr(test, candidates, lr, by=by)
     return Outcome(decisions, test.results + _results(candidates))
 
@@ -144,6 +148,31 @@ def sweep_key(setup: Setup, key: str, values: Sequence[Scalar] | None, seeds: in
         )
     decision = decide_key("lr" if key == "lr" else path, values, candidates, setup.criterion)
     return Outcome([decision], _results(candidates))
+
+
+def search(setup: Setup) -> Outcome:
+    """Search LR, momentum, weight decay and batch size jointly with whole runs."""
+    options, by = setup.experiment.search, setup.criterion
+    size = setup.batch_size()
+    low, high = options.lr or defaults.search_lr(setup.experiment.optimizer.name)
+    sizes = options.batch_size or default_values(size, len(setup.task.train))
+    space: Space = {
+        "lr": Range(low, high, log=True),
+        "momentum": Range(*options.momentum),
+        "weight_decay": Range(*options.weight_decay, log=True),
+        "batch_size": Choice(sizes_that_fit(setup, sizes)),
+    }
+    setup.budget = Budget(options.budget * setup.epochs)
+    results = run_search(
+        setup.runner,
+        setup.base(Stage.SEARCH, setup.lengths(size).final, batch_size=size, lr=high, quiet=True),
+        space,
+        sampler=options.sampler,
+        seed=setup.experiment.seed,
+        prune=options.prune and options.sampler != "grid",
+        by=by,
+    )
+    return Outcome(decide_search(results, by), results)
 
 
 def _variant(setup: Setup, base: Trial, key: str, path: str, value: Scalar) -> tuple[Trial, Runner]:

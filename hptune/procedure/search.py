@@ -1,0 +1,204 @@
+"""Joint search through Optuna over the same trials: the baseline of the procedure, and a refinement.
+
+Source: Bergstra and Bengio 2012 (random), Bergstra 2011 (TPE), Li 2018 (Hyperband).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from hptune.analysis.ranking import LOSS, Criterion
+from hptune.errors import InputError, StageError
+from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
+from hptune.results.records import Decision, Stage, Status, Trial, TrialResult
+from hptune.sweep.run import Runner
+from hptune.sweep.space import Choice, Space, grid
+from hptune.training.loop import iterations_per_epoch, readings
+
+if TYPE_CHECKING:
+    import optuna
+
+Sampler = Literal["random", "tpe", "grid"]
+REDUCTION = 3  # Hyperband's: of three trials one goes on
+FIRST_RUNG = 1 / 9  # of a run
+# HyperbandPruner hashes the study's name: without a fixed one a seeded search does not repeat.
+STUDY = "hptune"
+
+
+def run_search(
+    runner: Runner,
+    base: Trial,
+    space: Space,
+    *,
+    sampler: Sampler,
+    seed: int,
+    prune: bool,
+    by: Criterion = LOSS,
+) -> list[TrialResult]:
+    """Try points of a space until the runner's budget is spent; the first one is always run.
+
+    Args:
+        runner: Runs the trials; its budget ends the search.
+        base: A whole run under the policy that will be used; its length in epochs is kept.
+        space: What is searched.
+        sampler: How points are chosen.
+        seed: Of the sampler.
+        prune: Whether Hyperband stops trials early.
+        by: What is better.
+    """
+    study = _study(sampler, seed, prune, space, runner, base)
+    results: list[TrialResult] = []
+    tried = 0
+    limit = _size(runner, base) if sampler == "grid" else math.inf
+    while tried < limit:
+        asked = study.ask()
+        trial = _trial(runner, base, _suggested(asked, space))
+        if results and not runner.affords([trial]):
+            break
+        results.append(_run(runner, study, asked, trial, by))
+        tried += 1
+    return results
+
+
+def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[Decision]:
+    """Take the values of the best trial that came to its end.
+
+    Raises:
+        StageError: None did.
+    """
+    done = [r for r in results if r.status is Status.COMPLETE and math.isfinite(by.at_end(r))]
+    if not done:
+        raise StageError("search: no trial came to its end; search smaller LRs or longer")
+    best = min(done, key=by.at_end)
+    trial = best.trial
+    values: dict[str, float | None] = {
+        "lr": trial.lr,
+        "lr_min": trial.lr_min,
+        "momentum": trial.momentum,
+        "momentum_min": trial.momentum_min or trial.momentum,
+        "weight_decay": trial.weight_decay,
+        "batch_size": trial.batch_size,
+    }
+    stopped = sum(r.status is Status.PRUNED for r in results)
+    reason = f"{by.shown(by.at_end(best))}; {stopped} of {len(results)} trials stopped early"
+    return [
+        Decision(
+            stage=Stage.SEARCH,
+            parameter=name,
+            value=value,
+            rule=f"{by} of {len(results)} trials",
+            reason=reason,
+            trials=tuple(r.trial.id for r in results),
+            seconds=sum(r.seconds for r in results) if name == "lr" else 0.0,
+        )
+        for name, value in values.items()
+        if value is not None
+    ]
+
+
+def _study(
+    sampler: Sampler, seed: int, prune: bool, space: Space, runner: Runner, base: Trial
+) -> optuna.Study:
+    try:
+        import optuna
+    except ImportError:
+        raise InputError(
+            'search: needs Optuna, which is not installed; run pip install "hptune[search]"'
+        ) from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    samplers: Mapping[str, Any] = {
+        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+        "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
+        "grid": lambda: optuna.samplers.GridSampler(_axes(space, _size(runner, base)), seed=seed),
+    }
+    evaluations = min(base.settings.evaluations, base.iterations)
+    pruner = (
+        optuna.pruners.HyperbandPruner(
+            min_resource=max(1, round(FIRST_RUNG * evaluations)),
+            max_resource=evaluations,
+            reduction_factor=REDUCTION,
+        )
+        if prune
+        else optuna.pruners.NopPruner()
+    )
+    return optuna.create_study(study_name=STUDY, sampler=samplers[sampler](), pruner=pruner)
+
+
+def _axes(space: Space, size: int) -> dict[str, list[float]]:
+    points = list(grid(space, size))
+    return {name: sorted({point[name] for point in points}) for name in space}
+
+
+def _size(runner: Runner, base: Trial) -> int:
+    """Return how many whole runs the budget has room for."""
+    per_epoch = iterations_per_epoch(len(runner.task.train), base.batch_size)
+    allowed = runner.budget.allowed / (base.iterations / per_epoch)
+    return max(1, math.floor(allowed)) if math.isfinite(allowed) else 10**9
+
+
+def _suggested(asked: optuna.Trial, space: Space) -> dict[str, float]:
+    values: dict[str, float] = {}
+    for name, dimension in space.items():
+        if isinstance(dimension, Choice):
+            values[name] = asked.suggest_categorical(name, list(dimension.values))
+        else:
+            values[name] = asked.suggest_float(
+                name, dimension.low, dimension.high, log=dimension.log
+            )
+    return values
+
+
+def _trial(runner: Runner, base: Trial, values: Mapping[str, float]) -> Trial:
+    """Return the trial of a point: as many epochs as the base, minima by the usual rules."""
+    changes: dict[str, Any] = {name: float(f"{value:.4g}") for name, value in values.items()}
+    examples = len(runner.task.train)
+    if "batch_size" in changes:
+        size = round(changes["batch_size"])
+        epochs = base.iterations / iterations_per_epoch(examples, base.batch_size)
+        changes["batch_size"] = size
+        changes["iterations"] = max(1, round(epochs * iterations_per_epoch(examples, size)))
+    if "momentum" in changes:
+        changes["momentum_min"] = MOMENTUM_MIN if changes["momentum"] > MOMENTUM_MIN else None
+    if "lr" in changes and base.lr_min is not None:
+        changes["lr_min"] = lr_min(changes["lr"])
+    return base.change(stage=Stage.SEARCH, **changes)
+
+
+def _run(
+    runner: Runner, study: optuna.Study, asked: optuna.Trial, trial: Trial, by: Criterion
+) -> TrialResult:
+    """Run a trial from reading to reading, as long as the pruner lets it."""
+    from optuna.trial import TrialState
+
+    due = readings(trial.iterations, trial.settings.evaluations)
+    reported = 0
+    for step, at in enumerate(due, 1):
+        last = step == len(due)
+        # A pause costs a snapshot: only where Hyperband may decide.
+        if not last and not _rung(step, len(due)):
+            continue
+        (result,) = runner.run([trial]) if last else runner.run([trial], [at])
+        if result.status not in (Status.COMPLETE, Status.PRUNED):
+            study.tell(asked, state=TrialState.FAIL)
+            return result
+        costs = by.course(result.curve)
+        for reading in range(reported, min(step, len(costs))):
+            asked.report(float(costs[reading]), reading + 1)
+        reported = step
+        if not last and result.status is Status.PRUNED and asked.should_prune():
+            if runner.run_dir.result(trial) is None:
+                runner.drop(result)
+                runner.budget.add(result)
+            study.tell(asked, state=TrialState.PRUNED)
+            return result
+        if result.status is Status.COMPLETE:
+            break
+    study.tell(asked, by.at_end(result))
+    return result
+
+
+def _rung(step: int, steps: int) -> bool:
+    rungs = {round(steps * FIRST_RUNG * REDUCTION**k) for k in range(3)}
+    return step in rungs
