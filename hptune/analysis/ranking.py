@@ -14,15 +14,17 @@ from hptune.results.records import Curve, Status, TrialResult
 
 # Of how far the losses came down: below this two runs of one seed cannot be told apart.
 FLOOR = 0.005
-SIGNIFICANT = 2.0  # noises between two candidates that differ
+SIGNIFICANT = 1.0  # noises between two candidates that differ
 # An example's loss spreads about as widely as its mean, and paired runs share most of it: a
 # difference of means over N examples is uncertain by about this share of loss / sqrt(N).
 SAMPLING = 0.5
+END_READINGS = 4
 # Seeds that the noise guessed from the curves is worth when seeds speak too.
 GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
 # Of the leader's fall: who lags this far behind at half of a run does not come back.
 HOPELESS = 0.25
+FAR = 4.0  # noises, beside
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def hopeless(
     means = {k: float(np.mean([by.at_end(r) for r in rs])) for k, rs in candidates.items()}
     leader = means[ranking.best]
     fall = _start(candidates[ranking.best], by) - leader
-    margin = max(HOPELESS * fall, 2 * SIGNIFICANT * ranking.noise)
+    margin = max(HOPELESS * fall, FAR * ranking.noise)
     return tuple(k for k, mean in means.items() if leader + margin < mean < math.inf)
 
 
@@ -226,4 +228,5 @@ def _start(results: Sequence[TrialResult], by: Criterion) -> float:
 
 
 def _last(values: FloatArray) -> FloatArray:
-    return values[-max(5, len(values) // 4) :]
+    """Return the last readings: few, since before the LR has fallen they are noisier than the end."""
+    return values[-END_READINGS:]

@@ -24,6 +24,7 @@ READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more th
 ATTEMPTS = 4
 FACTOR = 2.0  # between neighbouring candidates
 CLOSEST = 1.2  # a neighbour above that is nearer tells nothing
+FARTHEST = 3.0  # from the candidate to a neighbour
 CONFIRMATIONS = 5  # candidates at most
 RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
 
@@ -97,12 +98,13 @@ def run_confirmation(
     *,
     seeds: int,
     by: Criterion = LOSS,
-    highest: float = math.inf,
+    plausible: tuple[float, float] | None = None,
     least: int = 3,
 ) -> Candidates:
-    """Run short runs at an LR and its neighbours, and on below where the lowest clearly wins.
+    """Run short runs at an LR and beside it, and on below where the lowest clearly wins.
 
-    Never above the neighbour: short runs favour an LR at which a long run of another seed breaks.
+    Beside it are the ends of what the range test found plausible, else half and twice the LR.
+    Never above that: short runs favour an LR at which a long run of another seed breaks.
 
     Args:
         runner: Runs the trials.
@@ -110,7 +112,7 @@ def run_confirmation(
         lr: The candidate for the maximum.
         seeds: Repeats of each.
         by: What is better.
-        highest: The largest LR that is usable, where a range test has shown it.
+        plausible: Bounds of the LR from a range test.
         least: Candidates to run whatever they cost.
     """
     low = base.lr_min  # None where the policy has its own
@@ -125,9 +127,7 @@ def run_confirmation(
             least=least,
         )
 
-    above = min(lr * FACTOR, highest)
-    wanted = [lr, lr / FACTOR, *([above] if above >= lr * CLOSEST else [])]
-    candidates = run(wanted, least)
+    candidates = run(_neighbours(lr, plausible), least)
     while len(candidates) < CONFIRMATIONS:
         lowest = min(float(label) for label in candidates)
         # Only a clear win at the edge leads beyond it, not a tie.
@@ -138,6 +138,15 @@ def run_confirmation(
             break
         candidates |= further
     return run_repeats(runner, candidates, by)
+
+
+def _neighbours(lr: float, plausible: tuple[float, float] | None) -> list[float]:
+    """Return the candidates, the middle one first; none above where none is plausible."""
+    if plausible is None:
+        return [lr, lr / FACTOR, lr * FACTOR]
+    below = min(max(plausible[0], lr / FARTHEST), lr / FACTOR)
+    above = min(plausible[1], lr * FARTHEST)
+    return [lr, below, *([above] if above >= lr * CLOSEST else [])]
 
 
 def decide_lr(

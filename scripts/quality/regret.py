@@ -49,7 +49,7 @@ def main() -> None:
         done = {int(row["split"]) for row in read(path)}
         todo = [split for split in range(args.splits) if split not in done]
         experiment(name, 0)  # writes the case's table before there are several processes
-        with ProcessPoolExecutor(args.jobs, initializer=_one_thread) as pool:
+        with ProcessPoolExecutor(args.jobs, initializer=one_thread) as pool:
             for row in pool.map(partial(run_procedure, name), todo):
                 append(path, row)
         print(summary(name), flush=True)
@@ -93,7 +93,7 @@ def summary(name: str) -> str:
         float(row["search_epochs"]) / CASES[name].experiment["training"]["epochs"]
         for row in mine.values()
     )
-    line = f"{name} | {len(error)} | {_spread(error.values())} | "
+    line = f"{name} | {len(error)} | {spread(error.values())} | "
     if not grid:
         return line + f"no grid | {cost:.2f}"
     whole = len(CASES[name].grid())
@@ -107,10 +107,10 @@ def summary(name: str) -> str:
     }
     return (
         line
-        + f"{_spread(own.values())} (n = {len(own)}) | {_spread(overall.values())} "
+        + f"{spread(own.values())} (n = {len(own)}) | {spread(overall.values())} "
         + f"({' '.join(f'{value:g}' for value in point.values())}) | "
-        + f"{_spread([error[s] - own[s] for s in own])} | "
-        + f"{_spread([error[s] - overall[s] for s in overall])} | {cost:.2f} x"
+        + f"{spread([error[s] - own[s] for s in own])} | "
+        + f"{spread([error[s] - overall[s] for s in overall])} | {cost:.2f} x"
     )
 
 
@@ -125,7 +125,8 @@ def append(path: Path, row: dict[str, object]) -> None:
         writer.writerow(row)
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Leave the machine to others: one thread, and low priority."""
     torch.set_num_threads(1)
     os.nice(10)
 
@@ -139,7 +140,8 @@ def _error(row: dict[str, str]) -> float:
     return 100 * (1 - float(row["test_accuracy"]))
 
 
-def _spread(values: object) -> str:
+def spread(values: object) -> str:
+    """Return mean ± standard deviation."""
     numbers = list(values)  # type: ignore[call-overload]
     spread = statistics.stdev(numbers) if len(numbers) > 1 else 0.0
     return f"{statistics.mean(numbers):.2f} ± {spread:.2f}"

@@ -54,8 +54,8 @@ def lr_range(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Outco
     )
     short = base.change(iterations=runs.short)
     lr = test.reading.lr_max
-    highest = test.reading.interval[1]
-    candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by, highest=highest)
+    plausible = test.reading.interval
+    candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by, plausible=plausible)
     decisions = decide_lr(test, candidates, lr, by=by)
     return Outcome(decisions, test.results + _results(candidates))
 
