@@ -22,7 +22,7 @@ LINES = [
     for line in block.splitlines()
     if line.startswith("hptune ")
 ]
-TRAINING = ("run", "lr-find", "sweep", "train")
+TRAINING = ("run", "lr-find", "sweep", "train", "search")
 SHORT = ["--set", "training.epochs=3", "--set", "procedure.final.seeds=1", "--device", "cpu"]
 
 
