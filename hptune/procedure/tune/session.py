@@ -59,6 +59,7 @@ class Session:
         self.run_dir, self.device, self.progress = run_dir, device, progress
         self._restart = restart
         self._setup = Setup(experiment, run_dir, device, progress, flags)
+        self._searched: list[TrialResult] = []
 
     @classmethod
     def open(
@@ -225,6 +226,7 @@ class Session:
             first,
             reason=f"{first.reason}; cost {cost:.3g} epochs",
         )
+        self._searched += outcome.results
         return self._end(stage, outcome)
 
     def _final(self, stage: Stage, seeds: int) -> Outcome:
@@ -237,7 +239,9 @@ class Session:
             outcome = Outcome([decide_final(results)], results)
             return self._end(stage, outcome + self._baseline(results))
         searched = setup.budget.spent
-        results, lowered = run_final_safely(setup.runner, base, seeds=seeds)
+        results, lowered = run_final_safely(
+            setup.runner, base, seeds=seeds, search=self._searched, by=setup.criterion
+        )
         final = decide_final(results[-seeds:])
         if searched:
             ratio = searched / setup.experiment.training.epochs
