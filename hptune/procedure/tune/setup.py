@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hptune.analysis.ranking import LOSS, Criterion
 from hptune.config.build import build_task
@@ -14,7 +14,15 @@ from hptune.procedure import defaults
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.plan import Lengths, lengths
 from hptune.procedure.weight_decay import usual_weight_decay
-from hptune.results.records import Decision, PolicySpec, Scalar, Stage, Trial, TrialResult
+from hptune.results.records import (
+    Decision,
+    PolicySpec,
+    Scalar,
+    Stage,
+    TrainingSettings,
+    Trial,
+    TrialResult,
+)
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
 from hptune.sweep.progress import Progress
@@ -24,6 +32,7 @@ from hptune.training.device import Device
 from hptune.training.loop import iterations_per_epoch
 from hptune.training.preflight import Preflight, preflight
 
+FEWEST_READINGS = 8  # of the validation set in a short run
 HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 
 
@@ -159,7 +168,14 @@ class Setup:
     def short(self, stage: Stage) -> Trial:
         """Return a short run of a stage with the values that hold now."""
         batch_size = self.batch_size()
-        return self.base(stage, self.lengths(batch_size).short, batch_size=batch_size)
+        base = self.base(stage, self.lengths(batch_size).short, batch_size=batch_size)
+        return base.change(settings=self.short_settings(base))
+
+    def short_settings(self, trial: Trial) -> TrainingSettings:
+        """Return how a short run is read: no more often than its own length pays for."""
+        affordable = trial.iterations * trial.batch_size // max(len(self.task.validation), 1)
+        readings = min(trial.settings.evaluations, max(affordable, FEWEST_READINGS))
+        return replace(trial.settings, evaluations=readings)
 
     def base(
         self,
