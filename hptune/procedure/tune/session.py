@@ -24,6 +24,7 @@ from hptune.procedure.tune.setup import Outcome, Setup
 from hptune.results.records import Scalar, Stage, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
+from hptune.sweep.executors import Execution, ExecutorName, tell_of_mixing
 from hptune.sweep.progress import Progress
 from hptune.training.device import Device, resolve_device
 
@@ -55,10 +56,11 @@ class Session:
         flags: Mapping[str, Scalar],
         *,
         restart: bool,
+        execution: Execution | None = None,
     ) -> None:
         self.run_dir, self.device, self.progress = run_dir, device, progress
-        self._restart = restart
-        self._setup = Setup(experiment, run_dir, device, progress, flags)
+        self._restart, self._execution = restart, execution
+        self._setup = Setup(experiment, run_dir, device, progress, flags, execution)
         self._searched: list[TrialResult] = []
 
     @classmethod
@@ -71,6 +73,8 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
+        executor: ExecutorName = "auto",
+        jobs: int | None = None,
     ) -> Self:
         """Open the run directory for writing and find the device.
 
@@ -81,6 +85,8 @@ class Session:
             progress: Hears what happens.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
+            executor: How trials are run: "auto" chooses by a timed probe.
+            jobs: Trials at once; None takes the usable cores or the devices.
 
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
@@ -90,8 +96,21 @@ class Session:
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
             run_dir.write_experiment(dump(experiment))
-            run_dir.write_manifest({"device": place.name, "seed": experiment.seed})
-            return cls(experiment, run_dir, place, progress, flags or {}, restart=restart)
+            execution = Execution(place, run_dir, executor=executor, jobs=jobs)
+            if not restart and run_dir.rows():
+                tell_of_mixing(run_dir, execution.facts, progress.message)
+            run_dir.write_manifest(
+                {"device": place.name, "seed": experiment.seed, **execution.facts}
+            )
+            return cls(
+                experiment,
+                run_dir,
+                place,
+                progress,
+                flags or {},
+                restart=restart,
+                execution=execution,
+            )
         except BaseException:
             run_dir.close()
             raise
@@ -100,6 +119,8 @@ class Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._execution is not None:
+            self._execution.close()
         self.run_dir.close()
 
     # What the user asks for

@@ -25,6 +25,7 @@ from hptune.results.records import (
 )
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
+from hptune.sweep.executors import Execution
 from hptune.sweep.progress import Progress
 from hptune.sweep.run import Runner
 from hptune.task import Task
@@ -63,9 +64,10 @@ class Setup:
         device: Device,
         progress: Progress,
         flags: Mapping[str, Scalar],
+        execution: Execution | None = None,
     ) -> None:
         self.experiment, self.run_dir = experiment, run_dir
-        self.device, self.progress = device, progress
+        self.device, self.progress, self.execution = device, progress, execution
         self.budget = Budget()
         self._flags, self._written = flags, experiment
         self._task: Task | None = None
@@ -75,7 +77,9 @@ class Setup:
     def variant(self, path: str, value: Scalar) -> Setup:
         """Return a setup in which a key of the experiment has another value."""
         experiment = with_value(self.experiment, path, value)
-        other = Setup(experiment, self.run_dir, self.device, self.progress, self._flags)
+        other = Setup(
+            experiment, self.run_dir, self.device, self.progress, self._flags, self.execution
+        )
         other.inputs, other.budget = self.inputs, self.budget
         return other
 
@@ -116,7 +120,9 @@ class Setup:
     def runner(self) -> Runner:
         """What runs this task's trials within the budget."""
         _ = self.checked
-        return Runner(self.task, self.run_dir, self.device, self.progress, self.budget)
+        return Runner(
+            self.task, self.run_dir, self.device, self.progress, self.budget, self.execution
+        )
 
     @property
     def criterion(self) -> Criterion:
