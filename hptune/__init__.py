@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hptune import schedulers
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
@@ -20,6 +21,7 @@ __all__ = [
     "Splits",
     "Task",
     "load_experiment",
+    "schedulers",
 ]
 
 # Where each public name lives; importing hptune imports none of it, torch least of all.
@@ -36,8 +38,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hptune' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "schedulers":
+        return import_module("hptune.schedulers")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hptune' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -43,6 +43,7 @@ ALLOWED = {
     "models": {"task"},
     "policies": set(),
     "results": set(),
+    "schedulers": {"policies"},
     "task": set(),
     "errors": set(),
     "user_code": set(),
