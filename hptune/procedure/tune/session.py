@@ -21,10 +21,11 @@ from hptune.procedure.final import (
 from hptune.procedure.plan import SHARES, STAGES, PlannedStage, allowances, plan
 from hptune.procedure.tune import stages
 from hptune.procedure.tune.setup import Outcome, Setup
-from hptune.results.records import Scalar, Stage, TrialResult
+from hptune.results.records import Scalar, Stage, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
 from hptune.sweep.progress import Progress
+from hptune.task import Task
 from hptune.training.device import Device, resolve_device
 
 _STAGE_OF = {
@@ -55,10 +56,11 @@ class Session:
         flags: Mapping[str, Scalar],
         *,
         restart: bool,
+        task: Task | None = None,
     ) -> None:
         self.run_dir, self.device, self.progress = run_dir, device, progress
         self._restart = restart
-        self._setup = Setup(experiment, run_dir, device, progress, flags)
+        self._setup = Setup(experiment, run_dir, device, progress, flags, task)
 
     @classmethod
     def open(
@@ -70,6 +72,7 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
+        task: Task | None = None,
     ) -> Self:
         """Open the run directory for writing and find the device.
 
@@ -80,6 +83,7 @@ class Session:
             progress: Hears what happens.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
+            task: The problem where it was put together in Python; None builds the experiment's.
 
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
@@ -90,7 +94,9 @@ class Session:
             _check_same_experiment(run_dir, experiment, restart=restart)
             run_dir.write_experiment(dump(experiment))
             run_dir.write_manifest({"device": place.name, "seed": experiment.seed})
-            return cls(experiment, run_dir, place, progress, flags or {}, restart=restart)
+            return cls(
+                experiment, run_dir, place, progress, flags or {}, restart=restart, task=task
+            )
         except BaseException:
             run_dir.close()
             raise
@@ -179,6 +185,12 @@ class Session:
             final_seeds=procedure.final.seeds,
             seconds_per_iteration=batch_size / speed,
         )
+
+    def now(self) -> Trial:
+        """Return a run of the final length with the values that hold now."""
+        setup = self._setup
+        size = setup.batch_size(quiet=True)
+        return setup.base(Stage.TRAIN, setup.lengths(size).final, batch_size=size, quiet=True)
 
     def check(self) -> dict[str, Any]:
         """Run one batch and say what was found."""

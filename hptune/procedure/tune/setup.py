@@ -54,11 +54,13 @@ class Setup:
         device: Device,
         progress: Progress,
         flags: Mapping[str, Scalar],
+        given: Task | None = None,
     ) -> None:
         self.experiment, self.run_dir = experiment, run_dir
         self.device, self.progress = device, progress
         self.budget = Budget()
         self._flags, self._written = flags, experiment
+        self._given = given
         self._task: Task | None = None
         self._preflight: Preflight | None = None
         self.inputs = self._inputs_from(())
@@ -66,7 +68,9 @@ class Setup:
     def variant(self, path: str, value: Scalar) -> Setup:
         """Return a setup in which a key of the experiment has another value."""
         experiment = with_value(self.experiment, path, value)
-        other = Setup(experiment, self.run_dir, self.device, self.progress, self._flags)
+        other = Setup(
+            experiment, self.run_dir, self.device, self.progress, self._flags, self._given
+        )
         other.inputs, other.budget = self.inputs, self.budget
         return other
 
@@ -87,8 +91,13 @@ class Setup:
     def task(self) -> Task:
         """The task, built when it is first needed."""
         if self._task is None:
-            self._task = build_task(self.experiment)
+            self._task = build_task(self.experiment, self._given)
         return self._task
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the task was put together in Python, so that no other process can build it."""
+        return self._given is not None
 
     @property
     def checked(self) -> Preflight:
