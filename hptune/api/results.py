@@ -161,7 +161,7 @@ class Sweep(Result):
     @property
     def decision(self) -> Decision:
         """The decision on the swept parameter."""
-        return next(d for d in self.decisions if d.parameter == self.parameter)
+        return [d for d in self.decisions if d.parameter == self.parameter][-1]
 
     @property
     def value(self) -> Scalar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -228,7 +229,9 @@ class Session:
         if not shared:
             procedure = setup.experiment.procedure
             share = SHARES[stage] / sum(SHARES.values())
-            setup.budget = Budget(share * procedure.budget * setup.epochs)
+            # What the user lists is all run, whatever it costs.
+            allowed = math.inf if values else share * procedure.budget * setup.epochs
+            setup.budget = Budget(allowed)
         before = setup.budget.spent
         outcome = _RUN[stage](setup, values, seeds or setup.experiment.procedure.seeds)
         cost = setup.budget.spent - before
