@@ -25,6 +25,9 @@ ALL = {
 }
 ALLOWED = {
     "cli": ALL,
+    # Beside the shell: the same commands as functions. Its progress is told by the shell's console.
+    "api": {"cli", "config", "data", "procedure", "results", "sweep", "task", "training"},
+    "sweep.__init__": {"api"},  # hptune.sweep can be called
     "procedure": {"sweep", "training", "analysis", "policies", "task", "results"},
     "procedure.tune": {
         "config",
@@ -43,6 +46,7 @@ ALLOWED = {
     "models": {"task"},
     "policies": set(),
     "results": set(),
+    "schedulers": {"policies"},
     "task": set(),
     "errors": set(),
     "user_code": set(),

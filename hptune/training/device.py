@@ -111,7 +111,11 @@ def _dtype(device: torch.device, precision: str) -> torch.dtype:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed every random generator for the block, and give the caller's states back after it."""
-    devices = [device] if device.type == "cuda" else []
+    # Seeding torch seeds every CUDA device that is in use, whichever one trains.
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = list(range(torch.cuda.device_count())) if in_use else []
+    if device.type == "cuda" and not devices:
+        devices = [device.index or 0]
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=devices):
         reseed(seed)

@@ -18,7 +18,7 @@ from hptune.results.divergence import DivergenceMonitor
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, reseed, seeded
-from hptune.training.evaluation import Evaluation, batch_loss, evaluate
+from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, batch_loss, evaluate
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
 from hptune.training.snapshot import (
@@ -224,7 +224,9 @@ class TrialRun:
         return evaluation
 
     def _read(self, source: Source, limit: int | None = None) -> Evaluation:
-        return evaluate(self.task, self.model, source, self.device, limit=limit)
+        # Without gradients some batches more fit where a training batch does.
+        size = min(EVALUATION_BATCH, 4 * self.trial.batch_size)
+        return evaluate(self.task, self.model, source, self.device, limit=limit, batch_size=size)
 
     def _diverged_in_training(self) -> bool:
         at = self.monitor.update(self.recorder.losses[self.monitor.seen :])
@@ -338,6 +340,8 @@ class TrialRun:
 def make_model(task: Task, device: Device) -> nn.Module:
     """Make a fresh model on the device, in the memory layout that convolutions run fastest in."""
     model = task.make_model().to(device.torch_device)
+    if not task.channels_last:
+        return model
     return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
 
 

@@ -65,11 +65,13 @@ class Setup:
         progress: Progress,
         flags: Mapping[str, Scalar],
         execution: Execution | None = None,
+        given: Task | None = None,
     ) -> None:
         self.experiment, self.run_dir = experiment, run_dir
         self.device, self.progress, self.execution = device, progress, execution
         self.budget = Budget()
         self._flags, self._written = flags, experiment
+        self._given = given
         self._task: Task | None = None
         self._preflight: Preflight | None = None
         self.inputs = self._inputs_from(())
@@ -78,7 +80,13 @@ class Setup:
         """Return a setup in which a key of the experiment has another value."""
         experiment = with_value(self.experiment, path, value)
         other = Setup(
-            experiment, self.run_dir, self.device, self.progress, self._flags, self.execution
+            experiment,
+            self.run_dir,
+            self.device,
+            self.progress,
+            self._flags,
+            self.execution,
+            self._given,
         )
         other.inputs, other.budget = self.inputs, self.budget
         return other
@@ -100,8 +108,13 @@ class Setup:
     def task(self) -> Task:
         """The task, built when it is first needed."""
         if self._task is None:
-            self._task = build_task(self.experiment)
+            self._task = build_task(self.experiment, self._given)
         return self._task
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the task was put together in Python, so that no other process can build it."""
+        return self._given is not None
 
     @property
     def checked(self) -> Preflight:
