@@ -18,7 +18,7 @@ SIGNIFICANT = 1.0  # noises between two candidates that differ
 # An example's loss spreads about as widely as its mean, and paired runs share most of it: a
 # difference of means over N examples is uncertain by about this share of loss / sqrt(N).
 SAMPLING = 0.5
-END_READINGS = 4
+END_READINGS = 3
 # Seeds that the noise guessed from the curves is worth when seeds speak too.
 GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
@@ -60,6 +60,12 @@ class Criterion:
         """Return a curve's finite values, as costs."""
         values = self.readings(curve)
         return values[np.isfinite(values)]
+
+    def start(self, result: TrialResult) -> float:
+        """Return the cost before training: the first training loss, else the first reading."""
+        curve = result.curve
+        first = curve.train_loss[:1] if self.name == "loss" else self.course(curve)[:1]
+        return float(first[0]) if len(first) else math.nan
 
     def shown(self, cost: float) -> str:
         """Return a cost as the user knows it."""
@@ -219,12 +225,8 @@ def _noise(
 
 
 def _start(results: Sequence[TrialResult], by: Criterion) -> float:
-    """Return the cost before training: the first training loss, else the first reading."""
-    if by.name == "loss":
-        values = [r.curve.train_loss[:1] for r in results]
-    else:
-        values = [by.course(r.curve)[:1] for r in results]
-    return float(np.median([float(v[0]) for v in values if len(v)] or [0.0]))
+    starts = [value for r in results if not math.isnan(value := by.start(r))]
+    return float(np.median(starts or [0.0]))
 
 
 def _last(values: FloatArray) -> FloatArray:

@@ -5,6 +5,7 @@ Source: Smith 2018, section 5; the verdict: Remarks 1 and 2.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from hptune.analysis.fitting import read_training
-from hptune.analysis.ranking import Criterion
+from hptune.analysis.ranking import LOSS, Criterion
 from hptune.errors import StageError
 from hptune.results.records import Decision, PolicySpec, Stage, Status, Trial, TrialResult
 from hptune.sweep.run import Runner
 
 BASELINE_MOMENTUM = 0.9
+BROKEN = 0.1  # of the fall that the search's best run saw
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
@@ -38,27 +40,46 @@ def run_final(
 
 
 def run_final_safely(
-    runner: Runner, base: Trial, *, seeds: int
+    runner: Runner,
+    base: Trial,
+    *,
+    seeds: int,
+    search: Sequence[TrialResult] = (),
+    by: Criterion = LOSS,
 ) -> tuple[list[TrialResult], list[Decision]]:
-    """Run the final runs; where a seed diverges, run all of them again with half the LR.
+    """Run the final runs; where a seed breaks, run all of them again with half the LR.
 
     The search looks at short runs of few seeds, so the LR it finds may be too large for a long
-    run of another seed. What diverges has not read the test set.
+    run of another seed. A seed has broken that diverges, or that ends clearly worse on the
+    validation set than the search's short runs did: it was thrown out and did not come back.
+
+    Args:
+        runner: Runs the trials.
+        base: The full-length run.
+        seeds: Repeats; the first has the base's seed.
+        search: What the search ran.
+        by: What is better.
 
     Returns:
         All results, the last `seeds` of them those that count; and the decisions on the LR
         where it had to be lowered.
     """
+    limit = _worst_to_expect(search, by)
     results: list[TrialResult] = []
     trial = base
     for attempt in range(HALVINGS + 1):
         last = run_final(runner, trial, seeds=seeds)
         results += last
-        diverged = sum(result.status is Status.DIVERGED for result in last)
-        if not diverged or attempt == HALVINGS:
+        broken = sum(
+            result.status is Status.DIVERGED
+            or (result.status is Status.COMPLETE and by.at_end(result) > limit)
+            for result in last
+        )
+        if not broken or attempt == HALVINGS:
             break
         runner.progress.message(
-            f"{diverged} of {seeds} seeds diverged at LR {trial.lr:g}; again with half of it"
+            f"{broken} of {seeds} seeds diverged or ended worse than the search's short runs at "
+            f"LR {trial.lr:g}; again with half of it"
         )
         trial = trial.change(
             lr=trial.lr / 2, lr_min=None if trial.lr_min is None else trial.lr_min / 2
@@ -67,14 +88,23 @@ def run_final_safely(
         return results, []
     shared: dict[str, Any] = {
         "stage": Stage.FINAL,
-        "rule": "halved until every seed completes",
+        "rule": "halved until every seed completes, and not worse than the short runs",
         "trials": tuple(result.trial.id for result in results),
     }
-    reason = f"seeds diverged at {base.lr:g}"
+    reason = f"seeds broke at {base.lr:g}"
     decisions = [Decision(parameter="lr", value=trial.lr, reason=reason, **shared)]
     if trial.lr_min is not None:
         decisions.append(Decision(parameter="lr_min", value=trial.lr_min, reason=reason, **shared))
     return results, decisions
+
+
+def _worst_to_expect(search: Sequence[TrialResult], by: Criterion) -> float:
+    """Return the cost above which a final run has broken: the best short run's, and a margin."""
+    done = [r for r in search if r.status is Status.COMPLETE and math.isfinite(by.at_end(r))]
+    if not done:
+        return math.inf
+    best = min(done, key=by.at_end)
+    return by.at_end(best) + BROKEN * max(by.start(best) - by.at_end(best), 0.0)
 
 
 def decide_final(results: Sequence[TrialResult]) -> Decision:

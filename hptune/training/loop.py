@@ -224,8 +224,8 @@ class TrialRun:
         return evaluation
 
     def _read(self, source: Source, limit: int | None = None) -> Evaluation:
-        # Without gradients twice the batch fits where a training batch does.
-        size = min(EVALUATION_BATCH, 2 * self.trial.batch_size)
+        # Without gradients some batches more fit where a training batch does.
+        size = min(EVALUATION_BATCH, 4 * self.trial.batch_size)
         return evaluate(self.task, self.model, source, self.device, limit=limit, batch_size=size)
 
     def _diverged_in_training(self) -> bool:

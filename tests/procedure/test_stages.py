@@ -240,6 +240,21 @@ def test_a_final_run_that_diverges_is_run_again_with_half_the_lr(breaks_above: f
     assert [d.value for d in decisions] == ([] if expected == 0.1 else [expected, expected / 10])
 
 
+def test_a_final_seed_that_ends_worse_than_the_search_saw_is_run_again_with_half_the_lr():
+    law = Law(lambda t: 2.0 if (t.lr, t.seed) == (0.1, 1) else 0.45)
+    search = [result(0.5), result(0.9, lr=0.2), result(0.1, status=Status.DIVERGED)]
+    results, decisions = run_final_safely(law, BASE, seeds=2, search=search)
+    assert [(r.trial.lr, r.trial.seed) for r in results] == [
+        (0.1, 0),
+        (0.1, 1),
+        (0.05, 0),
+        (0.05, 1),
+    ]
+    assert decisions[0].value == 0.05 and "not worse than the short runs" in decisions[0].rule
+    fine = Law(lambda t: 0.6 if t.seed else 0.45)  # a little worse is no reason
+    assert run_final_safely(fine, BASE, seeds=2, search=search)[1] == []
+
+
 def test_inputs_are_taken_in_order_and_said():
     told: list[str] = []
     made = Decision(stage=Stage.LR_RANGE, parameter="lr", value=0.3, rule="", reason="")

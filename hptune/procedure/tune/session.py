@@ -25,6 +25,7 @@ from hptune.procedure.tune.setup import Outcome, Setup
 from hptune.results.records import Scalar, Stage, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
+from hptune.sweep.executors import Execution, ExecutorName, tell_of_mixing
 from hptune.sweep.progress import Progress
 from hptune.task import Task
 from hptune.training.device import Device, resolve_device
@@ -57,11 +58,13 @@ class Session:
         flags: Mapping[str, Scalar],
         *,
         restart: bool,
+        execution: Execution | None = None,
         task: Task | None = None,
     ) -> None:
         self.run_dir, self.device, self.progress = run_dir, device, progress
-        self._restart = restart
-        self._setup = Setup(experiment, run_dir, device, progress, flags, task)
+        self._restart, self._execution = restart, execution
+        self._setup = Setup(experiment, run_dir, device, progress, flags, execution, task)
+        self._searched: list[TrialResult] = []
 
     @classmethod
     def open(
@@ -73,6 +76,8 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
+        executor: ExecutorName = "auto",
+        jobs: int | None = None,
         task: Task | None = None,
     ) -> Self:
         """Open the run directory for writing and find the device.
@@ -84,6 +89,8 @@ class Session:
             progress: Hears what happens.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
+            executor: How trials are run: "auto" chooses by a timed probe.
+            jobs: Trials at once; None takes the usable cores or the devices.
             task: The problem where it was put together in Python; None builds the experiment's.
 
         Raises:
@@ -94,9 +101,21 @@ class Session:
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
             run_dir.write_experiment(dump(experiment))
-            run_dir.write_manifest({"device": place.name, "seed": experiment.seed})
+            execution = Execution(place, run_dir, executor=executor, jobs=jobs)
+            if not restart and run_dir.rows():
+                tell_of_mixing(run_dir, execution.facts, progress.message)
+            run_dir.write_manifest(
+                {"device": place.name, "seed": experiment.seed, **execution.facts}
+            )
             return cls(
-                experiment, run_dir, place, progress, flags or {}, restart=restart, task=task
+                experiment,
+                run_dir,
+                place,
+                progress,
+                flags or {},
+                restart=restart,
+                execution=execution,
+                task=task,
             )
         except BaseException:
             run_dir.close()
@@ -106,6 +125,8 @@ class Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._execution is not None:
+            self._execution.close()
         self.run_dir.close()
 
     # What the user asks for
@@ -240,6 +261,7 @@ class Session:
             first,
             reason=f"{first.reason}; cost {cost:.3g} epochs",
         )
+        self._searched += outcome.results
         return self._end(stage, outcome)
 
     def _final(self, stage: Stage, seeds: int) -> Outcome:
@@ -252,7 +274,9 @@ class Session:
             outcome = Outcome([decide_final(results)], results)
             return self._end(stage, outcome + self._baseline(results))
         searched = setup.budget.spent
-        results, lowered = run_final_safely(setup.runner, base, seeds=seeds)
+        results, lowered = run_final_safely(
+            setup.runner, base, seeds=seeds, search=self._searched, by=setup.criterion
+        )
         final = decide_final(results[-seeds:])
         if searched:
             ratio = searched / setup.experiment.training.epochs
