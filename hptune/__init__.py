@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
-    from hptune.api import Options, Task, lr_find, sweep, train, tune
+    from hptune.api import Options, Task, from_lightning, lr_find, sweep, train, tune
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
@@ -22,6 +22,7 @@ __all__ = [
     "Session",
     "Splits",
     "Task",
+    "from_lightning",
     "load_experiment",
     "lr_find",
     "schedulers",
@@ -40,6 +41,7 @@ _HOMES = {
     "Session": "hptune.procedure.tune",
     "Splits": "hptune.data.spec",
     "Task": "hptune.api",
+    "from_lightning": "hptune.api",
     "load_experiment": "hptune.config.load",
     "lr_find": "hptune.api",
     "train": "hptune.api",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hptune.api.lightning import from_lightning
 from hptune.api.options import Options
 from hptune.api.results import LrFind, Result, Sweep, Trained, Tuned
 from hptune.api.run import lr_find, sweep, train, tune
@@ -15,6 +16,7 @@ __all__ = [
     "Task",
     "Trained",
     "Tuned",
+    "from_lightning",
     "lr_find",
     "sweep",
     "train",

@@ -128,6 +128,8 @@ def check_key(key: str) -> None:
 
 def _experiment(task: Task, options: Options, own: Mapping[str, Any]) -> Experiment:
     settings: dict[str, Any] = {}
+    if task.optimizer is not None:
+        settings["optimizer"] = dict(task.optimizer)
     for name in ("optimizer", "policy"):
         if name in options:
             value: Any = options[name]

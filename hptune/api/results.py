@@ -127,10 +127,11 @@ class Result:
 
     def __repr__(self) -> str:
         lines = [type(self).__name__]
+        width = max((len(d.parameter) for d in self.decisions), default=0)
         for d in self.decisions:
             value = f"{d.value:.4g}" if isinstance(d.value, float) else str(d.value)
-            lines.append(f"  {d.parameter:<14}{value:<10}{d.rule}: {d.reason}")
-            lines += [f"{'':26}warning: {warning}" for warning in d.warnings]
+            lines.append(f"  {d.parameter:<{width}}  {value:<8}  {d.rule}: {d.reason}")
+            lines += [f"{'':{width + 14}}warning: {warning}" for warning in d.warnings]
         return "\n".join(lines)
 
 

@@ -54,6 +54,7 @@ class Task(Record):
 
     Attributes:
         batch_size: Of the DataLoader that was given, None where there was none.
+        optimizer: Section to use where a call names no optimizer, None for hptune's default.
         splits: How many examples each split has, and how they were split.
 
     Raises:
@@ -93,6 +94,7 @@ class Task(Record):
             channels_last = channels_last_bears(spare, computed, batch)
             specs = metrics_for(metrics, feeding, found.outputs)
         self.batch_size = parts["train"].batch_size
+        self.optimizer: Mapping[str, Any] | None = None
         self.splits: Mapping[str, int | str | None] = {
             "train": len(parts["train"]),
             "validation": len(parts["validation"]),

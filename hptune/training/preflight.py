@@ -60,7 +60,7 @@ def preflight(
                     output_shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else ()
                     _check_classes(task, output_shape, len(targets))
                 loss = batch_loss(task, model, batch)
-            _check_scalar(loss)
+            _check_loss(loss)
             loss.backward()  # type: ignore[no-untyped-call]
         except InputError:
             raise
@@ -84,11 +84,16 @@ def preflight(
         )
 
 
-def _check_scalar(loss: Any) -> None:
+def _check_loss(loss: Any) -> None:
     if not isinstance(loss, Tensor) or loss.ndim:
         found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         raise InputError(
             f"loss: gives {found}; must be one number, the mean over the batch; take its mean()"
+        )
+    if not loss.requires_grad:
+        raise InputError(
+            "loss: does not depend on the model's parameters; must be computed from them with "
+            "gradients; check detach(), no_grad() and requires_grad"
         )
 
 

@@ -148,8 +148,8 @@ def test_classes_of_many_places(places_last: bool):
     torch.manual_seed(0)
     logits = nn.Embedding(5, 9)(tokens)
     loss, metrics = read(task)
-    expected = F.cross_entropy(logits[:, 2:].flatten(0, 1), tokens[:, 2:].flatten())
-    assert loss == pytest.approx(expected.item(), rel=1e-4)
+    wanted_loss = F.cross_entropy(logits[:, 2:].flatten(0, 1), tokens[:, 2:].flatten())
+    assert loss == pytest.approx(wanted_loss.item(), rel=1e-4)
     right = (logits.argmax(-1) == tokens)[:, 2:].float().mean().item()
     assert metrics["accuracy"] == pytest.approx(right)
 
@@ -252,8 +252,6 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("vector loss", {"loss": nn.CrossEntropyLoss(reduction="none")},
      "loss: gives a tensor of shape (2,); must be one number"),
     ("loss of a float", {"loss": lambda a, b: 0.5}, "loss: gives a float; must be one number"),
-    ("loss without gradient", {"loss": lambda a, b: F.cross_entropy(a.detach(), b)},
-     "loss: does not depend on the model's parameters"),
     ("unknown loss", {"loss": "hinge"}, "loss: 'hinge'; must be cross-entropy, mse, bce, model"),
     ("loss no function", {"loss": 3}, "loss: a int; must be a function"),
     ("loss and step", {"loss": "mse", "step": lambda m, b: 0}, "loss: given with step"),
@@ -275,3 +273,9 @@ def test_what_does_not_fit_is_told_in_a_line(changes: dict[str, Any], message: s
     with pytest.raises(InputError) as error:
         hptune.Task(arguments.pop("make_model"), **arguments)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_loss_without_gradients_is_told_before_any_trial():
+    task = hptune.Task(net, train=WHOLE, loss=lambda a, b: F.cross_entropy(a.detach(), b))
+    with pytest.raises(InputError, match="loss: does not depend on the model's parameters"):
+        hptune.train(task, lr=0.1, epochs=1, progress=False)
