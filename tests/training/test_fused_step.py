@@ -20,7 +20,7 @@ SPECS = [
     OptimizerSpec(name="adamw", args={"eps": 1e-4}),
     OptimizerSpec(name="adamw", args={"amsgrad": True}),  # not taken over
     OptimizerSpec(name="sgd", args={"foreach": True}),  # not taken over
-    OptimizerSpec(name="rprop"),  # not taken over
+    OptimizerSpec(name="adagrad"),  # not taken over
 ]
 X, Y = torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 3
 
