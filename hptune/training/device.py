@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hptune.errors import InputError
+from hptune.training.allocator import keep_freed_memory
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -94,6 +95,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         raise InputError(
             f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
         )
+    if device.type == "cpu":
+        keep_freed_memory()
     return Device(device, _dtype(device, precision))
 
 

@@ -186,15 +186,20 @@ class TrialRun:
         total: Tensor | None = None
         for _ in range(accumulate):
             with self.device.autocast():
-                loss = batch_loss(self.task, self.model, next(batches)) / accumulate
+                loss = batch_loss(self.task, self.model, next(batches))
+            if accumulate > 1:
+                loss = loss / accumulate
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         if clip_norm is not None:
             self.scaler.unscale_(self.optimizer.torch)
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
-        self.scaler.step(self.optimizer.torch)
-        self.scaler.update()
-        self.optimizer.torch.zero_grad(set_to_none=True)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer.torch)
+            self.scaler.update()
+            self.optimizer.drop_gradients()
+        else:
+            self.optimizer.step()
         assert total is not None
         return total
 
