@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def session(
                 experiment = with_value(experiment, f"hyper_parameters.{name}", flags.pop(name))
     out = options.get("out")
     place = Place(Path(mkdtemp(prefix="hptune-")) if out is None else Path(out), out is None)
-    with _undisturbed(experiment.seed):
+    with _undisturbed(experiment.seed), _removed_on_error(place):
         opened = Session.open(
             experiment,
             place.path,
@@ -206,6 +207,16 @@ def _progress(wanted: bool) -> Progress:
     from hptune.cli.console import Console
 
     return Console()
+
+
+@contextmanager
+def _removed_on_error(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if place.temporary:
+            shutil.rmtree(place.path, ignore_errors=True)
+        raise
 
 
 @contextmanager
