@@ -38,6 +38,8 @@ class Feeding:
             if outputs.ndim < 2 or outputs.shape[1] == 1:
                 return outputs.flatten(), targets.flatten().long()
             return outputs, targets.long()
+        if self.kind == "regression":
+            targets = targets.to(outputs.dtype)
         many = self.kind == "classification" and targets.ndim > 1
         outputs, targets = fitted(outputs, targets)
         if many:  # places without a target, as torch's cross-entropy has them

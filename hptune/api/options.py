@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 
 import torch
 
@@ -43,6 +44,8 @@ class Options(TypedDict, total=False):
         out: Run directory; functions that share one use each other's decisions, and what is
             done there is not done again. None takes a temporary one.
         restart: Whether trials that are there are run again.
+        jobs: Trials at once, in processes of their own; "auto" takes what a timed probe finds
+            fastest. 1 by default: whoever starts processes guards __main__.
         progress: Whether to tell of the run on stderr.
         settings: Any other key of the YAML, {"procedure.budget": 2, "training.clip_norm": 1.0}.
     """
@@ -61,6 +64,7 @@ class Options(TypedDict, total=False):
     device: str
     out: str | Path | None
     restart: bool
+    jobs: int | Literal["auto"]
     progress: bool
     settings: Mapping[str, Any]
 
@@ -99,7 +103,7 @@ def session(
                 experiment = with_value(experiment, f"hyper_parameters.{name}", flags.pop(name))
     out = options.get("out")
     place = Place(Path(mkdtemp(prefix="hptune-")) if out is None else Path(out), out is None)
-    with _undisturbed(experiment.seed):
+    with _undisturbed(experiment.seed), _removed_on_error(place):
         opened = Session.open(
             experiment,
             place.path,
@@ -107,6 +111,7 @@ def session(
             progress=_progress(options.get("progress", True)),
             flags=_scalars(flags),
             restart=options.get("restart", False),
+            jobs=_jobs(options.get("jobs", 1)),
             task=task,
         )
         with opened:
@@ -183,12 +188,35 @@ def _scalars(flags: Mapping[str, object]) -> dict[str, Scalar]:
     return numbers
 
 
+def _jobs(jobs: object) -> int | None:
+    """Return the number of trials at once, None to choose it.
+
+    Raises:
+        InputError: It is no such number.
+    """
+    if jobs == "auto":
+        return None
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"jobs: {jobs!r}; must be auto or a number of at least 1; correct it")
+    return jobs
+
+
 def _progress(wanted: bool) -> Progress:
     if not wanted:
         return Silent()
     from hptune.cli.console import Console
 
     return Console()
+
+
+@contextmanager
+def _removed_on_error(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if place.temporary:
+            shutil.rmtree(place.path, ignore_errors=True)
+        raise
 
 
 @contextmanager

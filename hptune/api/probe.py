@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from hptune.api.step import Read, fitted
 from hptune.data.columns import leaves, with_leaves
@@ -66,6 +67,21 @@ def fresh_models(make_model: Callable[..., nn.Module]) -> tuple[nn.Module, nn.Mo
             "train one model after the other; build the model inside the function"
         )
     return net, other
+
+
+def has_lazy_parameters(net: nn.Module) -> bool:
+    """Say whether a model learns the shapes of its parameters from its first batch."""
+    return any(is_lazy(parameter) for parameter in net.parameters())
+
+
+def materialized(
+    make_model: Callable[..., nn.Module], step: Step, batch: Any, **args: Any
+) -> nn.Module:
+    """Return a fresh model whose lazy parameters have their shapes, from a first batch."""
+    net = make_model(**args)
+    with torch.no_grad():
+        _read(net, step, batch)
+    return net.train()
 
 
 def probe(net: nn.Module, step: Step, batch: Any) -> Probe:

@@ -34,8 +34,7 @@ def lr_find(task: Task, *, seeds: int | None = None, **options: Unpack[Options])
         raise InputError(f"lr: {options['lr']!r}; is what lr_find finds; leave it out")
     with session(task, options) as (opened, place):
         outcome = opened.lr_find(seeds=seeds)
-        result: LrFind = LrFind.of(task, place, outcome, opened.now())
-    return result
+        return LrFind.of(task, place, outcome, opened.now())
 
 
 def sweep(
@@ -67,8 +66,7 @@ def sweep(
         check_key(path)
     with session(task, options) as (opened, place):
         outcome = opened.sweep(parameter, values=values, seeds=seeds)
-        result: Sweep = Sweep.of(task, place, outcome, opened.now(), parameter=path)
-    return result
+        return Sweep.of(task, place, outcome, opened.now(), parameter=path)
 
 
 def train(task: Task, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
@@ -87,8 +85,7 @@ def train(task: Task, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
     """
     with session(task, options) as (opened, place):
         outcome = opened.train(seeds=seeds)
-        result: Trained = Trained.of(task, place, outcome, opened.now())
-    return result
+        return Trained.of(task, place, outcome, opened.now())
 
 
 def tune(
@@ -115,5 +112,4 @@ def tune(
     own = {"procedure__final__seeds": seeds}
     with session(task, options, starting=True, **own) as (opened, place):
         outcome = opened.run(stages=wanted)
-        result: Tuned = Tuned.of(task, place, outcome, opened.now())
-    return result
+        return Tuned.of(task, place, outcome, opened.now())

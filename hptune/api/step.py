@@ -190,6 +190,8 @@ def fitted(outputs: Any, targets: Any) -> tuple[Any, Any]:
 
 def rows(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Return classes of many places, (N, ..., C) or (N, C, ...), as (rows, C) and (rows,)."""
+    if outputs.ndim == 2 and targets.shape == (len(outputs), 1):
+        return outputs, targets[:, 0]
     if targets.ndim < 2 or outputs.ndim != targets.ndim + 1:
         return outputs, targets
     last = outputs.shape[:-1] == targets.shape

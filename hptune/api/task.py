@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,8 +12,15 @@ from torch.nn import functional as F
 
 from hptune.api.fingerprint import fingerprint
 from hptune.api.metrics import KINDS, Feeding, Metrics, metrics_for
-from hptune.api.probe import Probe, channels_last_bears, fresh_models, probe
-from hptune.api.step import LossFunction, LossOf, LossOfModel, OwnStep, takes_targets
+from hptune.api.probe import (
+    Probe,
+    channels_last_bears,
+    fresh_models,
+    has_lazy_parameters,
+    materialized,
+    probe,
+)
+from hptune.api.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets
 from hptune.data.given import Given, divide, given_split, target_of
 from hptune.errors import InputError
 from hptune.task import Task as Record
@@ -44,11 +52,12 @@ class Task(Record):
             "cross-entropy", "mse", "bce" (with logits, for several classes at once); or "model",
             whose forward then gets the whole batch and returns the loss, as a number or as
             `.loss`. None takes the model's own where its forward has an argument for the
-            targets, else cross-entropy for whole numbers and mse for others.
+            targets, else the usual one of the kind.
         metrics: "accuracy" and names of torchmetrics; None takes the usual one.
         step: Own computation of the loss, step(model, batch), for whatever the rest does not
             cover; it may return (loss, outputs, targets), the latter two for the metrics.
-        kind: "classification", "regression" or "multilabel", where loss and targets do not tell.
+        kind: "classification", "regression" or "multilabel". None goes by the loss, else by the
+            targets: whole numbers are classes, others a regression.
         split_seed: Of the split, independent of the run's seed.
         data, model: Names for the tables.
 
@@ -84,7 +93,10 @@ class Task(Record):
             parts, how = _parts(train, validation, test, split_seed)
             net, spare = fresh_models(make_model)
             batch = _first_batch(parts["train"])
-            computed = OwnStep(step) if step is not None else _loss_step(loss, net, batch)
+            computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
+            if has_lazy_parameters(net):
+                make_model = partial(materialized, make_model, computed, batch)
+                net, spare = fresh_models(make_model)
             found = probe(spare, computed, batch)
             feeding = _feeding(kind, computed, found)
             classes = _classes(feeding, found, parts)
@@ -149,7 +161,9 @@ def _first_batch(given: Given) -> Any:
         ) from error
 
 
-def _loss_step(loss: LossFunction | str | None, net: nn.Module, batch: Any) -> Any:
+def _loss_step(
+    loss: LossFunction | str | None, kind: str | None, net: nn.Module, batch: Any
+) -> Any:
     """Choose how the loss of a batch is computed."""
     targets = target_of(batch)
     if loss == "model" or (loss is None and takes_targets(net)):
@@ -159,6 +173,8 @@ def _loss_step(loss: LossFunction | str | None, net: nn.Module, batch: Any) -> A
             "train: the examples have no targets; must be (inputs, targets), or a dict with labels, "
             "targets or y; give them, or loss='model' or step="
         )
+    if loss is None and kind is not None:
+        loss = _USUAL_LOSS[kind]
     if loss is None:
         if not isinstance(targets, Tensor):
             raise InputError(
@@ -222,7 +238,7 @@ def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(outputs, targets)
+    return F.mse_loss(*fitted(outputs, targets.to(outputs.dtype)))
 
 
 def _bce(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -236,3 +252,4 @@ LOSSES: Mapping[str, LossFunction] = {
     "mse": _mse,
     "bce": _bce,
 }
+_USUAL_LOSS = {"classification": "cross-entropy", "regression": "mse", "multilabel": "bce"}

@@ -33,7 +33,7 @@ from hptune.task import Source
 
 TARGET_NAMES = ("labels", "label", "targets", "target", "y")
 READABLE = 2_000  # examples; to read the labels of more by loading each would take too long
-_HASHED = 64  # examples of a data set whose content identifies it
+_HASHED = 32  # examples of a data set whose content identifies it
 _REMEDY = (
     "give (inputs, targets) of tensors or arrays, a dict of them, a Dataset with a length, or a "
     "DataLoader over one"
@@ -80,25 +80,22 @@ class Given:
         labels = target_of(self.data) if self.in_memory else _labels(self.data, len(self.data))
         if isinstance(labels, Tensor):
             labels = labels.cpu().numpy()
+        if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
         if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "iub":
             return None
         return labels.astype(np.int64)
 
     def digest(self) -> str:
-        """Return a short hash of the content; of a data set, of its length and first examples."""
-        digest = hashlib.blake2b(repr(len(self)).encode(), digest_size=8)
-        examples = [self.data] if self.in_memory else islice(_examples(self.data), _HASHED)
-        for leaf in leaves(list(examples)):
-            if isinstance(leaf, Tensor | np.ndarray):
-                tensor = torch.as_tensor(leaf).detach().cpu()
-                if tensor.dtype is torch.bfloat16:  # unknown to NumPy
-                    tensor = tensor.float()
-                array = np.ascontiguousarray(tensor.numpy())
-                digest.update(repr(array.shape).encode())
-                digest.update(array.data)
-            else:
-                digest.update(repr(leaf).encode() if isinstance(leaf, int | float | str) else b"?")
-        return digest.hexdigest()
+        """Return a short hash of the content; of a data set, of its length and first examples.
+
+        What differs from reading to reading, as random transforms make it, is left out.
+        """
+        if self.in_memory:
+            return _hash(len(self), [self.data])
+        first, again = (list(islice(_examples(self.data), _HASHED)) for _ in range(2))
+        found = _hash(len(self), first)
+        return found if found == _hash(len(self), again) else _hash(len(self), [])
 
 
 def given_split(data: Any, what: str) -> Given:
@@ -263,6 +260,21 @@ def _batching(loader: DataLoader[Any]) -> str:
     if loader.batch_size is None and loader.batch_sampler is None:
         return "batch_size=None"
     return f"a {type(loader.batch_sampler).__name__} of its own"
+
+
+def _hash(count: int, examples: list[Any]) -> str:
+    digest = hashlib.blake2b(repr(count).encode(), digest_size=8)
+    for leaf in leaves(examples):
+        if isinstance(leaf, Tensor | np.ndarray):
+            tensor = torch.as_tensor(leaf).detach().cpu()
+            if tensor.dtype is torch.bfloat16:  # unknown to NumPy
+                tensor = tensor.float()
+            array = np.ascontiguousarray(tensor.numpy())
+            digest.update(repr(array.shape).encode())
+            digest.update(array.data)
+        else:
+            digest.update(repr(leaf).encode() if isinstance(leaf, int | float | str) else b"?")
+    return digest.hexdigest()
 
 
 def _labels(dataset: Any, count: int) -> Any:

@@ -238,6 +238,15 @@ def test_nothing_of_the_callers_is_disturbed():
     assert mine.bits() == after
 
 
+def test_trials_at_once_give_what_one_after_the_other_gives(task):
+    given: dict[str, Any] = {"values": [0.0, 1e-3, 1e-2], "lr": 0.05, **COMMON}
+    one = hptune.sweep(task, "weight_decay", **given)
+    for jobs in (2, "auto"):
+        several = hptune.sweep(task, "weight_decay", jobs=jobs, **given)
+        assert several.value == one.value
+        assert several.curves["val_loss"].equals(one.curves["val_loss"])
+
+
 def test_progress_is_told_on_stderr(task, capsys):
     hptune.train(task, lr=0.1, epochs=1)
     told = capsys.readouterr()
@@ -257,6 +266,7 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.train(t, lr=-1), "lr: -1; must be a number of at least 0"),
         (lambda t: hptune.train(t, lr=0.1, batch_size=999), "batch_size: 999; must not exceed"),
         (lambda t: hptune.train(t, device="tpu"), "--device: 'tpu'"),
+        (lambda t: hptune.train(t, jobs=0), "jobs: 0; must be auto or a number"),
         (lambda t: hptune.lr_find(t, lr=0.1), "lr: 0.1; is what lr_find finds"),
         (lambda t: hptune.sweep(t, "data.flip", [True]), "data.flip: belongs to what hptune.Task"),
         (lambda t: hptune.sweep(t, "model.name", ["mlp"]), "model.name: belongs to what"),

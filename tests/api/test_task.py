@@ -7,11 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import hptune
 from hptune.errors import InputError
@@ -279,3 +280,46 @@ def test_a_loss_without_gradients_is_told_before_any_trial():
     task = hptune.Task(net, train=WHOLE, loss=lambda a, b: F.cross_entropy(a.detach(), b))
     with pytest.raises(InputError, match="loss: does not depend on the model's parameters"):
         hptune.train(task, lr=0.1, epochs=1, progress=False)
+
+
+def test_whole_numbers_are_a_regression_where_the_kind_says_so():
+    y = (3 * X[:, 0]).round().long()
+    task = hptune.Task(lambda: nn.Linear(6, 1), train=(X, y), validation=(X, y), kind="regression")
+    torch.manual_seed(0)
+    wanted = F.mse_loss(nn.Linear(6, 1)(X)[:, 0], y.float()).item()
+    loss, metrics = read(task)
+    assert loss == pytest.approx(wanted, rel=1e-5)
+    r2 = 1 - wanted / y.float().var(correction=0).item()
+    assert metrics["r2_score"] == pytest.approx(r2, 1e-4)
+
+
+def test_columns_of_a_data_frame():
+    frame = pd.DataFrame(X.numpy(), columns=list("abcdef")).assign(y=Y.numpy())
+    task = hptune.Task(net, train=(frame[list("abcdef")], frame[["y"]]))
+    same = hptune.Task(net, train=(X, Y))
+    assert task.classes == 3 and task.splits == same.splits
+    assert read(task) == read(same)
+
+
+def test_lazy_modules_get_their_shapes():
+    def lazy(width: int = 5) -> nn.Module:
+        return nn.Sequential(nn.LazyLinear(width), nn.ReLU(), nn.LazyLinear(3))
+
+    task = hptune.Task(lazy, train=WHOLE)
+    swept = hptune.sweep(task, "model.args.width", [3, 5], lr=0.1, epochs=2, progress=False)
+    assert swept.value in (3, 5)
+
+
+def test_random_transforms_do_not_change_the_fingerprint():
+    class Noisy(Dataset[Any]):
+        def __init__(self) -> None:
+            self.random = np.random.default_rng()
+
+        def __len__(self) -> int:
+            return 60
+
+        def __getitem__(self, index: Any) -> Any:
+            return X[index] + float(self.random.normal()), Y[index]
+
+    tasks = [hptune.Task(net, train=Noisy()) for _ in range(2)]
+    assert tasks[0].fingerprint == tasks[1].fingerprint
