@@ -10,8 +10,8 @@ import numpy as np
 
 from hptune.report.courses import FloatArray, over_seeds, values, wants_log
 from hptune.report.figures import comparison_name
-from hptune.report.plots.candidates import axis_of, end_text
-from hptune.report.plots.range_test import lr_of
+from hptune.report.plots.candidates import axis_of, end_text, sound_limits
+from hptune.report.plots.range_test import loss_limits, lr_of
 from hptune.report.read import RunRecord
 from hptune.report.stages import Comparison, FinalRun, RangeTest, comparisons, final_runs, range_test
 from hptune.report.wording import column
@@ -47,7 +47,7 @@ def _of_range_test(test: RangeTest) -> dict[str, Any]:
         for name in ("val_loss", "train_loss"):
             own = values(trial.curve, name)
             lines.append(_line(column(name) + seed, name == "val_loss", lr_of(trial.curve), own))
-    return _chart("learning rate", "loss", lines, log_x=True)
+    return _chart("learning rate", "loss", lines, log_x=True, limits=loss_limits(test))
 
 
 def _of_comparison(comparison: Comparison) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def _of_comparison(comparison: Comparison) -> dict[str, Any]:
     for candidate in comparison.candidates:
         course = over_seeds(candidate.curves, name, axis)
         lines.append((end_text(candidate, name), candidate.chosen, course.x, course.mean))
-    return _chart(axis, column(name), lines)
+    return _chart(axis, column(name), lines, limits=sound_limits(comparison))
 
 
 def _of_final(run: FinalRun) -> dict[str, Any]:
@@ -84,8 +84,23 @@ def _line(label: str, chosen: bool, x: FloatArray, y: FloatArray) -> Line:
     return label, chosen, x, y
 
 
-def _chart(x_name: str, y_name: str, lines: Sequence[Line], *, log_x: bool = False) -> dict[str, Any]:
-    """Return a chart whose lines share one axis, None where a line has no value."""
+def _chart(
+    x_name: str,
+    y_name: str,
+    lines: Sequence[Line],
+    *,
+    log_x: bool = False,
+    limits: tuple[float, float] | None = None,
+) -> dict[str, Any]:
+    """Return a chart whose lines share one axis, None where a line has no value.
+
+    Args:
+        x_name: Of the axis.
+        y_name: Of the values.
+        lines: To draw.
+        log_x: Whether the axis begins as a logarithmic one.
+        limits: Of the values to show, where what diverges would squeeze the rest.
+    """
     drawn = [line for line in lines if len(line[2])]
     axis = sorted({_rounded(x) for line in drawn for x in line[2]})
     place = {x: k for k, x in enumerate(axis)}
@@ -98,6 +113,7 @@ def _chart(x_name: str, y_name: str, lines: Sequence[Line], *, log_x: bool = Fal
     return {
         "x": x_name,
         "y": y_name,
+        "limits": limits,
         "logX": log_x,
         "logY": wants_log([ys for *_, ys in drawn]) and not log_x,
         "labels": [label for label, *_ in drawn],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = 128
+COLOURS = 256
 Draw = Callable[["list[Axes]"], None]
 
 
@@ -204,7 +204,7 @@ def _png(figure: Figure) -> bytes:
     size = figure.canvas.get_width_height()
     drawn = Image.frombytes("RGBA", size, file.getvalue()).convert("RGB")
     small = io.BytesIO()
-    drawn.quantize(COLOURS).save(small, format="png", dpi=(figure.dpi, figure.dpi))
+    drawn.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(small, format="png", dpi=(figure.dpi, figure.dpi))
     return small.getvalue()
 
 

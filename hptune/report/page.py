@@ -18,7 +18,8 @@ from hptune.report import summary, wording
 from hptune.report.charts import charts
 from hptune.report.figures import Picture, comparison_name, pictures
 from hptune.report.read import RunRecord, TrialRecord, read_run
-from hptune.report.stages import Comparison, FinalRun, RangeTest, comparisons, final_runs, range_test
+from hptune.report.stages import Candidate, Comparison, FinalRun, RangeTest, comparisons, final_runs, range_test
+from hptune.results.records import Status
 from hptune.results.run_dir import write_atomic
 
 _ASSETS = resources.files("hptune.report") / "assets"
@@ -80,6 +81,7 @@ def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
         "stage_name": wording.stage,
         "parameter_name": wording.parameter,
         "column_name": wording.column,
+        "small": lambda number: wording.plain(float(f"{number:.2g}")),
         "value": lambda number, column: wording.value(column, number),
     }
     scripts = [
@@ -187,6 +189,7 @@ def _comparison(comparison: Comparison, anchor: str) -> dict[str, Any]:
                 "candidate": candidate,
                 "behind": behind,
                 "noises": behind / noise if behind is not None and noise else None,
+                "verdict": _verdict(candidate, noise),
                 "strip": None if behind is None or not reach else min(100.0, 100 * behind / reach),
             }
         )
@@ -195,17 +198,31 @@ def _comparison(comparison: Comparison, anchor: str) -> dict[str, Any]:
     title = wording.stage(comparison.stage)
     if comparison.stage == "sweep":
         title = f"Sweep of {wording.parameter(comparison.parameter)}"
+    elif comparison.stage == "lr-range":
+        title = "LR confirmation"
     elif comparison.parameter == "lr" and comparison.stage != "search":
-        told = "confirmed by short runs" if comparison.stage == "lr-range" else f"after {title.lower()}"
-        title = f"Maximum LR, {told}"
+        title = f"LR after {title.lower()}"
     return {
         "comparison": comparison,
         "anchor": anchor,
         "title": title,
         "rows": rows,
+        "seeds": max(len(c.trials) for c in comparison.candidates),
         "band": band,
         "of_decisions": [(d, wording.value(d.parameter, d.value)) for d in comparison.decisions],
     }
+
+
+def _verdict(candidate: Candidate, noise: float | None) -> str:
+    """Say what became of a candidate; how it ended where that is not complete."""
+    if candidate.chosen:
+        word = "chosen"
+    elif candidate.end is None or noise is None:
+        word = ""
+    else:
+        word = "tie" if candidate.tied else "worse"
+    ended = "" if candidate.status == Status.COMPLETE else candidate.status
+    return ", ".join(filter(None, (word, ended)))
 
 
 def _final(run: FinalRun, record: RunRecord) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from hptune.results.records import Decision, Status
 ORDER = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size", "epochs")
 _RESULTS = ("test_", "val_", "baseline_")
 MEANING = {
-    "balanced": "The validation loss falls early and stays flat: the aim.",
+    "balanced": "Neither under- nor overfitting, which is the aim.",
     "underfit": "The run could still learn more.",
     "overfit": "The run fits the training data better than it generalises.",
     "diverged": "The loss ran away.",
@@ -158,8 +158,8 @@ def _trust(decision: Decision, comparison: Comparison | None) -> tuple[str, str]
     if len(ends) < 2:
         return "open", "compared with nothing"
     if len(tied) < 2:
-        return "clear", f"clearly the best of {len(ends)}"
-    return "tie", f"{len(tied)} of {len(ends)} tie within the noise; taken by rule"
+        return "clear", f"best of {len(ends)}, beyond the noise"
+    return "tie", f"{len(tied)} of {len(ends)} within the noise, so the rule decides"
 
 
 def _follows(decision: Decision) -> str:

@@ -110,7 +110,7 @@
     const kept = chart.data[0].map((_, n) => n).filter((n) => keep[n]);
     return new uPlot({
       ...size(plot),
-      scales: { x: { time: false, distr: state.logX ? 3 : 1 }, y: { distr: state.logY ? 3 : 1 } },
+      scales: { x: { time: false, distr: state.logX ? 3 : 1 }, y: { distr: state.logY ? 3 : 1, range: range(chart, state.logY) } },
       axes: [axis(chart.x), { ...axis(chart.y), size: 64 }],
       series: [{}, ...order.map((k) => lines[k])],
       legend: { show: false },
@@ -128,6 +128,13 @@
     }, data, plot);
   };
 
+  // Without what diverged: it would squeeze the rest.
+  const range = (chart, log) => (u, low, high) => {
+    if (low === null || high === null) return [0, 1];
+    const [least, most] = chart.limits ?? [low, high];
+    if (log) return uPlot.rangeLog(Math.max(low, least > 0 ? least : low), Math.min(high, most > 0 ? most : high), 10, false);
+    return uPlot.rangeNum(Math.max(low, least), Math.min(high, most), 0.05, false);
+  };
   const size = (plot) => ({ width: Math.max(200, plot.clientWidth), height: 320 });
   const lastKnown = (values) => values.findLastIndex((v) => v !== null);
   const short = (v) => (v === null || v === undefined ? "" : String(Number(v.toPrecision(4))));

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hptune.report.courses import Course, over_seeds, wants_log
+from hptune.report.courses import over_seeds, wants_log
 from hptune.report.plots.style import (
     BLUE,
     MOST_LABELS,
@@ -42,7 +42,7 @@ def plot_candidates(comparison: Comparison, ax: Axes) -> None:
         if n in labelled:
             text = end_text(candidate, name)
             labels.append(EndLabel(course.x[-1], course.mean[-1], text, color, candidate.chosen))
-    _limit(ax, comparison, courses)
+    _limit(ax, comparison)
     if is_share(name):
         share_axis(ax)
     ax.set_ylabel(literal(column(name)) + (" (log)" if ax.get_yscale() == "log" else ""))
@@ -72,15 +72,31 @@ def end_text(candidate: Candidate, name: str) -> str:
     return f"{candidate.label}: {end}"
 
 
-def _limit(ax: Axes, comparison: Comparison, courses: dict[int, Course]) -> None:
-    """Choose the axis; losses of a candidate that diverged must not squeeze the others."""
-    sound = [course.mean for n, course in courses.items() if comparison.candidates[n].end is not None]
-    shown = sound or [course.mean for course in courses.values()]
+def sound_limits(comparison: Comparison) -> tuple[float, float] | None:
+    """Return the lowest and the highest value of candidates that came to an end.
+
+    Where none did, what is far above the rest is left out; None where nothing was read.
+    """
+    courses = [
+        (c.end is not None, over_seeds(c.curves, comparison.column).mean)
+        for c in comparison.candidates
+        if c.curves
+    ]
+    sound = [own for ended, own in courses if ended and len(own)]
+    shown = sound or [own for _, own in courses if len(own)]
     if not shown:
-        return
+        return None
     together = np.concatenate(shown)
-    low, high = float(together.min()), float(np.quantile(together, 1.0 if sound else 0.9))
-    if not is_share(comparison.column) and wants_log(shown):
+    return float(together.min()), float(np.quantile(together, 1.0 if sound else 0.9))
+
+
+def _limit(ax: Axes, comparison: Comparison) -> None:
+    """Choose the axis; losses of a candidate that diverged must not squeeze the others."""
+    limits = sound_limits(comparison)
+    if limits is None:
+        return
+    low, high = limits
+    if not is_share(comparison.column) and wants_log([np.array(limits)]):
         log_axis(ax, low / 1.15, high * 1.15)
     elif low < high:
         ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))

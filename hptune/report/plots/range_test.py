@@ -40,7 +40,7 @@ def plot_range_test(test: RangeTest, ax: Axes) -> None:
               label="training" if n == 0 else None)  # fmt: skip
         _line(ax, curve, "val_loss", color=BLUE, marker="o", markersize=2.6,
               label="validation" if n == 0 else None)  # fmt: skip
-    low, high = _limits(test)
+    low, high = loss_limits(test)
     strip = STRIP * bool(test.rules)
     ax.set_ylim(low - strip / (1 - strip) * (high - low), high)
     usable = test.reading.verdict in ("ok", "still-improving")
@@ -63,7 +63,7 @@ def plot_range_readings(test: RangeTest, name: str, ax: Axes) -> None:
     for curve in test.curves:
         _line(ax, curve, name, color=BLUE, marker="o", markersize=2.6, linewidth=0.9)
     if name.endswith("_loss"):
-        ax.set_ylim(*_limits(test))
+        ax.set_ylim(*loss_limits(test))
     if test.decided is not None:
         ax.axvline(test.decided, color=GREEN, linewidth=1.8, label=f"decided {plain(test.decided)}")
         legend_above(ax)
@@ -88,7 +88,7 @@ def _line(ax: Axes, curve: Curve, name: str, **style: object) -> None:
     ax.plot(lr[known], own[known], **style)  # type: ignore[arg-type]
 
 
-def _limits(test: RangeTest) -> tuple[float, float]:
+def loss_limits(test: RangeTest) -> tuple[float, float]:
     """Return the losses to show: from the lowest to somewhat above the start."""
     losses = [values(c, n) for c in test.curves for n in ("train_loss", "val_loss")]
     finite = [own[np.isfinite(own)] for own in losses]

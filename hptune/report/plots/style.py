@@ -29,7 +29,7 @@ OTHERS = (
     ("#999999", (0, (1, 1.2))),
 )
 SIZE = (4.4, 3.0)  # inches: a column and a third of a paper, and a phone's screen
-DPI = 220
+DPI = 300
 LABEL_POINTS = 8.0
 MOST_LABELS = 8
 LONGEST_LABEL = 26
