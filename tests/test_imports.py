@@ -83,8 +83,8 @@ WITHOUT_TORCH = """
 import sys, importlib
 for name in {names!r}:
     importlib.import_module(name)
-heavy = [m for m in ("torch", "pandas", "sklearn", "torchvision", "matplotlib", "jinja2", "rich") if m in sys.modules]
-print(heavy)
+heavy = ["torch", "pandas", "sklearn", "torchvision", "matplotlib", "jinja2", "rich"]
+print([name for name in heavy if name in sys.modules])
 """
 
 

@@ -13,7 +13,14 @@ from hptune.report.figures import comparison_name
 from hptune.report.plots.candidates import axis_of, end_text, sound_limits
 from hptune.report.plots.range_test import loss_limits, lr_of
 from hptune.report.read import RunRecord
-from hptune.report.stages import Comparison, FinalRun, RangeTest, comparisons, final_runs, range_test
+from hptune.report.stages import (
+    Comparison,
+    FinalRun,
+    RangeTest,
+    comparisons,
+    final_runs,
+    range_test,
+)
 from hptune.report.wording import column
 
 POINTS = 400  # a curve: more than a screen shows
@@ -124,5 +131,3 @@ def _chart(
 
 def _rounded(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")
-
-

@@ -5,10 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from hptune.report.courses import over_seeds
 from hptune.report.read import RunRecord
-from hptune.report.stages import Comparison, FinalRun, RangeTest, comparisons, final_runs, range_test
+from hptune.report.stages import (
+    Comparison,
+    FinalRun,
+    RangeTest,
+    comparisons,
+    final_runs,
+    range_test,
+)
 from hptune.report.wording import column, parameter, plain, stage, value
 
 if TYPE_CHECKING:
@@ -16,7 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = 256
-Draw = Callable[["list[Axes]"], None]
 
 
 @dataclass(frozen=True)
@@ -81,22 +89,22 @@ def _of_range_test(test: RangeTest | None, record: RunRecord) -> list[Picture]:
         _picture(
             "lr-range",
             "lr-range",
-            lambda axes: plot_range_test(test, axes[0]),
+            partial(plot_range_test, test),
             alt=f"Training and validation loss against the learning rate. {told}{reading.reason}.",
             caption="Losses against the LR that made them: momentum delays what an LR does, and the "
             "delay is taken out. Triangles: where fastai's rules would put the LR on this curve.",
         )
     ]
-    for name in ["val_loss", *(f"val_{metric}" for metric in record.metrics[:1])]:
-        drawn.append(
-            _picture(
-                f"lr-range-{_file_name(name)}",
-                "lr-range",
-                lambda axes, name=name: plot_range_readings(test, name, axes[0]),
-                alt=f"The {column(name)} at each reading of the range test, against the learning rate.",
-                caption=f"The bare readings of the {column(name)}.",
-            )
+    drawn += [
+        _picture(
+            f"lr-range-{_file_name(name)}",
+            "lr-range",
+            partial(plot_range_readings, test, name),
+            alt=f"The {column(name)} at each reading of the range test, against the learning rate.",
+            caption=f"The bare readings of the {column(name)}.",
         )
+        for name in ["val_loss", *(f"val_{metric}" for metric in record.metrics[:1])]
+    ]
     return drawn
 
 
@@ -117,7 +125,7 @@ def _of_comparison(comparison: Comparison) -> list[Picture]:
             _picture(
                 name,
                 name,
-                lambda axes: plot_candidates(comparison, axes[0]),
+                partial(plot_candidates, comparison),
                 alt=f"{column(comparison.column).capitalize()} over the run for each candidate. "
                 f"At the end: {ends}. " + (f"Chosen: {chosen.label}." if chosen else ""),
                 caption="Blue: chosen. All began with the same weights and saw the same batches.",
@@ -130,7 +138,7 @@ def _of_comparison(comparison: Comparison) -> list[Picture]:
             _picture(
                 f"search-{other}",
                 name,
-                lambda axes, other=other: plot_search(comparison, other, axes[0]),
+                partial(plot_search, comparison, other),
                 alt=f"{column(comparison.column).capitalize()} of each trial against its {parameter(other)}.",
                 caption=f"Each trial by its {parameter(other)}; hollow: stopped early; blue: chosen.",
                 top=0.97,
@@ -147,10 +155,10 @@ def _of_final(run: FinalRun, baseline: FinalRun | None, record: RunRecord) -> li
     over = f"mean of {seeds} seeds, band: one standard deviation" if seeds > 1 else "one seed"
     title = stage(run.stage)
 
-    def schedule(axes: list[Axes]) -> None:
-        plot_schedule(run, "lr", axes[0])
-        plot_schedule(run, "momentum", axes[1])
-        axes[1].set_xlabel("epoch")
+    def schedule(upper: Axes, lower: Axes) -> None:
+        plot_schedule(run, "lr", upper)
+        plot_schedule(run, "momentum", lower)
+        lower.set_xlabel("epoch")
 
     drawn = [
         _picture(
@@ -165,32 +173,40 @@ def _of_final(run: FinalRun, baseline: FinalRun | None, record: RunRecord) -> li
         _picture(
             f"{run.stage}-loss",
             run.stage,
-            lambda axes: plot_losses(run, axes[0], baseline),
+            partial(plot_losses, run, baseline=baseline),
             alt=f"{title}: training and validation loss over the epochs, {over}.",
             caption=f"Losses: {over}.",
         ),
     ]
-    for metric in record.metrics:
-        drawn.append(
-            _picture(
-                f"{run.stage}-{_file_name(metric)}",
-                run.stage,
-                lambda axes, metric=metric: plot_metric(run, f"val_{metric}", axes[0], baseline),
-                alt=f"{title}: {column(f'val_{metric}')} over the epochs, {over}.",
-                caption=f"{column(f'val_{metric}').capitalize()}: {over}.",
-            )
+    drawn += [
+        _picture(
+            f"{run.stage}-{_file_name(metric)}",
+            run.stage,
+            partial(plot_metric, run, f"val_{metric}", baseline=baseline),
+            alt=f"{title}: {column(f'val_{metric}')} over the epochs, {over}.",
+            caption=f"{column(f'val_{metric}').capitalize()}: {over}.",
         )
+        for metric in record.metrics
+        if any(len(over_seeds([curve], f"val_{metric}")) for curve in run.curves)
+    ]
     return drawn
 
 
 def _picture(
-    name: str, group: str, draw: Draw, *, alt: str, caption: str, rows: int = 1, right: float = 0.97,
+    name: str,
+    group: str,
+    draw: Callable[..., None],
+    *,
+    alt: str,
+    caption: str,
+    rows: int = 1,
+    right: float = 0.97,
     top: float = 0.89,
-) -> Picture:  # fmt: skip
+) -> Picture:
     from hptune.report.plots.style import SIZE, new_figure
 
     figure, axes = new_figure(rows=rows, right=right, top=top)
-    draw(axes)
+    draw(*axes)
     width, height = (round(96 * inches) for inches in SIZE)
     return Picture(name, group, alt, caption, _png(figure), width, height)
 
@@ -204,7 +220,9 @@ def _png(figure: Figure) -> bytes:
     size = figure.canvas.get_width_height()
     drawn = Image.frombytes("RGBA", size, file.getvalue()).convert("RGB")
     small = io.BytesIO()
-    drawn.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(small, format="png", dpi=(figure.dpi, figure.dpi))
+    drawn.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(
+        small, format="png", dpi=(figure.dpi, figure.dpi)
+    )
     return small.getvalue()
 
 

@@ -18,7 +18,15 @@ from hptune.report import summary, wording
 from hptune.report.charts import charts
 from hptune.report.figures import Picture, comparison_name, pictures
 from hptune.report.read import RunRecord, TrialRecord, read_run
-from hptune.report.stages import Candidate, Comparison, FinalRun, RangeTest, comparisons, final_runs, range_test
+from hptune.report.stages import (
+    Candidate,
+    Comparison,
+    FinalRun,
+    RangeTest,
+    comparisons,
+    final_runs,
+    range_test,
+)
 from hptune.results.records import Status
 from hptune.results.run_dir import write_atomic
 
@@ -130,7 +138,9 @@ def _context(record: RunRecord, drawn: Sequence[Picture]) -> dict[str, Any]:
 def _facts(record: RunRecord) -> list[str]:
     """Return data, models and devices of the trials, as far as they tell something."""
     return [
-        ", ".join(dict.fromkeys(str(v) for t in record.trials if (v := t.row.get(name)) is not None))
+        ", ".join(
+            dict.fromkeys(str(v) for t in record.trials if (v := t.row.get(name)) is not None)
+        )
         for name in ("data", "model", "optimizer", "device")
         if any(t.row.get(name) is not None for t in record.trials)
     ]
@@ -147,7 +157,12 @@ def _decisions(record: RunRecord) -> list[dict[str, Any]]:
         told.add((d.stage, d.trials))
         cost = summary.cost_of(own)
         rows.append(
-            {"decision": d, "value": wording.value(d.parameter, d.value), "first": first, "cost": cost}
+            {
+                "decision": d,
+                "value": wording.value(d.parameter, d.value),
+                "first": first,
+                "cost": cost,
+            }
         )
     return rows
 
@@ -181,7 +196,7 @@ def _comparison(comparison: Comparison, anchor: str) -> dict[str, Any]:
     noise = comparison.noise
     # Far ones must not squeeze the rest of the strip: beyond a few noises all is equally lost.
     reach = min(reach, 6 * noise) if noise else reach
-    rows = []
+    rows: list[dict[str, Any]] = []
     for candidate in comparison.candidates:
         behind = None if candidate.end is None else abs(candidate.end - best)
         rows.append(
@@ -195,17 +210,10 @@ def _comparison(comparison: Comparison, anchor: str) -> dict[str, Any]:
         )
     rows.sort(key=lambda row: math.inf if row["behind"] is None else row["behind"])
     band = 100 * min(1.0, noise / reach) if noise and reach else None
-    title = wording.stage(comparison.stage)
-    if comparison.stage == "sweep":
-        title = f"Sweep of {wording.parameter(comparison.parameter)}"
-    elif comparison.stage == "lr-range":
-        title = "LR confirmation"
-    elif comparison.parameter == "lr" and comparison.stage != "search":
-        title = f"LR after {title.lower()}"
     return {
         "comparison": comparison,
         "anchor": anchor,
-        "title": title,
+        "title": comparison.title,
         "rows": rows,
         "seeds": max(len(c.trials) for c in comparison.candidates),
         "band": band,
@@ -294,5 +302,3 @@ def _asset(name: str) -> str:
 
 def _sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-

@@ -120,9 +120,7 @@ def read_run(path: Path) -> RunRecord:
             "hptune; name another or run `hptune run`"
         )
     problems: list[str] = []
-    trials = tuple(
-        TrialRecord(row, _curve(directory, row, problems)) for row in directory.rows()
-    )
+    trials = tuple(TrialRecord(row, _curve(directory, row, problems)) for row in directory.rows())
     experiment = _text(directory.experiment, problems)
     return RunRecord(
         path=path,

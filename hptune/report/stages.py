@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ import numpy as np
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.rules import named_rules
 from hptune.report.read import RunRecord, TrialRecord
+from hptune.report.wording import parameter as parameter_name
 from hptune.report.wording import plain
+from hptune.report.wording import stage as stage_name
 from hptune.results.records import Curve, Decision, Stage
 
 FINAL = (Stage.FINAL, Stage.TRAIN)
@@ -102,6 +104,18 @@ class Comparison:
     def column(self) -> str:
         """The column of results.csv that the candidates were judged by."""
         return f"val_{self.by}"
+
+    @property
+    def title(self) -> str:
+        """What was compared, in words."""
+        name = stage_name(self.stage)
+        if self.stage == Stage.LR_RANGE:
+            return "LR confirmation"
+        if self.stage == Stage.SWEEP:
+            return f"Sweep of {parameter_name(self.parameter)}"
+        if self.parameter == "lr" and self.stage != Stage.SEARCH:
+            return f"LR after {name.lower()}"
+        return name
 
     @property
     def chosen(self) -> Candidate | None:
@@ -295,10 +309,10 @@ def _column(parameter: str, trial: TrialRecord) -> str:
     return short if parameter not in trial.row and short in trial.row else parameter
 
 
-def _matches(trial: TrialRecord, decided: dict[str, object]) -> bool:
-    known = {name: value for name, value in decided.items() if name in trial.row}
-    known.pop("epochs", None)  # of the final run
-    return bool(known) and all(_same(trial, name, value) for name, value in known.items())
+def _matches(trial: TrialRecord, decided: Mapping[str, object]) -> bool:
+    # Decided epochs are the final run's.
+    names = [name for name in decided if name in trial.row and name != "epochs"]
+    return bool(names) and all(_same(trial, name, decided[name]) for name in names)
 
 
 def _same(trial: TrialRecord, name: str, value: object) -> bool:

@@ -116,10 +116,15 @@ def warnings(record: RunRecord) -> list[str]:
     """Return all that speaks against trusting the run, each once."""
     advice = {text for texts in ADVICE.values() for text in texts}
     found = [
-        f"{stage(d.stage)}: {text}" for d in record.decisions for text in d.warnings if text not in advice
+        f"{stage(d.stage)}: {text}"
+        for d in record.decisions
+        for text in d.warnings
+        if text not in advice
     ]
     for status in (Status.FAILED, Status.DIVERGED):
-        lost = [t for t in record.trials if t.row.get("status") == status and t.policy != "lr-range"]
+        lost = [
+            t for t in record.trials if t.row.get("status") == status and t.policy != "lr-range"
+        ]
         if lost:
             names = ", ".join(dict.fromkeys(stage(t.stage).lower() for t in lost))
             found.append(f"{_count(len(lost), 'trial')} {status} ({names})")
@@ -131,7 +136,9 @@ def costs(record: RunRecord) -> dict[str, Cost]:
     final = [t for t in record.trials if t.stage in FINAL]
     search = [t for t in record.trials if t.stage not in FINAL]
     return {
-        name: cost_of(trials) for name, trials in (("search", search), ("final runs", final)) if trials
+        name: cost_of(trials)
+        for name, trials in (("search", search), ("final runs", final))
+        if trials
     }
 
 

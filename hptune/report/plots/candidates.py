@@ -34,7 +34,9 @@ def plot_candidates(comparison: Comparison, ax: Axes) -> None:
     labelled = _labelled(comparison, list(courses))
     labels = []
     greys = iter(OTHERS * (len(courses) // len(OTHERS) + 1))
-    for n, course in sorted(courses.items(), key=lambda item: comparison.candidates[item[0]].chosen):
+    for n, course in sorted(
+        courses.items(), key=lambda item: comparison.candidates[item[0]].chosen
+    ):
         candidate = comparison.candidates[n]
         color, dashes = (BLUE, "-") if candidate.chosen else next(greys)
         ax.plot(course.x, course.mean, color=color, linestyle=dashes, zorder=3 if candidate.chosen else 2,

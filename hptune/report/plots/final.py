@@ -8,7 +8,16 @@ import numpy as np
 
 from hptune.analysis.smoothing import smooth
 from hptune.report.courses import Course, over_seeds, wants_log
-from hptune.report.plots.style import BLUE, GREY, INK, ORANGE, legend_above, literal, log_axis, share_axis
+from hptune.report.plots.style import (
+    BLUE,
+    GREY,
+    INK,
+    ORANGE,
+    legend_above,
+    literal,
+    log_axis,
+    share_axis,
+)
 from hptune.report.stages import FinalRun
 from hptune.report.wording import column, is_share, plain
 

@@ -28,7 +28,9 @@ def plot_search(comparison: Comparison, name: str, ax: Axes) -> None:
     done = np.array([p[2] for p in known], dtype=bool)
     chosen = np.array([p[3] for p in known], dtype=bool)
     ax.scatter(xs[done], ys[done], s=22, color=GREY, label="complete")
-    ax.scatter(xs[~done], ys[~done], s=22, facecolors="none", edgecolors=GREY, label="stopped early")
+    ax.scatter(
+        xs[~done], ys[~done], s=22, facecolors="none", edgecolors=GREY, label="stopped early"
+    )
     ax.scatter(xs[chosen], ys[chosen], s=48, color=BLUE, zorder=3, label="chosen")
     if wants_log([xs]):
         ax.set_xscale("log")

@@ -6,10 +6,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hptune.report.courses import FloatArray
 from hptune.report.wording import plain
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ LABEL_POINTS = 8.0
 MOST_LABELS = 8
 LONGEST_LABEL = 26
 CHARACTER = 0.073  # inches of a label's character
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.labelsize": 9,
@@ -81,7 +82,9 @@ def house_style() -> Iterator[None]:
         yield
 
 
-def new_figure(*, rows: int = 1, right: float = 0.97, top: float = 0.89) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    *, rows: int = 1, right: float = 0.97, top: float = 0.89
+) -> tuple[Figure, list[Axes]]:
     """Return a figure with axes above each other that share their x axis.
 
     Args:
@@ -176,14 +179,14 @@ def shortened(text: str) -> str:
     return f"{text[: LONGEST_LABEL - 9]}…{text[-8:]}"
 
 
-def spread(places: np.ndarray, step: float) -> np.ndarray:
+def spread(places: FloatArray, step: float) -> FloatArray:
     """Return rising places at least a step apart, each as near to its own as may be.
 
     Args:
         places: Rising, (N,), as fractions of the height.
         step: The least distance.
     """
-    apart = np.clip(places, 0.0, 1.0).astype(float)
+    apart: FloatArray = np.clip(places, 0.0, 1.0)
     for _ in range(200):
         gaps = step - np.diff(apart)
         if not (gaps > 1e-6).any():
