@@ -18,6 +18,7 @@ ALL = {
     "models",
     "policies",
     "procedure",
+    "report",
     "results",
     "sweep",
     "task",
@@ -42,6 +43,7 @@ ALLOWED = {
     "config": {"data", "models", "policies", "task", "results"},
     "training": {"policies", "task", "results"},
     "analysis": {"results"},
+    "report": {"analysis", "results"},
     "data": {"task"},
     "models": {"task"},
     "policies": set(),
@@ -85,8 +87,8 @@ WITHOUT_TORCH = """
 import sys, importlib
 for name in {names!r}:
     importlib.import_module(name)
-heavy = [m for m in ("torch", "pandas", "sklearn", "torchvision", "matplotlib", "rich") if m in sys.modules]
-print(heavy)
+heavy = ["torch", "pandas", "sklearn", "torchvision", "matplotlib", "jinja2", "rich"]
+print([name for name in heavy if name in sys.modules])
 """
 
 
@@ -96,6 +98,8 @@ print(heavy)
         ["hptune", "hptune.cli", "hptune.policies"],
         ["hptune.results.run_dir", "hptune.results.tables", "hptune.config.load"],
         ["hptune.analysis.lr_range", "hptune.analysis.fitting", "hptune.analysis.ranking"],
+        ["hptune.report.read", "hptune.report.stages", "hptune.report.page", "hptune.cli.report"],
+        ["hptune.report.figures", "hptune.report.plots", "hptune.report.terminal"],
         ["hptune.cli.show", "hptune.cli.policies", "hptune.cli.diagnose", "hptune.cli.console"],
     ],
 )

@@ -115,7 +115,7 @@ def _mark(curve: Curve) -> _Marks:
     usable = np.isfinite(lr) & (lr > 0)
     x = np.log10(lr[usable]) if usable.any() else np.array([-2.0])
     train, val = curve.train_loss[usable], curve.val_loss[usable]
-    x = _delayed(x, curve.momentum[usable])
+    x = delayed(x, curve.momentum[usable])
     divergence = _divergence(x, train)
     by = "validation" if np.isfinite(val).sum() >= LEAST_POINTS else "training"
     loss = val if by == "validation" else train
@@ -156,10 +156,14 @@ def _mark(curve: Curve) -> _Marks:
     return _Marks(verdict, begin, lowest, rise, divergence, *ends, by)
 
 
-def _delayed(x: FloatArray, momentum: FloatArray) -> FloatArray:
+def delayed(x: FloatArray, momentum: FloatArray) -> FloatArray:
     """Return for each loss the LR that made it: with momentum M a step lasts 1 / (1 - M) iterations.
 
     A test of a hundred iterations over six decades would else read half a decade too high.
+
+    Args:
+        x: Log LR, (N,), rising.
+        momentum: (N,).
     """
     known = momentum[np.isfinite(momentum) & (momentum >= 0) & (momentum < 1)]
     if not len(known):

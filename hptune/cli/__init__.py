@@ -20,6 +20,7 @@ COMMANDS = {
     "run": "Run the whole procedure, resumable.",
     "search": "Search jointly through Optuna, to compare or to refine.",
     "show": "Show a run directory's decisions and trials.",
+    "report": "Write a page and plots of a run directory.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -47,3 +48,20 @@ def command(
             Console(width=None if sys.stdout.isatty() else 160).print(
                 decisions_table(outcome.decisions)
             )
+        _write_report(session.run_dir.path, quiet=common.json or common.quiet)
+
+
+def _write_report(run_dir: Path, *, quiet: bool) -> None:
+    """Write the report; the run is done and stays so, whatever drawing it does."""
+    try:
+        from hptune.report.page import write_report
+
+        page = write_report(run_dir).page
+    except Exception as error:
+        shown = " ".join(str(error).split())[:300] or type(error).__name__
+        click.echo(
+            f"report: not written ({shown}); `hptune report {run_dir}` tries again", err=True
+        )
+    else:
+        if not quiet:
+            click.echo(f"report: {page}", err=True)

@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 @click.command("show")
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path))
 @click.option("--stage", help="Trials of one stage only.")
+@click.option("--plots", is_flag=True, help="Draw the curves of every stage too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(
-    run_dir: Path | None, stage: str | None, as_json: bool, quiet: bool, debug: bool
+    run_dir: Path | None, stage: str | None, plots: bool, as_json: bool, quiet: bool, debug: bool
 ) -> None:
     """Show the decisions and the trials of a run directory [the latest under runs/]."""
     from hptune.cli.options import finite
@@ -30,7 +35,7 @@ def command(
         if stage not in list(Stage):
             raise InputError(f"--stage: {stage!r}; must be one of {', '.join(Stage)}; choose one")
         chosen = Stage(stage)
-    directory = RunDir.open(run_dir or _latest(), write=False)
+    directory = RunDir.open(find_run_dir(run_dir), write=False)
     decisions, rows = directory.decisions(), directory.rows(chosen)
     if as_json:
         document = {
@@ -56,15 +61,44 @@ def command(
     for row in rows:
         table.add_row(*(_shown(row.get(column)) for column in columns))
     console.print(table)
+    if plots:
+        _print_plots(directory.path, console)
 
 
-def _latest() -> Path:
+def find_run_dir(given: Path | None) -> Path:
+    """Return the run directory that is meant: one given, a config's, or the latest under runs/."""
     from hptune.errors import InputError
 
+    if given is not None and given.is_file():
+        from hptune.config.load import load_experiment
+
+        path = Path("runs") / load_experiment(given).name
+        if not path.is_dir():
+            raise InputError(
+                f"{given}: its run directory {path} is not there; must have been run; run "
+                f"`hptune run {given}`, or name a run directory"
+            )
+        return path
+    if given is not None:
+        return given
     found = [path.parent for path in Path("runs").glob("*/experiment.yaml")]
     if not found:
         raise InputError("RUN_DIR: none given and none under runs/; name one or run `hptune run`")
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def _print_plots(path: Path, console: Console) -> None:
+    from rich.text import Text
+
+    from hptune.report.read import read_run
+    from hptune.report.terminal import text_plots
+
+    ascii_only = not console.encoding.lower().startswith("utf")
+    for plot in text_plots(read_run(path), width=console.width, ascii_only=ascii_only):
+        console.print()
+        console.print(Text(plot.title, style="bold"))
+        for line, chosen in zip(plot.lines, plot.chosen, strict=True):
+            console.print(Text(line, style="bold" if chosen else ""), soft_wrap=True)
 
 
 def _shown(value: object) -> str:
