@@ -61,10 +61,13 @@ def _find(name: str, kind: str, outputs: int) -> MetricSpec:
         return MetricSpec(Accuracy)
     cls = _torchmetrics_class(name)
     args: dict[str, Any] = {}
-    if "task" in inspect.signature(cls.__new__).parameters:
+    taken = inspect.signature(cls.__new__).parameters
+    if "task" in taken:
         args = {"task": "multiclass", "num_classes": outputs}
         if kind == "multilabel":
             args = {"task": "multilabel", "num_labels": outputs} if outputs > 1 else _BINARY
+    if "average" in taken and taken["average"].default == "micro" and kind == "classification":
+        args["average"] = "macro"  # over all examples alike, each of them would be the accuracy
     make: Callable[[], Metric] = partial(_make, cls, args)
     _try(name, make, kind, outputs)
     better = getattr(cls(**args), "higher_is_better", None)
