@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptune.analysis.smoothing import FloatArray, noise_of
+from hptune.analysis.smoothing import FloatArray
 from hptune.errors import StageError
 from hptune.results.records import Curve, Status, TrialResult
 
@@ -18,7 +18,6 @@ SIGNIFICANT = 1.0  # noises between two candidates that differ
 # An example's loss spreads about as widely as its mean, and paired runs share most of it: a
 # difference of means over N examples is uncertain by about this share of loss / sqrt(N).
 SAMPLING = 0.5
-END_READINGS = 3
 # Seeds that the noise guessed from the curves is worth when seeds speak too.
 GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
@@ -62,10 +61,16 @@ class Criterion:
         return values[np.isfinite(values)]
 
     def start(self, result: TrialResult) -> float:
-        """Return the cost before training: the first training loss, else the first reading."""
+        """Return the cost at the start: the first reading, or the first training loss if lower.
+
+        Some nets start far above the loss of guessing and are there after a few iterations: not
+        that fall is what candidates share.
+        """
         curve = result.curve
-        first = curve.train_loss[:1] if self.name == "loss" else self.course(curve)[:1]
-        return float(first[0]) if len(first) else math.nan
+        first = self.course(curve)[:1].tolist()
+        if self.name == "loss":
+            first += curve.train_loss[:1].tolist()
+        return min((value for value in first if math.isfinite(value)), default=math.nan)
 
     def shown(self, cost: float) -> str:
         """Return a cost as the user knows it."""
@@ -209,8 +214,9 @@ def _noise(
     finite = [k for k, values in costs.items() if all(map(math.isfinite, values))]
     end = float(np.mean(costs[best]))
     fall = abs(_start(candidates[best], by) - end)
-    ends = [noise_of(_last(by.course(r.curve))) for k in finite for r in candidates[k]]
-    guess = max(FLOOR * fall, float(np.median(ends)))
+    guess = max(
+        FLOOR * fall, _end_noise([by.course(r.curve) for k in finite for r in candidates[k]])
+    )
     if by.examples:
         guess = max(guess, SAMPLING * min(abs(end), fall) / math.sqrt(by.examples))
     repeated = [k for k in finite if k != best and min(len(costs[k]), len(costs[best])) > 1]
@@ -229,6 +235,13 @@ def _start(results: Sequence[TrialResult], by: Criterion) -> float:
     return float(np.median(starts or [0.0]))
 
 
-def _last(values: FloatArray) -> FloatArray:
-    """Return the last readings: few, since before the LR has fallen they are noisier than the end."""
-    return values[-END_READINGS:]
+def _end_noise(courses: Sequence[FloatArray]) -> float:
+    """Return the standard deviation of the last reading, guessed from the last two or three.
+
+    The step between two of them holds the trend as well, the bend of three has less of it but
+    goes back to where the LR was higher and the curve noisier: the smaller of both.
+    """
+    # The median of |N(0, 1)| is 0.6745; a step has twice a reading's variance, a bend six times.
+    steps = [abs(float(np.diff(c[-2:])[0])) / math.sqrt(2) for c in courses if len(c) > 1]
+    bends = [abs(float(np.diff(c[-3:], 2)[0])) / math.sqrt(6) for c in courses if len(c) > 2]
+    return min((float(np.median(v)) / 0.6745 for v in (steps, bends) if v), default=0.0)
