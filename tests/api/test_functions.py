@@ -271,6 +271,8 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.sweep(t, "data.flip", [True]), "data.flip: belongs to what hptune.Task"),
         (lambda t: hptune.sweep(t, "model.name", ["mlp"]), "model.name: belongs to what"),
         (lambda t: hptune.sweep(t, "model.args.depth", [1], lr=0.1), "model.args: {'depth': 1}"),
+        (lambda t: hptune.sweep(t, "weight_decy"), "did you mean 'weight_decay'?"),
+        (lambda t: hptune.sweep(t, "training.epoch", [3]), "training.epoch"),
         (lambda t: hptune.sweep(t, "optimizer.args.eps"), "optimizer.args.eps: no values"),
         (lambda t: hptune.train(t, settings={"training.epoch": 3}), "training.epoch"),
         (lambda t: hptune.tune(t, stages=["lr"]), "--stages: 'lr'"),
