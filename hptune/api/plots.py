@@ -19,9 +19,9 @@ def plot_lr_range(curve: pd.DataFrame, lr: float, ax: Axes | None = None) -> Axe
     read = curve.dropna(subset=["val_loss"])
     ax.semilogx(read["lr"], read["val_loss"], color=_COLOUR, label="validation")
     ax.axvline(lr, color="black", linestyle="--", label=f"LR {lr:.3g}")
-    # What diverged at the end would flatten everything before it.
-    low, first = read["val_loss"].min(), read["val_loss"].iloc[0]
-    ax.set_ylim(low - 0.1 * (first - low), first + (first - low))
+    low, first = read["val_loss"].min(), read["val_loss"].head(1).sum()
+    if first > low:  # what diverged at the end would flatten everything before it
+        ax.set_ylim(low - 0.1 * (first - low), first + (first - low))
     ax.set_xlabel("LR")
     return _finished(ax)
 

@@ -127,6 +127,11 @@ def _read(net: nn.Module, step: Step, batch: Any) -> Read:
     except InputError:
         raise
     except Exception as error:
+        if isinstance(error, IndexError) and "out of bounds" in str(error):  # of cross_entropy
+            raise InputError(
+                f"train: {error} Classes must be from 0 to the model's outputs less 1; number them "
+                "from 0, or give the model an output for each"
+            ) from error
         raise InputError(
             f"make_model: the model fails on a batch of {_shapes(batch)} ({_one_line(error)}); model, "
             "data and loss must fit each other; check the data's shape, loss= and step="

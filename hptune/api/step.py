@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hptune.data.given import TARGET_NAMES, target_of
+from hptune.data.columns import TARGET_NAMES, target_of
 from hptune.errors import InputError
 
 Read = tuple[Tensor, Any, Any]  # loss, outputs, targets

@@ -21,7 +21,8 @@ from hptune.api.probe import (
     probe,
 )
 from hptune.api.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets
-from hptune.data.given import Given, divide, given_split, target_of
+from hptune.data.columns import target_of
+from hptune.data.given import Given, divide, given_split
 from hptune.errors import InputError
 from hptune.task import Task as Record
 from hptune.training.device import seeded
@@ -100,9 +101,11 @@ class Task(Record):
             found = probe(spare, computed, batch)
             feeding = _feeding(kind, computed, found)
             classes = _classes(feeding, found, parts)
-            content = fingerprint(
-                net, [computed, metrics, kind], [part.digest() for part in parts.values()]
-            )
+            digests = []
+            for name, part in parts.items():
+                parts[name], digest = part.read()
+                digests.append(digest)
+            content = fingerprint(net, [computed, metrics, kind], digests)
             channels_last = channels_last_bears(spare, computed, batch)
             specs = metrics_for(metrics, feeding, found.outputs)
         self.batch_size = parts["train"].batch_size

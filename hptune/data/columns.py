@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hptune.data.order import epoch_generator, epoch_order
+from hptune.errors import InputError
 
+TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+_SMALL = (torch.int32, torch.int16, torch.int8, torch.uint8)
 Columns = Any  # a Tensor, or a tuple or dict of columns
 
 
@@ -76,3 +80,74 @@ def with_leaves(columns: Columns, change: Callable[[Any], Any]) -> Columns:
 def take(columns: Columns, indices: Tensor) -> Columns:
     """Return the examples at some indices, copied."""
     return with_leaves(columns, lambda leaf: leaf.index_select(0, indices.to(leaf.device)))
+
+
+def target_of(batch: Any) -> Any:
+    """Return the targets of a batch or of columns, None where it has none."""
+    if isinstance(batch, Mapping):
+        return next((batch[name] for name in TARGET_NAMES if name in batch), None)
+    if isinstance(batch, tuple | list) and len(batch) > 1:
+        return batch[-1]
+    return None
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray) or hasattr(value, "__array__")
+
+
+def is_columns(data: Any) -> bool:
+    """Say whether data are columns; a list of tuples or dicts is one of examples instead."""
+    if isinstance(data, list) and not all(_is_leaf(value) for value in data):
+        return False
+    found = list(leaves(data))
+    return bool(found) and all(_is_leaf(leaf) for leaf in found)
+
+
+def tensors_of(columns: Columns, what: str) -> Columns:
+    """Return columns as tensors that fit each other.
+
+    Raises:
+        InputError: Lengths differ, text, or values that are not finite.
+    """
+
+    def tensor(leaf: Any) -> Tensor:
+        if isinstance(leaf, Tensor):
+            result = leaf.detach()
+        else:
+            array = np.asarray(leaf)
+            if array.dtype.kind not in "fiub":
+                raise InputError(
+                    f"{what}: an array of {array.dtype}; must be numbers; encode text as numbers"
+                )
+            # torch's default; a model of float32 does not take NumPy's float64.
+            array = array.astype(np.float32) if array.dtype.kind == "f" else array
+            result = torch.from_numpy(np.array(array))
+        if result.ndim == 0:
+            raise InputError(
+                f"{what}: a single number; must be one value an example; give an array"
+            )
+        if result.is_floating_point() and not torch.isfinite(result).all():
+            bad = int((~torch.isfinite(result)).sum())
+            raise InputError(
+                f"{what}: {bad} values are not finite; must be numbers; clean the data"
+            )
+        return result
+
+    result = with_leaves(columns, tensor)
+    lengths = [len(leaf) for leaf in leaves(result)]
+    if len(set(lengths)) > 1:
+        raise InputError(
+            f"{what}: lengths {', '.join(map(str, lengths))}; must be one, the number of examples; "
+            "check the arrays"
+        )
+    return _with_whole_targets(result)
+
+
+def _with_whole_targets(columns: Columns) -> Columns:
+    """Return columns with integer targets as int64, the type that losses take."""
+    target = target_of(columns)
+    if not isinstance(target, Tensor) or target.dtype not in _SMALL:
+        return columns
+    if isinstance(columns, Mapping):
+        return {k: v.long() if v is target else v for k, v in columns.items()}
+    return (*columns[:-1], target.long())

@@ -25,13 +25,12 @@ from torch.utils.data import (
     default_collate,
 )
 
-from hptune.data.columns import Columns, ColumnSource, leaves, take, with_leaves
+from hptune.data.columns import ColumnSource, is_columns, leaves, take, target_of, tensors_of
 from hptune.data.split import split_off
 from hptune.data.stream import StreamSource
 from hptune.errors import InputError
 from hptune.task import Source
 
-TARGET_NAMES = ("labels", "label", "targets", "target", "y")
 READABLE = 2_000  # examples; to read the labels of more by loading each would take too long
 _HASHED = 32  # examples of a data set whose content identifies it
 _REMEDY = (
@@ -50,6 +49,7 @@ class Given:
         collate: Makes a batch of the data set's examples.
         workers: Processes that read the data set.
         batch_size: Of the DataLoader that was given.
+        varies: Whether an example differs from reading to reading, by random transforms.
         name: For the tables.
     """
 
@@ -58,6 +58,7 @@ class Given:
     collate: Callable[[list[Any]], Any] = default_collate
     workers: int = 0
     batch_size: int | None = None
+    varies: bool = False
     name: str = "tensors"
 
     def __len__(self) -> int:
@@ -67,7 +68,13 @@ class Given:
         """Return what trials read."""
         if self.in_memory:
             return ColumnSource(self.data)
-        return StreamSource(self.data, len(self.data), workers=self.workers, collate=self.collate)
+        return StreamSource(
+            self.data,
+            len(self.data),
+            workers=self.workers,
+            collate=self.collate,
+            varies=self.varies,
+        )
 
     def part(self, indices: NDArray[np.int64]) -> Given:
         """Return some of the examples."""
@@ -86,16 +93,18 @@ class Given:
             return None
         return labels.astype(np.int64)
 
-    def digest(self) -> str:
-        """Return a short hash of the content; of a data set, of its length and first examples.
+    def read(self) -> tuple[Given, str]:
+        """Return this, knowing whether its examples vary, and a short hash of the content.
 
-        What differs from reading to reading, as random transforms make it, is left out.
+        Of a data set, the hash is of its length and its first examples, unless these vary.
         """
         if self.in_memory:
-            return _hash(len(self), [self.data])
+            return self, _hash(len(self), [self.data])
         first, again = (list(islice(_examples(self.data), _HASHED)) for _ in range(2))
         found = _hash(len(self), first)
-        return found if found == _hash(len(self), again) else _hash(len(self), [])
+        if found == _hash(len(self), again):
+            return self, found
+        return replace(self, varies=True), _hash(len(self), [])
 
 
 def given_split(data: Any, what: str) -> Given:
@@ -115,13 +124,13 @@ def given_split(data: Any, what: str) -> Given:
             f"{what}: {_name(data)} is an iterable data set; trials need a length and examples by "
             "index, to be repeatable; give a map-style Dataset, or its examples as a list"
         )
-    elif isinstance(data, TensorDataset):
-        given = Given(_tensors(tuple(data.tensors), what), in_memory=True)
-    elif isinstance(data, Subset) and isinstance(data.dataset, TensorDataset):
+    elif type(data) is TensorDataset:
+        given = Given(tensors_of(tuple(data.tensors), what), in_memory=True)
+    elif type(data) is Subset and type(data.dataset) is TensorDataset:
         chosen = torch.as_tensor(list(data.indices))
-        given = Given(_tensors(take(tuple(data.dataset.tensors), chosen), what), in_memory=True)
-    elif _is_columns(data):
-        given = Given(_tensors(data, what), in_memory=True)
+        given = Given(tensors_of(take(tuple(data.dataset.tensors), chosen), what), in_memory=True)
+    elif is_columns(data):
+        given = Given(tensors_of(data, what), in_memory=True)
     elif isinstance(data, list) or _is_dataset(data):
         given = Given(data, in_memory=False, name=_name(data))
     else:
@@ -147,81 +156,6 @@ def divide(given: Given, fraction: float, seed: int) -> tuple[Given, Given, str]
     rest, part = split_off(indices, labels, fraction, seed, "validation")
     how = "random" if labels is None else "stratified"
     return given.part(rest), given.part(part), how
-
-
-def target_of(batch: Any) -> Any:
-    """Return the targets of a batch or of columns, None where it has none."""
-    if isinstance(batch, Mapping):
-        return next((batch[name] for name in TARGET_NAMES if name in batch), None)
-    if isinstance(batch, tuple | list) and len(batch) > 1:
-        return batch[-1]
-    return None
-
-
-def _is_leaf(value: Any) -> bool:
-    return isinstance(value, Tensor | np.ndarray) or hasattr(value, "__array__")
-
-
-def _is_columns(data: Any) -> bool:
-    """Say whether data are columns; a list of tuples or dicts is one of examples instead."""
-    if isinstance(data, list) and not all(_is_leaf(value) for value in data):
-        return False
-    found = isinstance(data, tuple | list | Mapping) or _is_leaf(data)
-    return (
-        found and all(_is_leaf(leaf) for leaf in leaves(data)) and any(True for _ in leaves(data))
-    )
-
-
-def _tensors(columns: Columns, what: str) -> Columns:
-    """Return columns as tensors that fit each other.
-
-    Raises:
-        InputError: Lengths differ, text, or values that are not finite.
-    """
-
-    def tensor(leaf: Any) -> Tensor:
-        if isinstance(leaf, Tensor):
-            result = leaf.detach()
-        else:
-            array = np.asarray(leaf)
-            if array.dtype.kind not in "fiub":
-                raise InputError(
-                    f"{what}: an array of {array.dtype}; must be numbers; encode text as numbers"
-                )
-            # torch's default; a model of float32 does not take NumPy's float64.
-            array = array.astype(np.float32) if array.dtype.kind == "f" else array
-            result = torch.from_numpy(np.array(array))
-        if result.ndim == 0:
-            raise InputError(f"{what}: a single number; must be one value an example; {_REMEDY}")
-        if result.is_floating_point() and not torch.isfinite(result).all():
-            bad = int((~torch.isfinite(result)).sum())
-            raise InputError(
-                f"{what}: {bad} values are not finite; must be numbers; clean the data"
-            )
-        return result
-
-    result = with_leaves(columns, tensor)
-    lengths = [len(leaf) for leaf in leaves(result)]
-    if len(set(lengths)) > 1:
-        raise InputError(
-            f"{what}: lengths {', '.join(map(str, lengths))}; must be one, the number of examples; "
-            "check the arrays"
-        )
-    return _with_whole_targets(result)
-
-
-def _with_whole_targets(columns: Columns) -> Columns:
-    """Return columns with integer targets as int64, the type that losses take."""
-    target = target_of(columns)
-    if not isinstance(target, Tensor) or target.dtype not in (
-        torch.int32,
-        torch.int16,
-        torch.uint8,
-    ):
-        return columns
-    if isinstance(columns, Mapping):
-        return {k: v.long() if v is target else v for k, v in columns.items()}
-    return (*columns[:-1], target.long())
 
 
 def _loader(loader: DataLoader[Any], what: str) -> Given:

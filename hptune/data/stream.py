@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
@@ -13,6 +15,7 @@ from hptune.data.augment import Augment
 from hptune.data.normalize import Normalize
 from hptune.data.order import epoch_generator, epoch_order
 
+BATCHES_A_WORKER = 4
 _NOTHING = Augment()
 
 
@@ -27,6 +30,26 @@ class _Batches(Sampler[list[int]]):
         return len(self._batches)
 
 
+class _Seeded(Dataset[Any]):
+    """A data set whose random transforms follow from seed, epoch and example alone."""
+
+    def __init__(self, dataset: Any, seed: int, epoch: int) -> None:
+        self._dataset, self._seed, self._epoch = dataset, seed, epoch
+
+    def __getitem__(self, index: int) -> Any:
+        mixed = np.random.SeedSequence([self._seed, self._epoch, index]).generate_state(1)[0]
+        before = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        torch.default_generator.manual_seed(int(mixed))
+        np.random.seed(mixed)
+        random.seed(int(mixed))
+        try:
+            return self._dataset[index]
+        finally:
+            torch.set_rng_state(before[0])
+            np.random.set_state(before[1])
+            random.setstate(before[2])
+
+
 class StreamSource:
     """Batches of a map-style data set, a `hptune.task.Source`.
 
@@ -37,6 +60,8 @@ class StreamSource:
         normalize: Applied to the inputs of each batch, on the device.
         augment: Applied to training batches of images, on the device.
         collate: Makes a batch of a list of examples.
+        varies: Whether the data set draws random numbers for its examples; then these follow
+            from seed, epoch and example, as the augmentation's own do.
     """
 
     def __init__(
@@ -49,11 +74,12 @@ class StreamSource:
         augment: Augment = _NOTHING,
         device: torch.device | None = None,
         collate: Callable[[list[Any]], Any] = default_collate,
+        varies: bool = False,
     ) -> None:
         self.dataset, self._size, self._workers = dataset, size, workers
         self._normalize, self._augment = normalize, augment
         self._device = device or torch.device("cpu")
-        self._collate = collate
+        self._collate, self._varies = collate, varies
 
     def __len__(self) -> int:
         return self._size
@@ -68,6 +94,7 @@ class StreamSource:
             augment=self._augment,
             device=device,
             collate=self._collate,
+            varies=self._varies,
         )
 
     def batches(
@@ -85,16 +112,17 @@ class StreamSource:
                 draws = self._augment.draw(self._size, generator)
             starts = range(skip * batch_size, self._size - batch_size + 1, batch_size)
         chosen = [order[start : start + batch_size].tolist() for start in starts]
+        # A worker takes longer to start than a few batches take to read.
+        workers = min(self._workers, len(chosen) // BATCHES_A_WORKER)
         pinned = self._device.type == "cuda"
         loader = DataLoader(
-            self.dataset,
+            _Seeded(self.dataset, seed or 0, epoch) if self._varies else self.dataset,
             batch_sampler=_Batches(chosen),
-            num_workers=self._workers,
+            num_workers=workers,
             pin_memory=pinned,
             collate_fn=self._collate,
             # Its own generator: a loader that draws from the global one would disturb dropout.
-            # It seeds the workers, whose own random transforms must differ from pass to pass.
-            generator=epoch_generator(seed or 0, epoch),
+            generator=torch.Generator(),
         )
         for indices, batch in zip(chosen, loader, strict=True):
             moved = _move(batch, self._device, non_blocking=pinned)

@@ -247,6 +247,23 @@ def test_trials_at_once_give_what_one_after_the_other_gives(task):
         assert several.curves["val_loss"].equals(one.curves["val_loss"])
 
 
+def test_batch_sizes_that_would_not_fit_are_left_out(task, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("hptune.procedure.tune.fit.available_memory", lambda device: 100_000)
+    monkeypatch.setattr("hptune.procedure.tune.fit._fits", None)  # would start a process
+    swept = hptune.sweep(task, "batch_size", [16, 32, 64, 128], lr=0.05, batch_size=16, **COMMON)
+    assert 16 in set(swept.trials["batch_size"]) and 128 not in set(swept.trials["batch_size"])
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_its_random_state_is_left_alone_too(task):
+    torch.cuda.init()
+    before = torch.cuda.get_rng_state()
+    trained = hptune.train(task, lr=0.05, device="cuda", **COMMON)
+    assert trained.trials["device"].str.startswith("cuda").all()
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert trained.model()(X[:5]).device.type == "cpu"
+
+
 def test_progress_is_told_on_stderr(task, capsys):
     hptune.train(task, lr=0.1, epochs=1)
     told = capsys.readouterr()
@@ -266,11 +283,17 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.train(t, lr=-1), "lr: -1; must be a number of at least 0"),
         (lambda t: hptune.train(t, lr=0.1, batch_size=999), "batch_size: 999; must not exceed"),
         (lambda t: hptune.train(t, device="tpu"), "--device: 'tpu'"),
+        (
+            lambda t: hptune.train(t, lr=0.1, settings={"training.label_smoothing": 0.1}),
+            "training.label_smoothing: the loss was given in Python",
+        ),
         (lambda t: hptune.train(t, jobs=0), "jobs: 0; must be auto or a number"),
         (lambda t: hptune.lr_find(t, lr=0.1), "lr: 0.1; is what lr_find finds"),
         (lambda t: hptune.sweep(t, "data.flip", [True]), "data.flip: belongs to what hptune.Task"),
         (lambda t: hptune.sweep(t, "model.name", ["mlp"]), "model.name: belongs to what"),
         (lambda t: hptune.sweep(t, "model.args.depth", [1], lr=0.1), "model.args: {'depth': 1}"),
+        (lambda t: hptune.sweep(t, "weight_decy"), "did you mean 'weight_decay'?"),
+        (lambda t: hptune.sweep(t, "training.epoch", [3]), "training.epoch"),
         (lambda t: hptune.sweep(t, "optimizer.args.eps"), "optimizer.args.eps: no values"),
         (lambda t: hptune.train(t, settings={"training.epoch": 3}), "training.epoch"),
         (lambda t: hptune.tune(t, stages=["lr"]), "--stages: 'lr'"),

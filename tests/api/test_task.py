@@ -247,7 +247,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("no targets", {"train": X}, "train: the examples have no targets"),
     ("no targets in dict", {"train": {"a": X}}, "train: the examples have no targets"),
     ("wrong width", {"train": (X[:, :4], Y)}, "make_model: the model fails on a batch of shapes"),
-    ("class too high", {"train": (X, Y + 7)}, "loss"),
+    ("class too high", {"train": (X, Y + 7)}, "is out of bounds. Classes must be from 0"),
     ("rare class too high", {"train": (X, torch.where(torch.arange(60) == 40, 3, Y))},
      "to 3; must be from 0 to 2, for the model has 3 outputs"),
     ("vector loss", {"loss": nn.CrossEntropyLoss(reduction="none")},

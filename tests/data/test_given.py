@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -139,19 +140,35 @@ def test_a_loaders_collation_batch_size_and_subset_are_taken():
         assert torch.equal(batch["x"], 2 * X[[4, 9, 30]])
 
 
-def test_workers_draw_other_random_numbers_in_each_pass():
-    class Noise(Dataset[Any]):
-        def __len__(self) -> int:
-            return 4
+class Noise(Dataset[Any]):
+    """Random transforms by torch, NumPy and Python, beside the number of the example."""
 
-        def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
-            return torch.rand(2), 0
+    def __len__(self) -> int:
+        return 12
 
-    source = given_split(DataLoader(Noise(), batch_size=4, num_workers=1), "train").source()
-    first, again, second = (
-        next(iter(source.batches(4, seed=0, epoch=epoch)))[0] for epoch in (0, 0, 1)
-    )
-    assert torch.equal(first, again) and not torch.equal(first, second)
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.rand(2) + np.random.rand() + random.random(), index
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_random_transforms_follow_from_seed_epoch_and_example(workers: int):
+    given, _ = given_split(DataLoader(Noise(), batch_size=1, num_workers=workers), "train").read()
+    assert given.varies
+
+    def examples(batch_size: int, **of: Any) -> dict[int, torch.Tensor]:
+        batches = given.source().batches(batch_size, **of)
+        return {int(k): x for xs, ks in batches for x, k in zip(xs, ks, strict=True)}
+
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    whole = examples(2, seed=3, epoch=1)
+    assert torch.equal(torch.get_rng_state(), before)
+    for same in (examples(3, seed=3, epoch=1), examples(2, seed=3, epoch=1, skip=1)):
+        assert all(torch.equal(whole[k], x) for k, x in same.items())
+    other = examples(2, seed=3, epoch=2)
+    assert not any(torch.equal(whole[k], x) for k, x in other.items())
+    read, again = examples(2), examples(12)
+    assert all(torch.equal(read[k], x) for k, x in again.items())
 
 
 @pytest.mark.parametrize(

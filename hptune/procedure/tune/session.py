@@ -147,6 +147,8 @@ class Session:
             seeds: Repeats of each candidate.
         """
         self._setup.use(self.run_dir.decisions())
+        if key not in _STAGE_OF:
+            stages.check_key(self._setup, key, values)
         outcome = self._learning_rate_first()
         if key in _STAGE_OF:
             return outcome + self._stage(_STAGE_OF[key], values=values, seeds=seeds)

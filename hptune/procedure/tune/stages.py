@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
+from hptune.config.load import with_value
 from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.batch_size import decide_batch_size, default_values, run_batch_size
@@ -27,6 +29,7 @@ from hptune.sweep.run import Runner
 from hptune.sweep.space import Choice, Range, Space
 from hptune.training.loop import iterations_per_epoch
 
+NAMED = ("momentum", "weight_decay", "batch_size", "lr", "dropout")  # have their own candidates
 DROPOUT_RATES = (0.0, 0.1, 0.2, 0.3, 0.5)
 LR_FACTORS = (0.25, 0.5, 1, 2, 4)
 
@@ -131,6 +134,26 @@ def batch_size(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Out
     return outcome + _joint_check(setup, chosen, seeds)
 
 
+def check_key(setup: Setup, key: str, values: Sequence[Scalar] | None) -> None:
+    """Refuse, before any trial, a key that cannot be swept.
+
+    Raises:
+        InputError: No such key, no values for it, or one that it does not take.
+    """
+    if key in ("dropout", "lr"):
+        return
+    if "." not in key and not hasattr(setup.experiment, key):
+        close = get_close_matches(key, NAMED, 1)
+        raise InputError(
+            f"sweep {key}: no such hyper-parameter; must be {', '.join(NAMED)}, or a key path such as "
+            "optimizer.args.eps" + (f"; did you mean {close[0]!r}?" if close else "; choose one")
+        )
+    if values is None:
+        raise InputError(f"sweep {key}: no values; a key path needs them; give --values A,B,C")
+    for value in values:
+        with_value(setup.experiment, key, value)
+
+
 def sweep_key(setup: Setup, key: str, values: Sequence[Scalar] | None, seeds: int) -> Outcome:
     """Compare the values of any key of the experiment, of dropout or LR by these names."""
     path = {"dropout": "model.dropout", "lr": "hyper_parameters.lr"}.get(key, key)
@@ -139,8 +162,7 @@ def sweep_key(setup: Setup, key: str, values: Sequence[Scalar] | None, seeds: in
         values = DROPOUT_RATES
     elif values is None and key == "lr":
         values = [float(f"{base.lr * factor:.2g}") for factor in LR_FACTORS]
-    elif values is None:
-        raise InputError(f"sweep {key}: no values; a key path needs them; give --values A,B,C")
+    assert values is not None, "checked before"
     candidates: Candidates = {}
     if key == "lr":  # one task for all, so they can run together
         changes = {str(value): _lr_change(base, value) for value in values}
