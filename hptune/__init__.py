@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hptune import schedulers
+    from hptune.api import Options, Task, from_lightning, lr_find, sweep, train, tune
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
     from hptune.procedure.tune import Outcome, Session
-    from hptune.task import Task
 
 __all__ = [
     "DataSpec",
     "HptuneError",
     "InputError",
+    "Options",
     "Outcome",
     "Session",
     "Splits",
     "Task",
+    "from_lightning",
     "load_experiment",
+    "lr_find",
+    "schedulers",
+    "sweep",
+    "train",
+    "tune",
 ]
 
 # Where each public name lives; importing hptune imports none of it, torch least of all.
@@ -27,17 +36,23 @@ _HOMES = {
     "DataSpec": "hptune.data.spec",
     "HptuneError": "hptune.errors",
     "InputError": "hptune.errors",
+    "Options": "hptune.api",
     "Outcome": "hptune.procedure.tune",
     "Session": "hptune.procedure.tune",
     "Splits": "hptune.data.spec",
-    "Task": "hptune.task",
+    "Task": "hptune.api",
+    "from_lightning": "hptune.api",
     "load_experiment": "hptune.config.load",
+    "lr_find": "hptune.api",
+    "train": "hptune.api",
+    "tune": "hptune.api",
 }
+_MODULES = ("schedulers", "sweep")  # the latter can be called, see there
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"hptune.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hptune' has no attribute {name!r}")
-    from importlib import import_module
-
     return getattr(import_module(_HOMES[name]), name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 Batch = Any  # (inputs, targets) unless the task brings its own step
+Step = Tensor | tuple[Tensor, Any, Any]  # the loss; or loss, outputs and targets
 
 
 class Source(Protocol):
@@ -86,6 +87,9 @@ class Task:
         metrics: By name, in the order of their columns.
         classes: Number of classes, None for other than classification.
         step: Own computation of the loss, `step(model, batch)`, in the place of `loss(model(x), y)`.
+            It returns the loss; or (loss, outputs, targets), the latter two for the metrics.
+        channels_last: Whether convolutions run in the memory layout that is fastest for them; a
+            model that calls `view` on their outputs may not bear it.
         data, model: Names for the tables.
         fingerprint: Identifies model, data and loss; part of every trial's id.
     """
@@ -97,7 +101,12 @@ class Task:
     loss: Callable[[Tensor, Tensor], Tensor] | None = None
     metrics: Mapping[str, MetricSpec] = field(default_factory=dict)
     classes: int | None = None
-    step: Callable[[nn.Module, Batch], Tensor] | None = None
+    step: Callable[[nn.Module, Batch], Step] | None = None
+    channels_last: bool = True
     data: str = "data"
     model: str = "model"
     fingerprint: str = ""
+
+    def change(self, **changes: Any) -> Task:
+        """Return this task with some fields changed."""
+        return Task(**{f.name: getattr(self, f.name) for f in fields(Task)} | changes)

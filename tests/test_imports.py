@@ -26,6 +26,9 @@ ALL = {
 }
 ALLOWED = {
     "cli": ALL,
+    # Beside the shell: the same commands as functions. Its progress is told by the shell's console.
+    "api": {"cli", "config", "data", "procedure", "results", "sweep", "task", "training"},
+    "sweep.__init__": {"api"},  # hptune.sweep can be called
     "procedure": {"sweep", "training", "analysis", "policies", "task", "results"},
     "procedure.tune": {
         "config",
@@ -45,6 +48,7 @@ ALLOWED = {
     "models": {"task"},
     "policies": set(),
     "results": set(),
+    "schedulers": {"policies"},
     "task": set(),
     "errors": set(),
     "user_code": set(),

@@ -18,7 +18,7 @@ SIGNIFICANT = 1.0  # noises between two candidates that differ
 # An example's loss spreads about as widely as its mean, and paired runs share most of it: a
 # difference of means over N examples is uncertain by about this share of loss / sqrt(N).
 SAMPLING = 0.5
-END_READINGS = 4
+END_READINGS = 3
 # Seeds that the noise guessed from the curves is worth when seeds speak too.
 GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"

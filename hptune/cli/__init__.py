@@ -13,6 +13,7 @@ from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneE
 
 # In the order of use. The help text stands here so that --help imports no command.
 COMMANDS = {
+    "init": "Look at your data and write a config that runs.",
     "check": "Validate the config, run one batch, show the plan.",
     "lr-find": "Run the LR range test and confirm the maximum LR.",
     "sweep": "Sweep momentum, wd, batch-size, lr, dropout or any key.",

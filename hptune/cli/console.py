@@ -11,7 +11,8 @@ from hptune.results.records import Decision, Stage, Status, Trial, TrialResult
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
     from rich.table import Table
 
 
@@ -26,7 +27,8 @@ class Console:
         self._silent = silent
         self._live = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         self._made: RichConsole | None = None
-        self._bar: Bar | None = None
+        self._bars: Bars | None = None  # those of the trials that run now
+        self._bar_of: dict[str, TaskID] = {}  # by the trial's id
 
     def message(self, text: str) -> None:
         """Print a line."""
@@ -40,36 +42,38 @@ class Console:
             self._console.print(title, style="bold", markup=False)
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None:
-        """Start a bar for the trial."""
+        """Start a bar for the trial, below those of the trials that run beside it."""
         if self._silent or not self._live:
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-            console=self._console,
-            transient=True,
+        if self._bars is None:
+            self._bars = self._new_bars()
+            self._bars.start()
+        self._bar_of[trial.id] = self._bars.add_task(
+            f"trial {number}/{of}  {_short(trial)}", total=trial.iterations, now=""
         )
-        self._bar.add_task(f"trial {number}/{of}  {_short(trial)}", total=trial.iterations, now="")
-        self._bar.start()
 
     def trial_advanced(
         self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
     ) -> None:
-        """Move the bar."""
-        if self._bar is not None:
+        """Move the trial's bar."""
+        if self._bars is not None and trial.id in self._bar_of:
             val = "" if val_loss is None else f"  val {val_loss:.4g}"
             now = f"lr {lr:.3g}  train {train_loss:.4g}{val}"
-            self._bar.update(self._bar.task_ids[0], completed=iteration + 1, now=now)
+            self._bars.update(self._bar_of[trial.id], completed=iteration + 1, now=now)
+
+    def trial_paused(self, trial: Trial) -> None:
+        """Take the trial's bar away."""
+        bar = self._bar_of.pop(trial.id, None)
+        if self._bars is None or bar is None:
+            return
+        self._bars.remove_task(bar)
+        if not self._bar_of:
+            self._bars.stop()
+            self._bars = None
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
-        """Take the bar away; in a pipe, print a line."""
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Take the trial's bar away; in a pipe, print a line."""
+        self.trial_paused(result.trial)
         if self._silent:
             return
         if result.status is Status.FAILED:
@@ -96,6 +100,18 @@ class Console:
             self.message(f"   {d.reason}")
             for warning in d.warnings:
                 self._console.print(f"   warning: {warning}", style="yellow", markup=False)
+
+    def _new_bars(self) -> Bars:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            console=self._console,
+            transient=True,
+        )
 
     @property
     def _console(self) -> RichConsole:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import click
 
-from hptune.cli.options import Common, common_options, print_outcome, restart_option, seeds_option
+from hptune.cli.options import (
+    Common,
+    common_options,
+    execution_options,
+    print_outcome,
+    restart_option,
+    seeds_option,
+)
 
 
 @click.command("lr-find")
 @common_options
+@execution_options
 @seeds_option
 @restart_option
 def command(common: Common, seeds: int | None, restart: bool) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from hptune.config.schema import Experiment
     from hptune.procedure.tune import Session
     from hptune.results.records import Scalar
+    from hptune.sweep.executors import ExecutorName
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOCAL_CONFIG = Path("hptune.yaml")
@@ -29,6 +30,8 @@ class Common:
     seed: int | None
     json: bool
     quiet: bool
+    executor: ExecutorName = "auto"
+    jobs: int | None = None
 
     def with_setting(self, override: str) -> Common:
         """Return the options with one more `--set`, for a flag that stands for a key."""
@@ -64,6 +67,8 @@ class Common:
             progress=progress,
             flags=flags or {},
             restart=restart,
+            executor=self.executor,
+            jobs=self.jobs,
         )
 
 
@@ -100,6 +105,40 @@ def common_options(function: F) -> F:
         common = Common(config, overrides, out, device, seed, json, quiet)
         return function(common, **kwargs)
 
+    return _with_options_of(function, wrapped)
+
+
+class _Jobs(click.ParamType[int | None]):
+    """A number of trials at once, or "auto", which is None."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> int | None:
+        if value == "auto":
+            return None
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is neither auto nor a number of at least 1", param, ctx)
+        return int(value)
+
+
+def execution_options(function: F) -> F:
+    """Add --jobs and --executor to a command that trains; it receives them within `common`."""
+
+    @click.option("--jobs", type=_Jobs(), help="Trials at once [auto: the cores, or the GPUs].")
+    @click.option(
+        "--executor",
+        type=click.Choice(["auto", "inline", "processes"]),
+        default="auto",
+        help="How trials are run [auto: by a timed probe].",
+    )
+    def wrapped(common: Common, jobs: int | None, executor: ExecutorName, **kwargs: Any) -> Any:
+        return function(replace(common, jobs=jobs, executor=executor), **kwargs)
+
+    return _with_options_of(function, wrapped)
+
+
+def _with_options_of(function: F, wrapped: Callable[..., Any]) -> F:
+    """Give a wrapper the name, the help text and the options of what it wraps."""
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__
     # Options declared on the function itself are kept by click on this attribute.

@@ -11,6 +11,7 @@ from hptune.cli.options import (
     Common,
     baseline_option,
     common_options,
+    execution_options,
     print_outcome,
     restart_option,
     with_baseline,
@@ -19,6 +20,7 @@ from hptune.cli.options import (
 
 @click.command("run")
 @common_options
+@execution_options
 @click.option("--stages", metavar="A,B", help="Stages to run [those of the config].")
 @click.option("--dry-run", is_flag=True, help="Show what would run, and how long it would take.")
 @baseline_option

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import click
 
-from hptune.cli.options import Common, common_options, print_outcome, restart_option
+from hptune.cli.options import (
+    Common,
+    common_options,
+    execution_options,
+    print_outcome,
+    restart_option,
+)
 
 
 @click.command("search")
 @common_options
+@execution_options
 @click.option(
     "--sampler", type=click.Choice(["random", "tpe", "grid"]), help="How points are chosen [tpe]."
 )

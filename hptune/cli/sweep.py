@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import click
 
-from hptune.cli.options import Common, common_options, print_outcome, restart_option, seeds_option
+from hptune.cli.options import (
+    Common,
+    common_options,
+    execution_options,
+    print_outcome,
+    restart_option,
+    seeds_option,
+)
 
 
 @click.command("sweep")
 @click.argument("key", metavar="momentum|wd|batch-size|lr|dropout|KEY.PATH")
 @common_options
+@execution_options
 @click.option("--values", metavar="A,B,C", help="Candidates; a KEY.PATH needs them.")
 @seeds_option
 @click.option(

@@ -8,6 +8,7 @@ from hptune.cli.options import (
     Common,
     baseline_option,
     common_options,
+    execution_options,
     print_outcome,
     restart_option,
     with_baseline,
@@ -19,6 +20,7 @@ _MOMENTUM = click.FloatRange(min=0, max=1)
 
 @click.command("train")
 @common_options
+@execution_options
 @click.option("--policy", help="A learning-rate policy; `hptune policies` lists them [1cycle].")
 @click.option("--lr", type=_POSITIVE, help="Maximum LR.")
 @click.option("--lr-min", type=click.FloatRange(min=0), help="Minimum LR.")

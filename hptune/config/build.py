@@ -32,12 +32,19 @@ _DROPOUTS = (
 )
 
 
-def build_task(experiment: Experiment) -> Task:
+def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     """Load the data and put model, loss and metrics together.
+
+    Args:
+        experiment: What to put together.
+        given: The task where it was put together in Python; the experiment then changes its
+            model's arguments and dropout at most.
 
     Raises:
         InputError: Something is not there or does not fit.
     """
+    if given is not None:
+        return _changed(given, experiment)
     splits = data.load(DataSpec(**experiment.data.model_dump()))
     make_model = partial(_make_model, experiment, splits)
     with torch.random.fork_rng(devices=[]):
@@ -57,6 +64,39 @@ def build_task(experiment: Experiment) -> Task:
         model=experiment.model.name,
         fingerprint=_fingerprint(experiment, splits),
     )
+
+
+def _changed(task: Task, experiment: Experiment) -> Task:
+    """Return a given task with the experiment's model arguments and dropout."""
+    model = experiment.model
+    if experiment.training.label_smoothing:
+        raise InputError(
+            "training.label_smoothing: the loss was given in Python; smooth it there; leave it out"
+        )
+    if model.dropout is None and not model.args:
+        return task
+    make_model = partial(_given_model, task.make_model, model.args, model.dropout)
+    with torch.random.fork_rng(devices=[]):
+        make_model()
+    content = json.dumps([task.fingerprint, model.args, model.dropout], sort_keys=True)
+    return task.change(
+        make_model=make_model, fingerprint=hashlib.sha256(content.encode()).hexdigest()[:12]
+    )
+
+
+def _given_model(
+    make_model: Callable[..., nn.Module], args: dict[str, Any], dropout: float | None
+) -> nn.Module:
+    try:
+        model = make_model(**args)
+    except TypeError as error:
+        raise InputError(
+            f"model.args: {args}; make_model refuses them ({' '.join(str(error).split())[:200]}); "
+            "give it arguments of these names"
+        ) from error
+    if dropout is not None:
+        _set_dropout(model, type(model).__name__, dropout)
+    return model
 
 
 def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:

@@ -15,6 +15,7 @@ from torch import Tensor
 from hptune.errors import InputError
 from hptune.task import Accuracy, Metric, MetricSpec
 
+_BINARY = {"task": "binary"}
 # Words in the names of metrics of which less is better, where torchmetrics does not say.
 _LOWER_IS_BETTER = ("error", "loss", "perplexity", "distance", "divergence")
 
@@ -42,7 +43,7 @@ def find_metrics(names: Sequence[str], *, kind: str, outputs: int) -> dict[str, 
 
     Args:
         names: "accuracy", or classes of torchmetrics as "f1_score" or "F1Score".
-        kind: "classification" or "regression".
+        kind: "classification", "regression", or "multilabel": several classes at once.
         outputs: Classes, or columns of a regression's target.
 
     Raises:
@@ -52,7 +53,7 @@ def find_metrics(names: Sequence[str], *, kind: str, outputs: int) -> dict[str, 
 
 
 def _find(name: str, kind: str, outputs: int) -> MetricSpec:
-    if name == "accuracy":
+    if name == "accuracy" and kind != "multilabel":
         if kind != "classification":
             raise InputError(
                 "metrics: 'accuracy' on a regression; needs classes; use r2_score, say"
@@ -60,8 +61,13 @@ def _find(name: str, kind: str, outputs: int) -> MetricSpec:
         return MetricSpec(Accuracy)
     cls = _torchmetrics_class(name)
     args: dict[str, Any] = {}
-    if "task" in inspect.signature(cls.__new__).parameters:
+    taken = inspect.signature(cls.__new__).parameters
+    if "task" in taken:
         args = {"task": "multiclass", "num_classes": outputs}
+        if kind == "multilabel":
+            args = {"task": "multilabel", "num_labels": outputs} if outputs > 1 else _BINARY
+    if "average" in taken and taken["average"].default == "micro" and kind == "classification":
+        args["average"] = "macro"  # over all examples alike, each of them would be the accuracy
     make: Callable[[], Metric] = partial(_make, cls, args)
     _try(name, make, kind, outputs)
     better = getattr(cls(**args), "higher_is_better", None)
@@ -102,6 +108,8 @@ def _try(name: str, make: Callable[[], Metric], kind: str, outputs: int) -> None
     targets = torch.randn(size, outputs, generator=generator)
     if kind == "classification":
         targets = torch.arange(size) % outputs
+    if kind == "multilabel":
+        predicted, targets = predicted.sigmoid(), (targets > 0).long()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

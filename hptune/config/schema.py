@@ -58,6 +58,7 @@ class Data(Section):
         description="folder or file; relative to the config's folder, else to the working folder",
     )
     target: str | None = Field(None, description="column of a csv to predict")
+    drop: tuple[str, ...] = Field((), description="columns of a csv to leave out, such as an id")
     kind: Literal["classification", "regression"] | None = Field(
         None, description="what the targets are, null finds out"
     )

@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from hptune.data.spec import DataSpec, Splits
 from hptune.errors import InputError
 
-__all__ = ["DataSpec", "Splits", "load", "names"]
+__all__ = ["GIVEN", "DataSpec", "Splits", "load", "names"]
 
+GIVEN = "python"  # stands for data that were given in Python, in what a run directory records
 # Name -> module with `load(spec)`; imported when asked for.
 _READERS = {
     "digits": "hptune.data.digits",
@@ -32,6 +33,11 @@ def load(spec: DataSpec) -> Splits:
     Raises:
         InputError: Unknown name, or data that cannot be used; the message says what to change.
     """
+    if spec.name == GIVEN:
+        raise InputError(
+            f"data.name: {GIVEN!r}; the data were given in Python, no file names them; go on there, "
+            "with hptune.Task and the same out"
+        )
     if ":" in spec.name:
         module = "hptune.data.user"
     elif spec.name in _READERS:

@@ -82,9 +82,21 @@ class TensorSource:
         order = order.to(device)
         targets = self.targets.index_select(0, order)
         gathered = None
+        whole = len(self) - len(self) % batch_size
+        if skip * batch_size >= whole:
+            return
         if self.inputs.numel() * self.inputs.element_size() <= GATHER_BYTES:
             gathered = self.inputs.index_select(0, order)
-        for start in range(skip * batch_size, len(self) - batch_size + 1, batch_size):
+            if self._normalize is None and draws is None and gathered.ndim != 4:
+                # Ready as they are: all slices in one call.
+                first = skip * batch_size
+                yield from zip(
+                    torch.split(gathered[first:whole], batch_size),
+                    torch.split(targets[first:whole], batch_size),
+                    strict=True,
+                )
+                return
+        for start in range(skip * batch_size, whole, batch_size):
             part = slice(start, start + batch_size)
             chosen = order[part]
             inputs = self.inputs.index_select(0, chosen) if gathered is None else gathered[part]

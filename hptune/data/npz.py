@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +32,29 @@ def load(spec: DataSpec) -> Splits:
         raise InputError(
             f"data.path: {spec.path!r}; must be an npz file that exists; correct the path"
         )
+    return from_arrays(spec, read_parts(path))
+
+
+def read_parts(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
+    """Return inputs and targets under "train" and, where there are any, "validation" and "test".
+
+    Raises:
+        InputError: It is no npz of plain arrays, or has none that go together.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = dict(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise InputError(
             f"data.path: {path} is not an npz of plain arrays ({' '.join(str(error).split())[:80]}); "
             "write it with numpy.savez"
         ) from None
-    return from_arrays(spec, _parts(path, arrays))
+    return _parts(path, arrays)
+
+
+def kind_of(targets: NDArray[Any]) -> Literal["classification", "regression"]:
+    """Say what targets are: floats are quantities, all else are classes."""
+    return "regression" if targets.dtype.kind == "f" else "classification"
 
 
 def from_arrays(spec: DataSpec, parts: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> Splits:
@@ -68,16 +83,15 @@ def from_arrays(spec: DataSpec, parts: dict[str, tuple[NDArray[Any], NDArray[Any
     for name, (_, y) in parts.items():
         places[name] = np.arange(start, start + len(y))
         start += len(y)
-    kind = spec.kind or ("regression" if targets.dtype.kind == "f" else "classification")
+    kind = spec.kind or kind_of(targets)
     classes: list[str] = []
     if kind == "classification":
-        values, targets = np.unique(targets, return_inverse=True)
-        targets, classes = targets.astype(np.int64).reshape(-1), [str(v) for v in values]
+        targets, classes = as_classes(targets)
         check_classes(targets[places["train"]], classes)
     if inputs.ndim >= 3 and kind == "classification":
         return image_splits(
             spec,
-            _as_images(inputs),
+            as_images(inputs),
             targets,
             classes,
             train=places["train"],
@@ -107,6 +121,21 @@ def from_arrays(spec: DataSpec, parts: dict[str, tuple[NDArray[Any], NDArray[Any
     )
 
 
+def as_classes(targets: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the class of each example, (N,), from 0, and the names of the classes.
+
+    Raises:
+        InputError: There is more than one value an example.
+    """
+    if targets.size != len(targets):
+        raise InputError(
+            f"data: targets of shape {targets.shape}; a classification's must be one class an "
+            "example, of shape (N,); take the argmax of one-hot targets"
+        )
+    values, labels = np.unique(targets, return_inverse=True)
+    return labels.astype(np.int64).reshape(-1), [str(v) for v in values]
+
+
 def _parts(
     path: Path, arrays: dict[str, NDArray[Any]]
 ) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
@@ -131,7 +160,7 @@ def _parts(
     return found
 
 
-def _as_images(inputs: NDArray[Any]) -> NDArray[Any]:
+def as_images(inputs: NDArray[Any]) -> NDArray[Any]:
     """Return images as (N, C, H, W), uint8 or float32."""
     if inputs.ndim == 3:
         inputs = inputs[:, None]

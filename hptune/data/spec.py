@@ -18,6 +18,7 @@ class DataSpec:
         root: Folder of a torchvision set.
         path: Folder of images, or the npz or csv file.
         target: Column of a csv to predict.
+        drop: Columns of a csv that are no inputs.
         kind: "classification" or "regression"; None finds out.
         resize: Side in pixels that images are scaled to; None takes them as they are.
         download: Whether a torchvision set may be fetched.
@@ -41,6 +42,7 @@ class DataSpec:
     root: str | None = None
     path: str | None = None
     target: str | None = None
+    drop: tuple[str, ...] = ()
     kind: str | None = None
     resize: int | None = None
     download: bool = False
@@ -71,6 +73,7 @@ class Splits:
         train, validation, test: The splits; a test split may be missing.
         input_shape: Of one example, without the batch.
         outputs: Classes, or columns of a regression's target.
+        drop: Columns of a csv that are no inputs.
         kind: "classification" or "regression".
         classes: Names of the classes, empty for a regression.
         record: What was found, in plain values: counts, normalisation, a fingerprint of the content.

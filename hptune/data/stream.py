@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -36,6 +36,7 @@ class StreamSource:
         workers: Processes that read ahead; 0 reads in this one.
         normalize: Applied to the inputs of each batch, on the device.
         augment: Applied to training batches of images, on the device.
+        collate: Makes a batch of a list of examples.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class StreamSource:
         normalize: Normalize | None = None,
         augment: Augment = _NOTHING,
         device: torch.device | None = None,
+        collate: Callable[[list[Any]], Any] = default_collate,
     ) -> None:
         self.dataset, self._size, self._workers = dataset, size, workers
         self._normalize, self._augment = normalize, augment
         self._device = device or torch.device("cpu")
+        self._collate = collate
 
     def __len__(self) -> int:
         return self._size
@@ -64,6 +67,7 @@ class StreamSource:
             normalize=self._normalize.to(device) if self._normalize else None,
             augment=self._augment,
             device=device,
+            collate=self._collate,
         )
 
     def batches(
@@ -87,9 +91,10 @@ class StreamSource:
             batch_sampler=_Batches(chosen),
             num_workers=self._workers,
             pin_memory=pinned,
-            collate_fn=default_collate,
+            collate_fn=self._collate,
             # Its own generator: a loader that draws from the global one would disturb dropout.
-            generator=torch.Generator(),
+            # It seeds the workers, whose own random transforms must differ from pass to pass.
+            generator=epoch_generator(seed or 0, epoch),
         )
         for indices, batch in zip(chosen, loader, strict=True):
             moved = _move(batch, self._device, non_blocking=pinned)
@@ -107,8 +112,9 @@ class StreamSource:
 def _move(batch: Any, device: torch.device, *, non_blocking: bool) -> Any:
     if isinstance(batch, Tensor):
         return batch.to(device, non_blocking=non_blocking)
-    if isinstance(batch, dict):
+    if isinstance(batch, Mapping):
         return {k: _move(v, device, non_blocking=non_blocking) for k, v in batch.items()}
     if isinstance(batch, list | tuple):
-        return [_move(v, device, non_blocking=non_blocking) for v in batch]
-    return batch
+        moved = [_move(v, device, non_blocking=non_blocking) for v in batch]
+        return type(batch)(*moved) if hasattr(batch, "_fields") else moved
+    return batch.to(device) if hasattr(batch, "to") else batch  # a type of the user's own

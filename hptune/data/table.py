@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,23 +26,17 @@ def load(spec: DataSpec) -> Splits:
     Raises:
         InputError: No such file or column, missing values, or a table too small.
     """
-    import pandas as pd
-
     path = Path(spec.path or "").expanduser()
     if spec.path is None or not path.is_file():
         raise InputError(
             f"data.path: {spec.path!r}; must be a csv file that exists; correct the path"
         )
-    try:
-        table = pd.read_csv(path)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"data.path: {path} is not a csv with a header ({' '.join(str(error).split())[:80]}); "
-            "check the file"
-        ) from None
-    _check(table, spec, path)
+    table = read_table(path)
+    check_target(table, spec.target, path)
+    table = _without(table, spec, path)
+    _check_cells(table, path)
     target = table.pop(str(spec.target))
-    kind = spec.kind or _kind_of(target)
+    kind = spec.kind or kind_of(target)
     classes: list[str] = []
     if kind == "classification":
         values, codes = np.unique(target.astype(str).to_numpy(), return_inverse=True)
@@ -63,6 +57,23 @@ def load(spec: DataSpec) -> Splits:
     )
 
 
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the rows of a csv with a header.
+
+    Raises:
+        InputError: It is none.
+    """
+    import pandas as pd
+
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"data.path: {path} is not a csv with a header ({' '.join(str(error).split())[:80]}); "
+            "check the file"
+        ) from None
+
+
 def standardized(
     values_NF: NDArray[Any], train: Indices
 ) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
@@ -76,17 +87,43 @@ def standardized(
     }
 
 
-def _check(table: pd.DataFrame, spec: DataSpec, path: Path) -> None:
+def check_target(table: pd.DataFrame, target: str | None, path: Path) -> None:
+    """Refuse a target that is no column.
+
+    Raises:
+        InputError: There is no such column, or none beside it.
+    """
     columns = [str(c) for c in table.columns]
-    if spec.target not in columns:
-        close = get_close_matches(str(spec.target), columns, 1)
-        raise InputError(
-            f"data.target: {spec.target!r}; must be a column of {path.name} ({', '.join(columns[:8])}"
-            f"{', ...' if len(columns) > 8 else ''})"
-            + (f"; did you mean {close[0]!r}?" if close else "; name one of these")
-        )
+    if target not in columns:
+        raise InputError(f"data.target: {target!r}; {_no_such_column(str(target), columns, path)}")
     if len(columns) < 2:
         raise InputError(f"data.path: {path} has no column beside the target; add features")
+
+
+def _no_such_column(name: str, columns: list[str], path: Path) -> str:
+    close = get_close_matches(name, columns, 1)
+    return (
+        f"must be a column of {path.name} ({', '.join(columns[:8])}"
+        f"{', ...' if len(columns) > 8 else ''})"
+        + (f"; did you mean {close[0]!r}?" if close else "; name one of these")
+    )
+
+
+def _without(table: pd.DataFrame, spec: DataSpec, path: Path) -> pd.DataFrame:
+    """Return a table without the columns that are to be left out."""
+    columns = [str(c) for c in table.columns]
+    for name in spec.drop:
+        if name not in columns:
+            raise InputError(f"data.drop: {name!r}; {_no_such_column(name, columns, path)}")
+        if name == spec.target:
+            raise InputError(f"data.drop: {name!r}; is the target; leave it in")
+    kept = [c for c in table.columns if str(c) not in spec.drop]
+    if len(kept) < 2:
+        raise InputError(f"data.drop: no column is left beside the target of {path}; drop fewer")
+    return table[kept]
+
+
+def _check_cells(table: pd.DataFrame, path: Path) -> None:
     missing = table.isna().sum()
     if missing.any():
         column = str(missing.idxmax())
@@ -104,7 +141,8 @@ def _check(table: pd.DataFrame, spec: DataSpec, path: Path) -> None:
         )
 
 
-def _kind_of(target: pd.Series[Any]) -> str:
+def kind_of(target: pd.Series[Any]) -> Literal["classification", "regression"]:
+    """Say what a target column is: text and few whole numbers are classes."""
     from pandas.api.types import is_float_dtype, is_integer_dtype
 
     if is_float_dtype(target.dtype):

@@ -23,7 +23,7 @@ READINGS = 50  # of the validation loss along the test
 READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more than the training
 ATTEMPTS = 4
 FACTOR = 2.0  # between neighbouring candidates
-CLOSEST = 1.2  # a neighbour above that is nearer tells nothing
+CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
 FARTHEST = 3.0  # from the candidate to a neighbour
 CONFIRMATIONS = 5  # candidates at most
 RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
@@ -141,12 +141,11 @@ def run_confirmation(
 
 
 def _neighbours(lr: float, plausible: tuple[float, float] | None) -> list[float]:
-    """Return the candidates, the middle one first; none above where none is plausible."""
-    if plausible is None:
-        return [lr, lr / FACTOR, lr * FACTOR]
-    below = min(max(plausible[0], lr / FARTHEST), lr / FACTOR)
-    above = min(plausible[1], lr * FARTHEST)
-    return [lr, below, *([above] if above >= lr * CLOSEST else [])]
+    """Return the candidates, the middle one first."""
+    low, high = plausible or (lr / FACTOR, lr * FACTOR)
+    below = min(max(low, lr / FARTHEST), lr / FACTOR)
+    above = max(min(high, lr * FARTHEST), lr * CLOSEST)
+    return [lr, below, above]
 
 
 def decide_lr(

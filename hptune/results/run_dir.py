@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -174,6 +175,17 @@ class RunDir:
             rows = [*self._rows, row]
         self._write_rows(rows)
 
+    def arrange(self, trials: Sequence[str]) -> None:
+        """Put the last rows in this order of trial ids, back to the first row of another trial.
+
+        Trials that ran together end in any order; a run and its resume are to leave the same.
+        """
+        wanted = {trial: n for n, trial in enumerate(trials)}
+        tail = list(takewhile(lambda row: row["trial"] in wanted, reversed(self._rows)))
+        ordered = sorted(tail, key=lambda row: wanted[str(row["trial"])])
+        if ordered != tail[::-1]:
+            self._write_rows(self._rows[: -len(tail)] + ordered)
+
     def result(self, trial: Trial) -> TrialResult | None:
         """Return a finished trial's result, or None where it is still to run.
 
@@ -286,6 +298,14 @@ class RunDir:
             **facts,
         }
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
+
+    def fact(self, name: str) -> Any:
+        """Return what the manifest says of the run before this one, or None."""
+        try:
+            manifest = json.loads(_text(self.manifest) or "{}")
+        except ValueError:
+            return None
+        return manifest.get(name) if isinstance(manifest, dict) else None
 
     def _timings(self) -> dict[str, Any]:
         try:

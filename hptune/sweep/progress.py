@@ -25,6 +25,9 @@ class Progress(Protocol):
     ) -> None:
         """Hear where a trial is; called a few times a second at most."""
 
+    def trial_paused(self, trial: Trial) -> None:
+        """Hear that a trial stopped on its way, to go on later."""
+
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
         """Hear that a trial ended, or was found finished in the run directory."""
 
@@ -46,6 +49,8 @@ class Silent:
     def trial_advanced(
         self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
     ) -> None: ...
+
+    def trial_paused(self, trial: Trial) -> None: ...
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None: ...
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
-import numpy as np
-
-from hptune.errors import HptuneError
-from hptune.results.records import Curve, Stage, Status, Trial, TrialResult
+from hptune.results.records import Stage, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
+from hptune.sweep.executors.choice import Execution
+from hptune.sweep.executors.inline import Inline
+from hptune.sweep.executors.job import Executor, Job
 from hptune.sweep.progress import Progress
 from hptune.task import Task
-from hptune.training.device import Device
-from hptune.training.loop import iterations_per_epoch, run_trial
+from hptune.training.device import Device, cpu_threads
+from hptune.training.loop import iterations_per_epoch
 from hptune.training.speed import measure_speed
 
 # Whose weights a user wants to keep; the search's trials leave curves only.
@@ -31,9 +31,10 @@ class Runner:
     device: Device
     progress: Progress
     budget: Budget = field(default_factory=Budget)
+    execution: Execution | None = None  # by default one trial after another
 
     def run(self, trials: Sequence[Trial], until: Sequence[int] = ()) -> list[TrialResult]:
-        """Run trials one after another and return their results in the order given.
+        """Run trials, several at once where that is faster; return their results in the order given.
 
         A trial that the run directory holds is not run again. A trial that fails is a row
         with status failed; the others go on.
@@ -46,15 +47,29 @@ class Runner:
         Raises:
             InputError: A trial cannot run at all.
         """
-        of = len(trials)
-        pauses: Sequence[int | None] = until or [None] * of
-        results = []
-        for n, (trial, pause) in enumerate(zip(trials, pauses, strict=True), 1):
-            result = self._run(trial, n, of, pause)
-            if result.trial.stage is trial.stage:
-                self.budget.add(result, shared=self._shared(trial))
-            results.append(result)
-        return results
+        results: dict[str, TrialResult] = {}
+        jobs: dict[str, Job] = {}
+        pauses: Sequence[int | None] = until or [None] * len(trials)
+        for trial, pause in zip(trials, pauses, strict=True):
+            known = self.run_dir.result(trial)
+            if known is None:
+                jobs[trial.id] = self._job(trial, pause)
+                continue
+            results[trial.id] = known
+            if pause is None:
+                self.progress.trial_finished(known, reused=True)
+        if jobs:
+            executor = self._executor(trials)
+            with closing(executor.run(self.task, list(jobs.values()), _Told(self, trials))) as done:
+                for job, result in done:
+                    results[job.trial.id] = result
+                    self._record(job, result)
+        # In the order given, whichever of those that ran together ended first.
+        self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
+        for trial in trials:
+            if results[trial.id].trial.stage is trial.stage:
+                self.budget.add(results[trial.id], shared=self._shared(trial))
+        return [results[trial.id] for trial in trials]
 
     def affords(self, trials: Sequence[Trial]) -> bool:
         """Say whether the budget allows these; what another stage has run costs nothing.
@@ -86,8 +101,10 @@ class Runner:
 
         Runs on from where an earlier call with a smaller `until` stopped.
         """
-        path = self.run_dir.snapshot(trial.digest)
-        return run_trial(self.task, trial, self.device, snapshot=path, until=until)
+        job = Job(trial=trial, snapshot=self.run_dir.snapshot(trial.digest), until=until)
+        with closing(self._executor([trial]).run(self.task, [job], _Told(self, [trial]))) as done:
+            ((_, result),) = done
+        return result
 
     def drop(self, result: TrialResult) -> None:
         """Record a paused trial that will not go on."""
@@ -101,71 +118,49 @@ class Runner:
         known = self.run_dir.timing(key)
         if isinstance(known, int | float):
             return float(known)
-        speed = measure_speed(self.task, trial, self.device)
+        with cpu_threads(self._executor([trial, trial]).threads):
+            speed = measure_speed(self.task, trial, self.device)
         self.run_dir.set_timing(key, speed)
         return speed
 
-    def _run(self, trial: Trial, number: int, of: int, until: int | None) -> TrialResult:
-        known = self.run_dir.result(trial)
-        if known is not None:
-            if until is None:
-                self.progress.trial_finished(known, reused=True)
-            return known
-        self.progress.trial_started(trial, number, of)
+    def _executor(self, trials: Sequence[Trial]) -> Executor:
+        if self.execution is None:
+            return Inline(self.device)
+        return self.execution.choose(self.task, trials)
 
-        def advance(iteration: int, lr: float, train_loss: float, val_loss: float | None) -> None:
-            self.progress.trial_advanced(
-                trial, iteration, lr=lr, train_loss=train_loss, val_loss=val_loss
-            )
-
-        snapshot = self.run_dir.snapshot(trial.id)
+    def _job(self, trial: Trial, until: int | None) -> Job:
         keep = trial.stage in _KEEPS_WEIGHTS
-        try:
-            result = run_trial(
-                self.task,
-                trial,
-                self.device,
-                snapshot=snapshot,
-                trunk=self.run_dir.snapshot(trial.snapshot) if trial.snapshot else None,
-                checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
-                advance=advance,
-                until=until,
-            )
-        except (HptuneError, OSError):
-            raise  # wrong for every trial; a full disk, for one
-        except Exception as error:
-            result = self._failure(trial, error)
-        if result.status is Status.PRUNED:  # paused
-            return result
-        self.run_dir.add(result)
-        snapshot.unlink(missing_ok=True)
-        self.progress.trial_finished(result, reused=False)
-        return result
-
-    def _failure(self, trial: Trial, error: Exception) -> TrialResult:
-        nothing = np.empty(0)
-        return TrialResult(
+        return Job(
             trial=trial,
-            status=Status.FAILED,
-            data=self.task.data,
-            model=self.task.model,
-            device=self.device.name,
-            started=datetime.now(UTC).isoformat(timespec="seconds"),
-            epochs=0.0,
-            seconds=0.0,
-            curve=Curve(
-                iteration=np.empty(0, dtype=np.int64),
-                epoch=nothing,
-                lr=nothing,
-                momentum=nothing,
-                weight_decay=nothing,
-                train_loss=nothing,
-                val_loss=nothing,
-                metrics=dict.fromkeys(self.task.metrics, nothing),
-                seconds=nothing,
-            ),
-            val_metrics=dict.fromkeys(self.task.metrics),
-            best_val_metrics=dict.fromkeys(self.task.metrics),
-            test_metrics=dict.fromkeys(self.task.metrics),
-            message=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            snapshot=self.run_dir.snapshot(trial.id),
+            trunk=self.run_dir.snapshot(trial.snapshot) if trial.snapshot else None,
+            checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
+            until=until,
+        )
+
+    def _record(self, job: Job, result: TrialResult) -> None:
+        if result.status is Status.PRUNED:
+            self.progress.trial_paused(job.trial)
+            return
+        self.run_dir.add(result)
+        job.snapshot.unlink(missing_ok=True)
+        self.progress.trial_finished(result, reused=False)
+
+
+class _Told:
+    """Passes on to the progress what an executor tells of its jobs."""
+
+    def __init__(self, runner: Runner, trials: Sequence[Trial]) -> None:
+        self._progress = runner.progress
+        self._number = {trial.id: n for n, trial in enumerate(trials, 1)}
+
+    def started(self, job: Job) -> None:
+        number = self._number[job.trial.id]
+        self._progress.trial_started(job.trial, number, len(self._number))
+
+    def advanced(
+        self, job: Job, iteration: int, lr: float, train_loss: float, val_loss: float | None
+    ) -> None:
+        self._progress.trial_advanced(
+            job.trial, iteration, lr=lr, train_loss=train_loss, val_loss=val_loss
         )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from hptune.errors import InputError
+from hptune.training.allocator import keep_freed_memory
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -94,6 +95,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         raise InputError(
             f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
         )
+    if device.type == "cpu":
+        keep_freed_memory()
     return Device(device, _dtype(device, precision))
 
 
@@ -111,7 +114,11 @@ def _dtype(device: torch.device, precision: str) -> torch.dtype:
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed every random generator for the block, and give the caller's states back after it."""
-    devices = [device] if device.type == "cuda" else []
+    # Seeding torch seeds every CUDA device that is in use, whichever one trains.
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = list(range(torch.cuda.device_count())) if in_use else []
+    if device.type == "cuda" and not devices:
+        devices = [device.index or 0]
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=devices):
         reseed(seed)
@@ -127,3 +134,16 @@ def reseed(seed: int) -> None:
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Compute with so many CPU threads in the block; None leaves them as they are."""
+    before = torch.get_num_threads()
+    if count is not None and count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

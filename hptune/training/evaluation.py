@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device
 
-EVALUATION_BATCH = 1024  # examples; without gradients this many fit where a training batch does
+EVALUATION_BATCH = 1024  # examples at most
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,31 @@ class Evaluation:
 
 def batch_loss(task: Task, model: nn.Module, batch: Batch) -> Tensor:
     """Return the mean loss of a batch, by the task's own step where it brings one."""
+    return read_batch(task, model, batch)[0]
+
+
+def read_batch(task: Task, model: nn.Module, batch: Batch) -> tuple[Tensor, Any, Any]:
+    """Return the mean loss of a batch, and outputs and targets where the task tells them."""
     if task.step is not None:
-        return task.step(model, batch)
+        result = task.step(model, batch)
+        return (result, None, None) if isinstance(result, Tensor) else result
     assert task.loss is not None
     inputs, targets = batch
-    return task.loss(model(inputs), targets)
+    outputs = model(inputs)
+    return task.loss(outputs, targets), outputs, targets
 
 
 def batch_size_of(batch: Batch) -> int:
     """Return the number of examples in a batch: the length of the first tensor found in it."""
+    return next((len(tensor) for tensor in _tensors(batch) if tensor.ndim), 1)
+
+
+def _tensors(batch: Batch) -> Iterator[Tensor]:
     if isinstance(batch, Tensor):
-        return len(batch)
-    values = batch.values() if isinstance(batch, Mapping) else batch
-    return batch_size_of(next(iter(values)))
+        yield batch
+    elif isinstance(batch, Mapping | list | tuple):
+        for value in batch.values() if isinstance(batch, Mapping) else batch:
+            yield from _tensors(value)
 
 
 def evaluate(
@@ -63,16 +76,12 @@ def evaluate(
     total = torch.zeros((), device=device.torch_device, dtype=torch.float32)
     count = 0
     batch_size = min(batch_size, limit or batch_size)
-    with torch.inference_mode(), device.autocast():
+    # Not inference_mode: what a model caches on the way could not be trained with afterwards.
+    with torch.no_grad(), device.autocast():
         for batch in source.batches(batch_size):
             size = batch_size_of(batch)
-            if task.step is not None:
-                loss = task.step(model, batch)
-            else:
-                assert task.loss is not None
-                inputs, targets = batch
-                outputs = model(inputs)
-                loss = task.loss(outputs, targets)
+            loss, outputs, targets = read_batch(task, model, batch)
+            if outputs is not None:
                 for metric in metrics.values():
                     metric.update(outputs, targets)
             total += loss.float() * size

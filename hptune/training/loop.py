@@ -18,7 +18,7 @@ from hptune.results.divergence import DivergenceMonitor
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, reseed, seeded
-from hptune.training.evaluation import Evaluation, batch_loss, evaluate
+from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, batch_loss, evaluate
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
 from hptune.training.snapshot import (
@@ -186,15 +186,20 @@ class TrialRun:
         total: Tensor | None = None
         for _ in range(accumulate):
             with self.device.autocast():
-                loss = batch_loss(self.task, self.model, next(batches)) / accumulate
+                loss = batch_loss(self.task, self.model, next(batches))
+            if accumulate > 1:
+                loss = loss / accumulate
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         if clip_norm is not None:
             self.scaler.unscale_(self.optimizer.torch)
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
-        self.scaler.step(self.optimizer.torch)
-        self.scaler.update()
-        self.optimizer.torch.zero_grad(set_to_none=True)
+        if self.scaler.is_enabled():
+            self.scaler.step(self.optimizer.torch)
+            self.scaler.update()
+            self.optimizer.drop_gradients()
+        else:
+            self.optimizer.step()
         assert total is not None
         return total
 
@@ -224,7 +229,9 @@ class TrialRun:
         return evaluation
 
     def _read(self, source: Source, limit: int | None = None) -> Evaluation:
-        return evaluate(self.task, self.model, source, self.device, limit=limit)
+        # Without gradients some batches more fit where a training batch does.
+        size = min(EVALUATION_BATCH, 4 * self.trial.batch_size)
+        return evaluate(self.task, self.model, source, self.device, limit=limit, batch_size=size)
 
     def _diverged_in_training(self) -> bool:
         at = self.monitor.update(self.recorder.losses[self.monitor.seen :])
@@ -338,6 +345,8 @@ class TrialRun:
 def make_model(task: Task, device: Device) -> nn.Module:
     """Make a fresh model on the device, in the memory layout that convolutions run fastest in."""
     model = task.make_model().to(device.torch_device)
+    if not task.channels_last:
+        return model
     return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hptune.errors import InputError
 from hptune.results.records import OptimizerSpec
+from hptune.training.fused_step import Step, fused_step
 
 # LBFGS evaluates the loss several times a step; SparseAdam and the base class do not fit dense nets.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
@@ -68,6 +69,9 @@ class ScheduledOptimizer:
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer.args: {spec.name} refuses them: {error}") from None
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
+        self._parameters = [p for group in self.torch.param_groups for p in group["params"]]
+        self._quick: Step | None = None
+        self._stepped = False
         self.set(lr, momentum)
 
     def set(self, lr: float, momentum: float) -> None:
@@ -78,6 +82,19 @@ class ScheduledOptimizer:
                 group["momentum"] = momentum
             elif "betas" in group:
                 group["betas"] = (momentum, *group["betas"][1:])
+
+    def step(self) -> None:
+        """Update the parameters from their gradients, and drop the gradients."""
+        if self._quick is None or not self._quick():
+            self.torch.step()
+            if not self._stepped:
+                self._quick, self._stepped = fused_step(self.torch), True
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Let the next backward pass write the gradients instead of adding to them."""
+        for parameter in self._parameters:
+            parameter.grad = None
 
     def load_history(self, state: dict[str, Any]) -> None:
         """Take momentum buffers and moments from another run's state, and keep LR and decay."""

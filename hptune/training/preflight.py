@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,10 +48,10 @@ def preflight(
         model = make_model(task, device)
         ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
         trainable = [p for p in model.parameters() if p.requires_grad]
-        batch = next(iter(task.train.to(device.torch_device).batches(batch_size, seed=seed)))
         input_shape: tuple[int, ...] = ()
         output_shape: tuple[int, ...] = ()
         try:
+            batch = next(iter(task.train.to(device.torch_device).batches(batch_size, seed=seed)))
             with device.autocast():
                 if task.step is None:
                     inputs, targets = batch
@@ -59,6 +60,7 @@ def preflight(
                     output_shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else ()
                     _check_classes(task, output_shape, len(targets))
                 loss = batch_loss(task, model, batch)
+            _check_loss(loss)
             loss.backward()  # type: ignore[no-untyped-call]
         except InputError:
             raise
@@ -79,6 +81,19 @@ def preflight(
             input_shape=input_shape,
             output_shape=output_shape,
             loss=float(loss.detach()),
+        )
+
+
+def _check_loss(loss: Any) -> None:
+    if not isinstance(loss, Tensor) or loss.ndim:
+        found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+        raise InputError(
+            f"loss: gives {found}; must be one number, the mean over the batch; take its mean()"
+        )
+    if not loss.requires_grad:
+        raise InputError(
+            "loss: does not depend on the model's parameters; must be computed from them with "
+            "gradients; check detach(), no_grad() and requires_grad"
         )
 
 

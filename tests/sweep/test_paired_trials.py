@@ -82,7 +82,7 @@ def test_the_hopeless_stop_early_and_the_others_end_as_if_alone(runner: Runner):
 
 def test_a_search_that_is_run_again_finds_everything(runner: Runner, monkeypatch):
     first = run_paired(runner, BASE, CHANGES, seeds=2, hopeless=hopeless)
-    monkeypatch.setattr("hptune.sweep.run.run_trial", None)  # nothing is trained again
+    monkeypatch.setattr("hptune.sweep.executors.job.run_trial", None)  # nothing is trained again
     again = run_paired(runner, BASE, CHANGES, seeds=2, hopeless=hopeless)
     for label, results in first.items():
         assert [r.trial.id for r in again[label]] == [r.trial.id for r in results]

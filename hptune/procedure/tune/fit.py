@@ -35,6 +35,9 @@ def sizes_that_fit(setup: Setup, sizes: Sequence[int]) -> list[int]:
     )
     if needed < SURE * available:
         return list(sizes)
+    if setup.is_given:  # no other process could build it, so the estimate has to do
+        sure = SURE * available * largest / needed
+        return [size for size in sizes if size <= max(present, sure)]
     fitting = present
     for size in larger:
         if not _fits(setup, size, available):

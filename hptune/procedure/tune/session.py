@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from hptune.procedure.final import (
 from hptune.procedure.plan import SHARES, STAGES, PlannedStage, allowances, plan
 from hptune.procedure.tune import stages
 from hptune.procedure.tune.setup import Outcome, Setup
-from hptune.results.records import Scalar, Stage, TrialResult
+from hptune.results.records import Scalar, Stage, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
+from hptune.sweep.executors import Execution, ExecutorName, tell_of_mixing
 from hptune.sweep.progress import Progress
+from hptune.task import Task
 from hptune.training.device import Device, resolve_device
 
 _STAGE_OF = {
@@ -55,10 +58,12 @@ class Session:
         flags: Mapping[str, Scalar],
         *,
         restart: bool,
+        execution: Execution | None = None,
+        task: Task | None = None,
     ) -> None:
         self.run_dir, self.device, self.progress = run_dir, device, progress
-        self._restart = restart
-        self._setup = Setup(experiment, run_dir, device, progress, flags)
+        self._restart, self._execution = restart, execution
+        self._setup = Setup(experiment, run_dir, device, progress, flags, execution, task)
         self._searched: list[TrialResult] = []
 
     @classmethod
@@ -71,6 +76,9 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
+        executor: ExecutorName = "auto",
+        jobs: int | None = None,
+        task: Task | None = None,
     ) -> Self:
         """Open the run directory for writing and find the device.
 
@@ -81,6 +89,9 @@ class Session:
             progress: Hears what happens.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
+            executor: How trials are run: "auto" chooses by a timed probe.
+            jobs: Trials at once; None takes the usable cores or the devices.
+            task: The problem where it was put together in Python; None builds the experiment's.
 
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
@@ -90,8 +101,22 @@ class Session:
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
             run_dir.write_experiment(dump(experiment))
-            run_dir.write_manifest({"device": place.name, "seed": experiment.seed})
-            return cls(experiment, run_dir, place, progress, flags or {}, restart=restart)
+            execution = Execution(place, run_dir, executor=executor, jobs=jobs)
+            if not restart and run_dir.rows():
+                tell_of_mixing(run_dir, execution.facts, progress.message)
+            run_dir.write_manifest(
+                {"device": place.name, "seed": experiment.seed, **execution.facts}
+            )
+            return cls(
+                experiment,
+                run_dir,
+                place,
+                progress,
+                flags or {},
+                restart=restart,
+                execution=execution,
+                task=task,
+            )
         except BaseException:
             run_dir.close()
             raise
@@ -100,6 +125,8 @@ class Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._execution is not None:
+            self._execution.close()
         self.run_dir.close()
 
     # What the user asks for
@@ -181,6 +208,12 @@ class Session:
             seconds_per_iteration=batch_size / speed,
         )
 
+    def now(self) -> Trial:
+        """Return a run of the final length with the values that hold now."""
+        setup = self._setup
+        size = setup.batch_size(quiet=True)
+        return setup.base(Stage.TRAIN, setup.lengths(size).final, batch_size=size, quiet=True)
+
     def check(self) -> dict[str, Any]:
         """Run one batch and say what was found."""
         task, shown = self._setup.task, self._setup.checked
@@ -217,7 +250,9 @@ class Session:
         if not shared:
             procedure = setup.experiment.procedure
             share = SHARES[stage] / sum(SHARES.values())
-            setup.budget = Budget(share * procedure.budget * setup.epochs)
+            # What the user lists is all run, whatever it costs.
+            allowed = math.inf if values else share * procedure.budget * setup.epochs
+            setup.budget = Budget(allowed)
         before = setup.budget.spent
         outcome = _RUN[stage](setup, values, seeds or setup.experiment.procedure.seeds)
         cost = setup.budget.spent - before

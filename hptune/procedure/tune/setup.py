@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hptune.analysis.ranking import LOSS, Criterion
 from hptune.config.build import build_task
@@ -14,9 +14,18 @@ from hptune.procedure import defaults
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.plan import Lengths, lengths
 from hptune.procedure.weight_decay import usual_weight_decay
-from hptune.results.records import Decision, PolicySpec, Scalar, Stage, Trial, TrialResult
+from hptune.results.records import (
+    Decision,
+    PolicySpec,
+    Scalar,
+    Stage,
+    TrainingSettings,
+    Trial,
+    TrialResult,
+)
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
+from hptune.sweep.executors import Execution
 from hptune.sweep.progress import Progress
 from hptune.sweep.run import Runner
 from hptune.task import Task
@@ -24,6 +33,7 @@ from hptune.training.device import Device
 from hptune.training.loop import iterations_per_epoch
 from hptune.training.preflight import Preflight, preflight
 
+FEWEST_READINGS = 8  # of the validation set in a short run
 HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 
 
@@ -54,11 +64,14 @@ class Setup:
         device: Device,
         progress: Progress,
         flags: Mapping[str, Scalar],
+        execution: Execution | None = None,
+        given: Task | None = None,
     ) -> None:
         self.experiment, self.run_dir = experiment, run_dir
-        self.device, self.progress = device, progress
+        self.device, self.progress, self.execution = device, progress, execution
         self.budget = Budget()
         self._flags, self._written = flags, experiment
+        self._given = given
         self._task: Task | None = None
         self._preflight: Preflight | None = None
         self.inputs = self._inputs_from(())
@@ -66,7 +79,15 @@ class Setup:
     def variant(self, path: str, value: Scalar) -> Setup:
         """Return a setup in which a key of the experiment has another value."""
         experiment = with_value(self.experiment, path, value)
-        other = Setup(experiment, self.run_dir, self.device, self.progress, self._flags)
+        other = Setup(
+            experiment,
+            self.run_dir,
+            self.device,
+            self.progress,
+            self._flags,
+            self.execution,
+            self._given,
+        )
         other.inputs, other.budget = self.inputs, self.budget
         return other
 
@@ -87,8 +108,13 @@ class Setup:
     def task(self) -> Task:
         """The task, built when it is first needed."""
         if self._task is None:
-            self._task = build_task(self.experiment)
+            self._task = build_task(self.experiment, self._given)
         return self._task
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the task was put together in Python, so that no other process can build it."""
+        return self._given is not None
 
     @property
     def checked(self) -> Preflight:
@@ -107,7 +133,9 @@ class Setup:
     def runner(self) -> Runner:
         """What runs this task's trials within the budget."""
         _ = self.checked
-        return Runner(self.task, self.run_dir, self.device, self.progress, self.budget)
+        return Runner(
+            self.task, self.run_dir, self.device, self.progress, self.budget, self.execution
+        )
 
     @property
     def criterion(self) -> Criterion:
@@ -159,7 +187,14 @@ class Setup:
     def short(self, stage: Stage) -> Trial:
         """Return a short run of a stage with the values that hold now."""
         batch_size = self.batch_size()
-        return self.base(stage, self.lengths(batch_size).short, batch_size=batch_size)
+        base = self.base(stage, self.lengths(batch_size).short, batch_size=batch_size)
+        return base.change(settings=self.short_settings(base))
+
+    def short_settings(self, trial: Trial) -> TrainingSettings:
+        """Return how a short run is read: no more often than its own length pays for."""
+        affordable = trial.iterations * trial.batch_size // max(len(self.task.validation), 1)
+        readings = min(trial.settings.evaluations, max(affordable, FEWEST_READINGS))
+        return replace(trial.settings, evaluations=readings)
 
     def base(
         self,

@@ -22,7 +22,7 @@ from hptune.procedure.weight_decay import (
 )
 from hptune.results.records import Decision, Scalar, Stage, Trial, TrialResult
 from hptune.sweep.budget import Budget
-from hptune.sweep.paired import Candidates
+from hptune.sweep.paired import Candidates, run_paired
 from hptune.sweep.run import Runner
 from hptune.sweep.space import Choice, Range, Space
 from hptune.training.loop import iterations_per_epoch
@@ -53,6 +53,7 @@ def lr_range(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Outco
         seeds=max(options.seeds, seeds),
     )
     short = base.change(iterations=runs.short)
+    short = short.change(settings=setup.short_settings(short))
     lr = test.reading.lr_max
     plausible = test.reading.interval
     candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by, plausible=plausible)
@@ -141,7 +142,10 @@ def sweep_key(setup: Setup, key: str, values: Sequence[Scalar] | None, seeds: in
     elif values is None:
         raise InputError(f"sweep {key}: no values; a key path needs them; give --values A,B,C")
     candidates: Candidates = {}
-    for value in values:
+    if key == "lr":  # one task for all, so they can run together
+        changes = {str(value): _lr_change(base, value) for value in values}
+        candidates = run_paired(setup.runner, base, changes, seeds=seeds)
+    for value in values if key != "lr" else ():
         trial, runner = _variant(setup, base, key, path, value)
         candidates[str(value)] = runner.run(
             [trial.change(seed=trial.seed + k) for k in range(seeds)]
@@ -175,12 +179,13 @@ def search(setup: Setup) -> Outcome:
     return Outcome(decide_search(results, by), results)
 
 
+def _lr_change(base: Trial, value: Scalar) -> dict[str, float | None]:
+    lr = float(value)  # type: ignore[arg-type]
+    return {"lr": lr, "lr_min": None if base.lr_min is None else defaults.lr_min(lr)}
+
+
 def _variant(setup: Setup, base: Trial, key: str, path: str, value: Scalar) -> tuple[Trial, Runner]:
     """Return the trial and the runner for one value of a swept key."""
-    if key == "lr":
-        lr = float(value)  # type: ignore[arg-type]
-        low = None if base.lr_min is None else defaults.lr_min(lr)
-        return base.change(lr=lr, lr_min=low), setup.runner
     other = setup.variant(path, value)
     trial = other.base(Stage.SWEEP, base.iterations, batch_size=base.batch_size, quiet=True)
     return trial.change(extra={key: value}), other.runner

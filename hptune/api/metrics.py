@@ -1,0 +1,96 @@
+"""Metrics of any task by their names, fed with what models return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import Tensor
+
+from hptune.api.step import fitted
+from hptune.config.metrics import find_metrics
+from hptune.errors import InputError
+from hptune.task import Metric, MetricSpec
+
+AUTO = {"classification": ("accuracy",), "regression": ("r2_score",), "multilabel": ("accuracy",)}
+KINDS = tuple(AUTO)
+Metrics = str | Sequence[str] | Mapping[str, MetricSpec] | None
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How a model's outputs and the targets are brought into the form that metrics take.
+
+    Attributes:
+        kind: "classification", "regression" or "multilabel".
+        logits: Whether outputs of several classes at once are still to go through a sigmoid.
+    """
+
+    kind: str
+    logits: bool = True
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return classes as (N, C) and (N,), numbers in one shape, labels as 0 and 1."""
+        if self.kind == "multilabel":
+            outputs = outputs.sigmoid() if self.logits else outputs
+            if outputs.ndim < 2 or outputs.shape[1] == 1:
+                return outputs.flatten(), targets.flatten().long()
+            return outputs, targets.long()
+        if self.kind == "regression":
+            targets = targets.to(outputs.dtype)
+        many = self.kind == "classification" and targets.ndim > 1
+        outputs, targets = fitted(outputs, targets)
+        if many:  # places without a target, as torch's cross-entropy has them
+            outputs, targets = outputs[targets >= 0], targets[targets >= 0]
+        return outputs, targets
+
+
+class Fed:
+    """A metric behind a `Feeding`."""
+
+    def __init__(self, metric: Metric, feeding: Feeding) -> None:
+        self._metric, self._feeding = metric, feeding
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Take a batch in."""
+        self._metric.update(*self._feeding(outputs, targets))
+
+    def compute(self) -> Tensor:
+        """Return the value over all batches."""
+        return self._metric.compute()
+
+
+def metrics_for(metrics: Metrics, feeding: Feeding | None, outputs: int) -> dict[str, MetricSpec]:
+    """Return metrics by name.
+
+    Args:
+        metrics: Names as in the YAML, or specifications; None takes the usual one of the kind.
+        feeding: None where outputs or targets are not known, so that only a loss is.
+        outputs: Classes, labels, or numbers.
+
+    Raises:
+        InputError: No such metric, or nothing to compute it from.
+    """
+    if isinstance(metrics, Mapping):
+        return dict(metrics)
+    names = [metrics] if isinstance(metrics, str) else metrics
+    if feeding is None:
+        if names:
+            raise InputError(
+                f"metrics: {', '.join(names)}; outputs and targets are not known; let step return "
+                "(loss, outputs, targets), or say kind='classification', 'regression' or 'multilabel'"
+            )
+        return {}
+    found = find_metrics(
+        AUTO[feeding.kind] if names is None else names, kind=feeding.kind, outputs=outputs
+    )
+    return {
+        name: MetricSpec(partial(_fed, spec, feeding), higher_is_better=spec.higher_is_better)
+        for name, spec in found.items()
+    }
+
+
+def _fed(spec: MetricSpec, feeding: Feeding) -> Any:
+    return Fed(spec.make(), feeding)

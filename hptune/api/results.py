@@ -1,0 +1,290 @@
+"""What the functions return: decisions with their reasons, curves, and the trained weights."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from hptune.api.options import Place
+from hptune.api.task import Task
+from hptune.errors import HptuneError
+from hptune.procedure.tune import Outcome
+from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
+from hptune.results.tables import result_row
+from hptune.training.device import seeded
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What a function found.
+
+    Attributes:
+        task: What it was asked of.
+        out: The run directory; a temporary one is removed with this object.
+        decisions: In the order in which they were made, each with its rule, reason and trials.
+        results: The trials, in the order in which they were looked at.
+        trial: A final run with the values that hold now.
+    """
+
+    task: Task
+    out: Path
+    decisions: list[Decision]
+    results: list[TrialResult]
+    trial: Trial
+
+    @classmethod
+    def of(cls, task: Task, place: Place, outcome: Outcome, now: Trial, **more: Any) -> Self:
+        """Return what an outcome in a run directory amounts to."""
+        result = cls(task, place.path, outcome.decisions, outcome.results, now, **more)
+        if place.temporary:
+            weakref.finalize(result, shutil.rmtree, place.path, ignore_errors=True)
+        return result
+
+    @property
+    def decision(self) -> Decision:
+        """The decision that was asked for."""
+        return self.decisions[0]
+
+    @property
+    def lr(self) -> float:
+        """Maximum LR that holds now."""
+        return self.trial.lr
+
+    @property
+    def lr_min(self) -> float | None:
+        """Minimum LR that holds now, None where it is the policy's own."""
+        return self.trial.lr_min
+
+    @property
+    def momentum(self) -> float:
+        """Maximum of momentum that holds now."""
+        return self.trial.momentum
+
+    @property
+    def momentum_min(self) -> float | None:
+        """Minimum of momentum that holds now, None where it is constant."""
+        return self.trial.momentum_min
+
+    @property
+    def weight_decay(self) -> float:
+        """Weight decay that holds now."""
+        return self.trial.weight_decay
+
+    @property
+    def batch_size(self) -> int:
+        """Batch size that holds now."""
+        return self.trial.batch_size
+
+    @property
+    def epochs(self) -> float:
+        """Length of a final run that holds now."""
+        return self.trial.iterations / (len(self.task.train) // self.trial.batch_size)
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """The history of the trial that counts: a row an iteration, NaN where not read."""
+        return frame(self._main.curve)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """The histories of all trials under each other, with the trial's id and stage."""
+        import pandas as pd
+
+        frames = []
+        for result in self.results:
+            one = frame(result.curve)
+            one.insert(0, "trial", result.trial.id)
+            one.insert(1, "stage", str(result.trial.stage))
+            frames.append(one)
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """The trials, a row each, with the columns of results.csv."""
+        import pandas as pd
+
+        return pd.DataFrame([result_row(result) for result in self.results])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw what was found, into axes of yours or new ones."""
+        raise NotImplementedError
+
+    @property
+    def _main(self) -> TrialResult:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        lines = [type(self).__name__]
+        width = max((len(d.parameter) for d in self.decisions), default=0)
+        for d in self.decisions:
+            value = f"{d.value:.4g}" if isinstance(d.value, float) else str(d.value)
+            lines.append(f"  {d.parameter:<{width}}  {value:<8}  {d.rule}: {d.reason}")
+            lines += [f"{'':{width + 14}}warning: {warning}" for warning in d.warnings]
+        return "\n".join(lines)
+
+
+class LrFind(Result):
+    """What an LR range test found."""
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the losses of the last range test against LR, with the LR that was decided."""
+        from hptune.api.plots import plot_lr_range
+
+        return plot_lr_range(self.curve, self.lr, ax)
+
+    @property
+    def _main(self) -> TrialResult:
+        return [r for r in self.results if r.trial.policy.name == "lr-range"][-1]
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep(Result):
+    """What a paired sweep found.
+
+    Attributes:
+        parameter: What was swept.
+    """
+
+    parameter: str = ""
+
+    @property
+    def decision(self) -> Decision:
+        """The decision on the swept parameter."""
+        return [d for d in self.decisions if d.parameter == self.parameter][-1]
+
+    @property
+    def value(self) -> Scalar:
+        """What was decided for the swept parameter."""
+        return self.decision.value
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the validation losses of the candidates, the one that was chosen in colour."""
+        from hptune.api.plots import plot_sweep
+
+        chosen = self._main.trial.id
+        curves = {
+            f"{self.parameter} {_swept(r.trial, self.parameter)}": frame(r.curve)
+            for r in self._candidates
+        }
+        labels = [r.trial.id for r in self._candidates]
+        return plot_sweep(list(curves.items()), labels.index(chosen), ax)
+
+    @property
+    def _candidates(self) -> list[TrialResult]:
+        """The first seed of every candidate."""
+        ids = set(self.decision.trials)
+        found: dict[str, TrialResult] = {}
+        for result in self.results:
+            if result.trial.id in ids:
+                found.setdefault(str(_swept(result.trial, self.parameter)), result)
+        return list(found.values())
+
+    @property
+    def _main(self) -> TrialResult:
+        return next(r for r in self._candidates if _swept(r.trial, self.parameter) == self.value)
+
+
+class Trained(Result):
+    """A trained model, once a seed, and what it reached."""
+
+    @property
+    def decision(self) -> Decision:
+        """What the trained model reached: mean over the seeds, and whether it over- or underfits."""
+        reached = ("test_", "val_")  # a baseline's is another's
+        return [d for d in self.decisions if d.parameter.startswith(reached)][-1]
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Losses and metrics at the end, on validation and test data: the mean over the seeds."""
+        rows = [result_row(result) for result in self._completed]
+        names = [n for n in rows[0] if n.startswith(("val_", "test_"))]
+        found: dict[str, float] = {}
+        for name in ["train_loss", *names]:
+            values = [value for row in rows if isinstance(value := row[name], float)]
+            if len(values) == len(rows):
+                found[name] = statistics.mean(values)
+        return found
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the trained weights, on the CPU, of the seed with the lowest validation loss."""
+        path = self.out / "checkpoints" / f"{self._main.trial.id}.pt"
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except FileNotFoundError:
+            raise HptuneError(
+                f"{path}: no weights there; the run directory was changed; train again with restart=True"
+            ) from None
+        weights: dict[str, Tensor] = state["model"]
+        return weights
+
+    def load(self, model: nn.Module) -> nn.Module:
+        """Load the trained weights into a model of yours, and return it."""
+        model.load_state_dict(self.state_dict())
+        return model
+
+    def model(self) -> nn.Module:
+        """Return a fresh model with the trained weights, on the CPU, in evaluation mode."""
+        with seeded(self.trial.seed, torch.device("cpu")):
+            model = self.task.make_model()
+        return self.load(model).cpu().eval()
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw training and validation loss of the run."""
+        from hptune.api.plots import plot_training
+
+        return plot_training(self.curve, ax)
+
+    @property
+    def _completed(self) -> Sequence[TrialResult]:
+        ids = self.decision.trials
+        return [r for r in self.results if r.trial.id in ids and r.status is Status.COMPLETE]
+
+    @property
+    def _main(self) -> TrialResult:
+        def loss(result: TrialResult) -> float:
+            return float("inf") if result.val_loss is None else result.val_loss
+
+        return min(self._completed, key=loss)
+
+
+class Tuned(Trained):
+    """The outcome of the whole procedure."""
+
+
+def frame(curve: Curve) -> pd.DataFrame:
+    """Return a curve with the columns of its CSV."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "iteration": curve.iteration,
+            "epoch": curve.epoch,
+            "lr": curve.lr,
+            "momentum": curve.momentum,
+            "weight_decay": curve.weight_decay,
+            "train_loss": curve.train_loss,
+            "val_loss": curve.val_loss,
+            **{f"val_{name}": values for name, values in curve.metrics.items()},
+            "seconds": curve.seconds,
+        }
+    )
+
+
+def _swept(trial: Trial, parameter: str) -> Scalar:
+    """Return a trial's value of a swept parameter."""
+    if hasattr(trial, parameter):
+        value: Scalar = getattr(trial, parameter)
+        return value
+    return trial.extra.get(parameter, trial.extra.get(parameter.rpartition(".")[2]))

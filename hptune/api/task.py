@@ -1,0 +1,255 @@
+"""A task from what a user has at hand: a model factory, data in any usual form, a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hptune.api.fingerprint import fingerprint
+from hptune.api.metrics import KINDS, Feeding, Metrics, metrics_for
+from hptune.api.probe import (
+    Probe,
+    channels_last_bears,
+    fresh_models,
+    has_lazy_parameters,
+    materialized,
+    probe,
+)
+from hptune.api.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets
+from hptune.data.given import Given, divide, given_split, target_of
+from hptune.errors import InputError
+from hptune.task import Task as Record
+from hptune.training.device import seeded
+
+VALIDATION = 0.15  # of the training data, where no validation data are given
+_CPU = torch.device("cpu")
+_BINARY_LOSSES = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits)
+
+
+class Task(Record):
+    """All that training needs to know of the user's problem, checked on one small batch.
+
+    Everything else in hptune takes this object by its fields; see `hptune.task.Task`. Model, data
+    and random states of the caller stay as they are.
+
+    Args:
+        make_model: Returns a fresh model; called under a seed, so that paired trials start equal.
+            With `model.args` in `settings`, or in a sweep, it is called with them.
+        train: Tensors or arrays in tuples and dicts, such as (inputs, targets) or
+            {"input_ids": ..., "labels": ...}; a list of examples; a Dataset; or a DataLoader, of
+            which data set, collation, workers and batch size are taken. Targets are the last of
+            a tuple, or what is called labels, label, targets, target or y in a dict. Everything
+            before them goes to the model: several inputs as several arguments, a dict by name.
+        validation: Likewise; a fraction or None splits it off the training data, by class where
+            the targets are plain classes.
+        test: Likewise; None reads no test set.
+        loss: A function of (outputs, targets) that returns the mean over the batch;
+            "cross-entropy", "mse", "bce" (with logits, for several classes at once); or "model",
+            whose forward then gets the whole batch and returns the loss, as a number or as
+            `.loss`. None takes the model's own where its forward has an argument for the
+            targets, else the usual one of the kind.
+        metrics: "accuracy" and names of torchmetrics; None takes the usual one.
+        step: Own computation of the loss, step(model, batch), for whatever the rest does not
+            cover; it may return (loss, outputs, targets), the latter two for the metrics.
+        kind: "classification", "regression" or "multilabel". None goes by the loss, else by the
+            targets: whole numbers are classes, others a regression.
+        split_seed: Of the split, independent of the run's seed.
+        data, model: Names for the tables.
+
+    Attributes:
+        batch_size: Of the DataLoader that was given, None where there was none.
+        optimizer: Section to use where a call names no optimizer, None for hptune's default.
+        splits: How many examples each split has, and how they were split.
+
+    Raises:
+        InputError: Model, data and loss do not fit each other; the line says what to change.
+    """
+
+    def __init__(
+        self,
+        make_model: Callable[..., nn.Module],
+        *,
+        train: Any,
+        validation: Any = None,
+        test: Any = None,
+        loss: LossFunction | str | None = None,
+        metrics: Metrics = None,
+        step: Callable[[Any, Any], Any] | None = None,
+        kind: str | None = None,
+        split_seed: int = 0,
+        data: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        if kind not in (None, *KINDS):
+            raise InputError(f"kind: {kind!r}; must be {', '.join(KINDS)} or None; choose one")
+        if step is not None and loss is not None:
+            raise InputError("loss: given with step; step computes the loss; leave one of them out")
+        with seeded(0, _CPU):
+            parts, how = _parts(train, validation, test, split_seed)
+            net, spare = fresh_models(make_model)
+            batch = _first_batch(parts["train"])
+            computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
+            if has_lazy_parameters(net):
+                make_model = partial(materialized, make_model, computed, batch)
+                net, spare = fresh_models(make_model)
+            found = probe(spare, computed, batch)
+            feeding = _feeding(kind, computed, found)
+            classes = _classes(feeding, found, parts)
+            content = fingerprint(
+                net, [computed, metrics, kind], [part.digest() for part in parts.values()]
+            )
+            channels_last = channels_last_bears(spare, computed, batch)
+            specs = metrics_for(metrics, feeding, found.outputs)
+        self.batch_size = parts["train"].batch_size
+        self.optimizer: Mapping[str, Any] | None = None
+        self.splits: Mapping[str, int | str | None] = {
+            "train": len(parts["train"]),
+            "validation": len(parts["validation"]),
+            "test": len(parts["test"]) if "test" in parts else None,
+            "split": how,
+            "split_seed": split_seed,
+        }
+        super().__init__(
+            make_model=make_model,
+            train=parts["train"].source(),
+            validation=parts["validation"].source(),
+            test=parts["test"].source() if "test" in parts else None,
+            step=computed,
+            metrics=specs,
+            classes=classes,
+            channels_last=channels_last,
+            data=data or parts["train"].name,
+            model=model or type(net).__name__,
+            fingerprint=content,
+        )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{name}={self.splits[name]}" for name in ("train", "validation", "test")
+        )
+        return f"Task(model={self.model}, data={self.data}, {counts}, metrics={list(self.metrics)})"
+
+
+def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str, Given], str]:
+    """Return the splits as they are given or divided, and how."""
+    parts, how = {"train": given_split(train, "train")}, "given"
+    if validation is None or isinstance(validation, float):
+        fraction = VALIDATION if validation is None else validation
+        parts["train"], parts["validation"], how = divide(parts["train"], fraction, seed)
+    else:
+        parts["validation"] = given_split(validation, "validation")
+    if test is not None:
+        parts["test"] = given_split(test, "test")
+    return parts, how
+
+
+def _first_batch(given: Given) -> Any:
+    try:
+        return next(iter(given.source().batches(min(2, len(given)))))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"train: the first examples do not make a batch ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}); examples must be tensors of one shape or "
+            "numbers, in tuples or dicts; give a DataLoader with a collate_fn"
+        ) from error
+
+
+def _loss_step(
+    loss: LossFunction | str | None, kind: str | None, net: nn.Module, batch: Any
+) -> Any:
+    """Choose how the loss of a batch is computed."""
+    targets = target_of(batch)
+    if loss == "model" or (loss is None and takes_targets(net)):
+        return LossOfModel()
+    if targets is None:
+        raise InputError(
+            "train: the examples have no targets; must be (inputs, targets), or a dict with labels, "
+            "targets or y; give them, or loss='model' or step="
+        )
+    if loss is None and kind is not None:
+        loss = _USUAL_LOSS[kind]
+    if loss is None:
+        if not isinstance(targets, Tensor):
+            raise InputError(
+                f"loss: none given, and the targets are a {type(targets).__name__}; must be a tensor "
+                "to choose by; give loss= or step="
+            )
+        loss = "mse" if targets.is_floating_point() else "cross-entropy"
+    if isinstance(loss, str):
+        if loss not in LOSSES:
+            raise InputError(
+                f"loss: {loss!r}; must be {', '.join(LOSSES)}, model, or a function of (outputs, "
+                "targets); choose one"
+            )
+        return LossOf(LOSSES[loss], aligned=True)
+    if not callable(loss):
+        raise InputError(
+            f"loss: a {type(loss).__name__}; must be a function of (outputs, targets) or a name; "
+            "correct it"
+        )
+    ours = str(getattr(loss, "__module__", "")).startswith("torch.")
+    return LossOf(loss, aligned=ours)
+
+
+def _feeding(kind: str | None, step: Any, found: Probe) -> Feeding | None:
+    """Say what the outputs mean, None where there is nothing to compute a metric from."""
+    if found.kind is None:
+        return None
+    loss = step.loss if isinstance(step, LossOf) else None
+    if kind is None:
+        binary = loss in (*_BINARY_LOSSES, _bce) or isinstance(
+            loss, nn.BCELoss | nn.BCEWithLogitsLoss | nn.MultiLabelSoftMarginLoss
+        )
+        soft = isinstance(loss, nn.CrossEntropyLoss) or loss in (_cross_entropy, F.cross_entropy)
+        if binary:
+            kind = "multilabel"
+        elif soft and found.kind == "regression":
+            return None  # shares of classes as targets
+        else:
+            kind = found.kind
+    probabilities = loss is F.binary_cross_entropy or isinstance(loss, nn.BCELoss)
+    return Feeding(kind, logits=not probabilities)
+
+
+def _classes(feeding: Feeding | None, found: Probe, parts: Mapping[str, Given]) -> int | None:
+    """Return the number of classes; refuse targets that the model has no output for."""
+    if feeding is None or feeding.kind != "classification":
+        return None
+    for name, part in parts.items():
+        labels = part.labels() if part.in_memory else None
+        if labels is not None and not 0 <= labels.min() <= labels.max() < found.outputs:
+            raise InputError(
+                f"{name}: classes {labels.min()} to {labels.max()}; must be from 0 to "
+                f"{found.outputs - 1}, for the model has {found.outputs} outputs; give it as many "
+                "as there are classes"
+            )
+    return found.outputs
+
+
+def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(outputs, targets)
+
+
+def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
+    return F.mse_loss(*fitted(outputs, targets.to(outputs.dtype)))
+
+
+def _bce(outputs: Tensor, targets: Tensor) -> Tensor:
+    if outputs.ndim != targets.ndim:
+        outputs = outputs.reshape(targets.shape)
+    return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
+
+
+LOSSES: Mapping[str, LossFunction] = {
+    "cross-entropy": _cross_entropy,
+    "mse": _mse,
+    "bce": _bce,
+}
+_USUAL_LOSS = {"classification": "cross-entropy", "regression": "mse", "multilabel": "bce"}

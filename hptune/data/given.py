@@ -1,0 +1,308 @@
+"""Data given in Python: tensors or arrays in any structure, a Dataset, or a DataLoader."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    default_collate,
+)
+
+from hptune.data.columns import Columns, ColumnSource, leaves, take, with_leaves
+from hptune.data.split import split_off
+from hptune.data.stream import StreamSource
+from hptune.errors import InputError
+from hptune.task import Source
+
+TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+READABLE = 2_000  # examples; to read the labels of more by loading each would take too long
+_HASHED = 32  # examples of a data set whose content identifies it
+_REMEDY = (
+    "give (inputs, targets) of tensors or arrays, a dict of them, a Dataset with a length, or a "
+    "DataLoader over one"
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """A split as it was given, in one of two forms.
+
+    Attributes:
+        data: Columns of tensors, or a map-style data set.
+        in_memory: Whether it is columns.
+        collate: Makes a batch of the data set's examples.
+        workers: Processes that read the data set.
+        batch_size: Of the DataLoader that was given.
+        name: For the tables.
+    """
+
+    data: Any
+    in_memory: bool
+    collate: Callable[[list[Any]], Any] = default_collate
+    workers: int = 0
+    batch_size: int | None = None
+    name: str = "tensors"
+
+    def __len__(self) -> int:
+        return len(next(leaves(self.data))) if self.in_memory else len(self.data)
+
+    def source(self) -> Source:
+        """Return what trials read."""
+        if self.in_memory:
+            return ColumnSource(self.data)
+        return StreamSource(self.data, len(self.data), workers=self.workers, collate=self.collate)
+
+    def part(self, indices: NDArray[np.int64]) -> Given:
+        """Return some of the examples."""
+        if self.in_memory:
+            return replace(self, data=take(self.data, torch.as_tensor(indices)))
+        return replace(self, data=Subset(self.data, indices.tolist()))
+
+    def labels(self) -> NDArray[np.int64] | None:
+        """Return the class of every example, None where there are no plain classes to be had."""
+        labels = target_of(self.data) if self.in_memory else _labels(self.data, len(self.data))
+        if isinstance(labels, Tensor):
+            labels = labels.cpu().numpy()
+        if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.shape[1] == 1:
+            labels = labels[:, 0]
+        if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "iub":
+            return None
+        return labels.astype(np.int64)
+
+    def digest(self) -> str:
+        """Return a short hash of the content; of a data set, of its length and first examples.
+
+        What differs from reading to reading, as random transforms make it, is left out.
+        """
+        if self.in_memory:
+            return _hash(len(self), [self.data])
+        first, again = (list(islice(_examples(self.data), _HASHED)) for _ in range(2))
+        found = _hash(len(self), first)
+        return found if found == _hash(len(self), again) else _hash(len(self), [])
+
+
+def given_split(data: Any, what: str) -> Given:
+    """Recognise what was given for a split.
+
+    Args:
+        data: Tensors or arrays in tuples and dicts, a list of examples, a Dataset, a DataLoader.
+        what: "train", "validation" or "test", for errors.
+
+    Raises:
+        InputError: It is none of these, or cannot be read in an order of hptune's own.
+    """
+    if isinstance(data, DataLoader):
+        given = _loader(data, what)
+    elif isinstance(data, IterableDataset):
+        raise InputError(
+            f"{what}: {_name(data)} is an iterable data set; trials need a length and examples by "
+            "index, to be repeatable; give a map-style Dataset, or its examples as a list"
+        )
+    elif isinstance(data, TensorDataset):
+        given = Given(_tensors(tuple(data.tensors), what), in_memory=True)
+    elif isinstance(data, Subset) and isinstance(data.dataset, TensorDataset):
+        chosen = torch.as_tensor(list(data.indices))
+        given = Given(_tensors(take(tuple(data.dataset.tensors), chosen), what), in_memory=True)
+    elif _is_columns(data):
+        given = Given(_tensors(data, what), in_memory=True)
+    elif isinstance(data, list) or _is_dataset(data):
+        given = Given(data, in_memory=False, name=_name(data))
+    else:
+        raise InputError(f"{what}: {_name(data)}; {_REMEDY}")
+    if len(given) == 0:
+        raise InputError(f"{what}: no examples; must have some; {_REMEDY}")
+    return given
+
+
+def divide(given: Given, fraction: float, seed: int) -> tuple[Given, Given, str]:
+    """Split validation data off: stratified where every class is plain and has two examples.
+
+    Returns:
+        The rest, the part, and how it was split: "stratified" or "random".
+    """
+    indices = np.arange(len(given))
+    labels = given.labels()
+    if labels is not None:
+        counts = np.unique(labels, return_counts=True)[1]
+        # Many values with few examples each are numbers or rare classes, nothing to stratify by.
+        if counts.min() < 2 or len(counts) > min(fraction, 1 - fraction) * len(labels):
+            labels = None
+    rest, part = split_off(indices, labels, fraction, seed, "validation")
+    how = "random" if labels is None else "stratified"
+    return given.part(rest), given.part(part), how
+
+
+def target_of(batch: Any) -> Any:
+    """Return the targets of a batch or of columns, None where it has none."""
+    if isinstance(batch, Mapping):
+        return next((batch[name] for name in TARGET_NAMES if name in batch), None)
+    if isinstance(batch, tuple | list) and len(batch) > 1:
+        return batch[-1]
+    return None
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray) or hasattr(value, "__array__")
+
+
+def _is_columns(data: Any) -> bool:
+    """Say whether data are columns; a list of tuples or dicts is one of examples instead."""
+    if isinstance(data, list) and not all(_is_leaf(value) for value in data):
+        return False
+    found = isinstance(data, tuple | list | Mapping) or _is_leaf(data)
+    return (
+        found and all(_is_leaf(leaf) for leaf in leaves(data)) and any(True for _ in leaves(data))
+    )
+
+
+def _tensors(columns: Columns, what: str) -> Columns:
+    """Return columns as tensors that fit each other.
+
+    Raises:
+        InputError: Lengths differ, text, or values that are not finite.
+    """
+
+    def tensor(leaf: Any) -> Tensor:
+        if isinstance(leaf, Tensor):
+            result = leaf.detach()
+        else:
+            array = np.asarray(leaf)
+            if array.dtype.kind not in "fiub":
+                raise InputError(
+                    f"{what}: an array of {array.dtype}; must be numbers; encode text as numbers"
+                )
+            # torch's default; a model of float32 does not take NumPy's float64.
+            array = array.astype(np.float32) if array.dtype.kind == "f" else array
+            result = torch.from_numpy(np.array(array))
+        if result.ndim == 0:
+            raise InputError(f"{what}: a single number; must be one value an example; {_REMEDY}")
+        if result.is_floating_point() and not torch.isfinite(result).all():
+            bad = int((~torch.isfinite(result)).sum())
+            raise InputError(
+                f"{what}: {bad} values are not finite; must be numbers; clean the data"
+            )
+        return result
+
+    result = with_leaves(columns, tensor)
+    lengths = [len(leaf) for leaf in leaves(result)]
+    if len(set(lengths)) > 1:
+        raise InputError(
+            f"{what}: lengths {', '.join(map(str, lengths))}; must be one, the number of examples; "
+            "check the arrays"
+        )
+    return _with_whole_targets(result)
+
+
+def _with_whole_targets(columns: Columns) -> Columns:
+    """Return columns with integer targets as int64, the type that losses take."""
+    target = target_of(columns)
+    if not isinstance(target, Tensor) or target.dtype not in (
+        torch.int32,
+        torch.int16,
+        torch.uint8,
+    ):
+        return columns
+    if isinstance(columns, Mapping):
+        return {k: v.long() if v is target else v for k, v in columns.items()}
+    return (*columns[:-1], target.long())
+
+
+def _loader(loader: DataLoader[Any], what: str) -> Given:
+    """Take a DataLoader's data set, collation and batch size; the order of examples is hptune's."""
+    given = given_split(loader.dataset, what)
+    sampler, batches = loader.sampler, loader.batch_sampler
+    if loader.batch_size is None or type(batches) is not BatchSampler:
+        raise InputError(
+            f"{what}: a DataLoader with {_batching(loader)}; batches are hptune's to draw; give its "
+            "data set, or a DataLoader with a batch_size"
+        )
+    if isinstance(sampler, SubsetRandomSampler):
+        given = given.part(np.asarray(sampler.indices, dtype=np.int64))
+    elif not isinstance(sampler, RandomSampler | SequentialSampler):
+        raise InputError(
+            f"{what}: a DataLoader with a {type(sampler).__name__}; the order of examples is hptune's "
+            "to draw, so that trials are paired; give its data set, and put weights into the loss"
+        )
+    custom = loader.collate_fn is not default_collate
+    if custom and given.in_memory:  # the collation is of examples, which columns have not
+        dataset: Any = loader.dataset
+        if isinstance(sampler, SubsetRandomSampler):
+            dataset = Subset(dataset, list(sampler.indices))
+        given = Given(dataset, in_memory=False)
+    if custom:
+        given = replace(given, collate=loader.collate_fn)
+    return replace(
+        given,
+        workers=loader.num_workers,
+        batch_size=loader.batch_size,
+        name=_name(loader.dataset),
+    )
+
+
+def _batching(loader: DataLoader[Any]) -> str:
+    if loader.batch_size is None and loader.batch_sampler is None:
+        return "batch_size=None"
+    return f"a {type(loader.batch_sampler).__name__} of its own"
+
+
+def _hash(count: int, examples: list[Any]) -> str:
+    digest = hashlib.blake2b(repr(count).encode(), digest_size=8)
+    for leaf in leaves(examples):
+        if isinstance(leaf, Tensor | np.ndarray):
+            tensor = torch.as_tensor(leaf).detach().cpu()
+            if tensor.dtype is torch.bfloat16:  # unknown to NumPy
+                tensor = tensor.float()
+            array = np.ascontiguousarray(tensor.numpy())
+            digest.update(repr(array.shape).encode())
+            digest.update(array.data)
+        else:
+            digest.update(repr(leaf).encode() if isinstance(leaf, int | float | str) else b"?")
+    return digest.hexdigest()
+
+
+def _labels(dataset: Any, count: int) -> Any:
+    """Return a data set's labels where they are to be had without loading every example."""
+    if isinstance(dataset, Subset):
+        labels = _labels(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
+        return None if labels is None else np.asarray(labels)[np.asarray(list(dataset.indices))]
+    for name in ("targets", "labels"):
+        found = getattr(dataset, name, None)
+        if found is not None and hasattr(found, "__len__") and len(found) == count:
+            return np.asarray(found)
+    if count > READABLE:
+        return None
+    targets = [target_of(example) for example in _examples(dataset)]
+    if any(target is None or np.ndim(target) for target in targets):
+        return None
+    return np.array([np.asarray(target) for target in targets])
+
+
+def _examples(dataset: Any) -> Sequence[Any] | Any:
+    return (dataset[k] for k in range(len(dataset)))
+
+
+def _is_dataset(data: Any) -> bool:
+    if isinstance(data, str | bytes | Mapping | tuple):
+        return False
+    return isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
+
+
+def _name(data: Any) -> str:
+    return type(data).__name__

@@ -1,0 +1,146 @@
+"""What was found in a data set: facts, what is worth a warning, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+IMBALANCED = 3.0  # examples of the largest class over those of the smallest
+Kind = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imbalance:
+    """The largest and the smallest class of the training examples."""
+
+    largest: str
+    most: int
+    smallest: str
+    fewest: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times the smallest class the largest one is."""
+        return self.most / max(1, self.fewest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What all kinds of data have in common.
+
+    Attributes:
+        reader: The `data.name` that reads it.
+        path: Folder or file.
+        kind: What its targets are.
+        parts: Examples of each of train, validation and test that the data bring.
+        classes: Training examples of each class, empty for a regression.
+        validation, test: Fractions to split off, as far as the data bring no such split.
+        warnings: What a user should know before training.
+        problems: What the reader refuses, with the remedy; nothing can be trained before it is mended.
+    """
+
+    reader: str
+    path: Path
+    kind: Kind = "classification"
+    parts: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+    validation: float = 0.15
+    test: float = 0.15
+    warnings: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def imbalance(self) -> Imbalance | None:
+        """The largest and the smallest class where they differ much, else None."""
+        if len(self.classes) < 2:
+            return None
+        by_size = sorted(self.classes, key=lambda name: self.classes[name])
+        found = Imbalance(
+            largest=by_size[-1],
+            most=self.classes[by_size[-1]],
+            smallest=by_size[0],
+            fewest=self.classes[by_size[0]],
+        )
+        return found if found.ratio >= IMBALANCED else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images(Found):
+    """A folder of images.
+
+    Attributes:
+        looked_into: Images that were opened; the others were counted.
+        smallest, largest: (width, height) of those with the fewest and the most pixels.
+        same_size: Whether all that were opened have one size.
+        modes: How many were opened of each of Pillow's modes.
+        coloured: Whether they are colour images, not grey ones stored as such.
+        channels: That the reader gives, 1 or 3.
+    """
+
+    looked_into: int = 0
+    smallest: tuple[int, int] = (0, 0)
+    largest: tuple[int, int] = (0, 0)
+    same_size: bool = True
+    modes: Mapping[str, int] = field(default_factory=dict)
+    coloured: bool = False
+    channels: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays(Found):
+    """An npz file.
+
+    Attributes:
+        shape: Of one example, as the reader gives it: (C, H, W) for images, (F,) otherwise.
+        dtype: Of the inputs.
+        low, high: Smallest and largest input value.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    low: float = 0.0
+    high: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        kind: number, yes-no or text.
+        distinct: Values that differ.
+        missing: Cells without a value.
+        dropped: Why it is of no use as an input, None where it is.
+    """
+
+    name: str
+    kind: str
+    distinct: int
+    missing: int
+    dropped: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Found):
+    """A csv file.
+
+    Attributes:
+        target: The column to predict, None where none could be chosen.
+        why: What speaks for it.
+        why_kind: What speaks for a classification or a regression.
+        own_kind: Whether the reader would take the target for the other kind by itself.
+        columns: All columns, the target too.
+    """
+
+    target: str | None = None
+    why: str = ""
+    why_kind: str = ""
+    own_kind: bool = False
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The columns that are left out."""
+        return tuple(column.name for column in self.columns if column.dropped is not None)

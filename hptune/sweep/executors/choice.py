@@ -1,0 +1,165 @@
+"""Which executor runs a sweep: by a short timed probe that is kept, or as the user says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+
+from hptune.errors import InputError
+from hptune.results.records import Scalar, Trial
+from hptune.results.run_dir import RunDir
+from hptune.sweep.executors.inline import Inline
+from hptune.sweep.executors.job import Executor
+from hptune.sweep.executors.probe import (
+    seconds_in_workers,
+    seconds_inline,
+    usable_cores,
+    workers_that_fit,
+)
+from hptune.sweep.executors.processes import CannotShareError, Processes
+from hptune.task import Task
+from hptune.training.device import Device
+
+ExecutorName = Literal["auto", "inline", "processes"]
+WORTH_PROBING = 0.3  # seconds: what a sweep takes at least for its executor to matter
+# An iteration of less, in seconds, gains nothing from a second thread, and on a busy machine
+# loses a hundredfold: its threads wait for each other many times in it.
+SMALL = 0.005
+CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
+START = {"cpu": 0.1, "cuda": 15.0}  # seconds until workers train: forked, or started anew
+
+
+class Execution:
+    """Chooses the executor of each sweep, and keeps the workers from stage to stage.
+
+    What was measured is kept in timings.json as `execution/TASK/DEVICE`, in seconds per
+    iteration: "inline" by the number of threads, and "processes" with all its "jobs" at work.
+    The choice follows from that and the sweep's trials alone, so a resumed run makes it again.
+
+    Args:
+        device: Where to train; a CUDA device without an index stands for all of them.
+        run_dir: Keeps the measurements.
+        executor: "auto", or the one to use.
+        jobs: Trials at once; None takes the usable cores or the devices.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        run_dir: RunDir,
+        *,
+        executor: ExecutorName = "auto",
+        jobs: int | None = None,
+    ) -> None:
+        if executor == "inline" and jobs not in (None, 1):
+            raise InputError(
+                f"--jobs: {jobs} with --executor inline, which runs one trial at a time; "
+                "leave one of them out"
+            )
+        self._device, self._run_dir = device, run_dir
+        self._name = "inline" if jobs == 1 and executor == "auto" else executor
+        self._jobs = jobs
+        self._processes: dict[tuple[Device, ...], Processes] = {}
+
+    def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
+        """Return the executor for a sweep; it runs any of the trials, the others being there.
+
+        Args:
+            task: What is trained.
+            trials: The whole sweep, also what the run directory holds already.
+        """
+        if self._name == "processes":
+            return self._workers(devices(self._device, self._jobs or usable_cores()))
+        measured = self._measured(task, trials)
+        threads, seconds = _fewest(measured["inline"])
+        if found := self._name == "auto" and len(trials) > 1 and measured.get("processes"):
+            iterations = sum(trial.iterations for trial in trials)
+            rounds = math.ceil(len(trials) / found["jobs"]) / len(trials)
+            start = START.get(self._device.torch_device.type, 0.0)
+            if start + rounds * iterations * found["seconds"] < CLEARLY * iterations * seconds:
+                return self._workers(devices(self._device, found["jobs"]))
+        return Inline(self._device, threads if self._device.torch_device.type == "cpu" else None)
+
+    @property
+    def facts(self) -> dict[str, Scalar]:
+        """What may move the last bits of a curve, for the manifest."""
+        return {"executor": self._name, "threads": torch.get_num_threads()}
+
+    def close(self) -> None:
+        """End the workers."""
+        for processes in self._processes.values():
+            processes.close()
+        self._processes.clear()
+
+    def _measured(self, task: Task, trials: Sequence[Trial]) -> dict[str, Any]:
+        """Return what is known of the task's speed, measured as far as these trials are worth it."""
+        key = f"execution/{task.fingerprint}/{self._device.torch_device}"
+        kept = self._run_dir.timing(key)
+        measured: dict[str, Any] = dict(kept) if isinstance(kept, dict) else {}
+        inline: dict[str, float] = dict(measured.get("inline", {}))
+        if "1" not in inline:
+            inline["1"] = seconds_inline(task, trials[0], self._device, 1)
+        worth = sum(trial.iterations for trial in trials) * inline["1"] > WORTH_PROBING
+        usual = torch.get_num_threads()
+        if worth and inline["1"] > SMALL and len(inline) == 1 and usual > 1:
+            inline[str(usual)] = seconds_inline(task, trials[0], self._device, usual)
+        measured["inline"] = inline
+        if worth and len(trials) > 1 and self._name == "auto" and "processes" not in measured:
+            measured["processes"] = self._measure_processes(task, trials[0], min(inline.values()))
+        if measured != kept:
+            self._run_dir.set_timing(key, measured)
+        return measured
+
+    def _measure_processes(self, task: Task, trial: Trial, inline: float) -> dict[str, Any] | None:
+        """Return jobs and seconds per iteration of workers; None where they are no choice."""
+        wanted = workers_that_fit(task, trial, self._device, self._jobs or usable_cores())
+        places = devices(self._device, wanted)
+        if len(places) < 2:
+            return None
+        if self._device.torch_device.type != "cpu":
+            # Devices do not disturb each other, and workers that are not needed take long to start.
+            return {"jobs": len(places), "seconds": inline}
+        try:
+            seconds = seconds_in_workers(task, trial, self._workers(places))
+        except CannotShareError:
+            return None
+        return None if seconds is None else {"jobs": len(places), "seconds": seconds}
+
+    def _workers(self, places: tuple[Device, ...]) -> Processes:
+        if places not in self._processes:
+            self._processes[places] = Processes(places)
+        return self._processes[places]
+
+
+def tell_of_mixing(
+    run_dir: RunDir, facts: Mapping[str, Scalar], message: Callable[[str], None]
+) -> None:
+    """Say where a run directory's trials were run with other threads or by another executor."""
+    for name, now in facts.items():
+        before = run_dir.fact(name)
+        if before is not None and before != now:
+            message(
+                f"note: the trials in {run_dir.path} were run with {name} {before}, now it is "
+                f"{now}: curves from both may differ in the last digits"
+            )
+
+
+def devices(device: Device, jobs: int) -> tuple[Device, ...]:
+    """Return a device for each of so many workers: the CPU again and again, or one GPU each."""
+    place = device.torch_device
+    if place.type == "cpu":
+        return (device,) * jobs
+    if str(place) == "cuda":
+        count = min(jobs, torch.cuda.device_count())
+        return tuple(Device(torch.device("cuda", n), device.dtype) for n in range(count))
+    return (device,)
+
+
+def _fewest(inline: dict[str, float]) -> tuple[int, float]:
+    """Return the number of threads that is fastest; one thread wins within the noise."""
+    best = min(inline.values())
+    threads = min(int(n) for n, seconds in inline.items() if CLEARLY * seconds <= best)
+    return threads, inline[str(threads)]

@@ -1,0 +1,104 @@
+"""A worker: a process that trains one job after another as its parent sends them."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+import torch
+
+from hptune.errors import HptuneError
+from hptune.results.records import TrialResult
+from hptune.sweep.executors.job import Job, run_job
+from hptune.task import Task
+from hptune.training.device import Device
+
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """Where the job is: iteration, LR, training loss, validation loss."""
+
+    values: tuple[int, float, float, float | None]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The job raised what is wrong for every trial, in plain values."""
+
+    error: str  # name of the class
+    message: str
+
+
+Report = Advanced | Stopped | TrialResult
+Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
+"""Does (task, request, device) and may report on the way; gives the last report."""
+
+
+def serve(
+    task: Task,
+    device: Device,
+    threads: int,
+    connection: Connection[Any, Any],
+    others: Sequence[Connection[Any, Any]],
+    parent: int,
+) -> None:
+    """Answer requests until the parent closes the connection or ends. The body of a worker.
+
+    Args:
+        task: What every job trains.
+        device: Where this worker trains.
+        threads: CPU threads to train with.
+        connection: To the parent: a request comes in, its reports go out.
+        others: Ends of other workers' connections that a fork has copied here.
+        parent: Process id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with_parent(parent)
+    for other in others:
+        other.close()
+    torch.set_num_threads(threads)
+    # Closed or broken: the parent has gone or wants no more.
+    with suppress(EOFError, OSError):
+        while True:
+            work, request = connection.recv()
+            connection.send(work(task, request, device, connection.send))
+
+
+def train(
+    task: Task, job: Job, device: Device, report: Callable[[Report], None]
+) -> TrialResult | Stopped:
+    """Run a job and report where it is."""
+
+    def advance(*values: Any) -> None:
+        try:
+            report(Advanced(values))
+        except OSError:
+            _exit()  # nobody is there to take the result
+
+    try:
+        return run_job(task, job, device, advance)
+    except (HptuneError, OSError) as error:
+        return Stopped(type(error).__name__, str(error))
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let the system end this process with its parent, where it can."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # gone before
+        _exit()
+
+
+def _exit() -> NoReturn:
+    os._exit(1)

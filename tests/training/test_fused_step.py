@@ -1,0 +1,83 @@
+"""The quick step against the optimizer's own: the same bits, also where it has to stand back."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from hptune.results.records import OptimizerSpec, ParameterRule
+from hptune.training.fused_step import fused_step
+from hptune.training.optimizer import ScheduledOptimizer
+
+SPECS = [
+    OptimizerSpec(),
+    OptimizerSpec(args={"nesterov": False, "dampening": 0.1}),
+    OptimizerSpec(
+        decay_biases_and_norms=False, rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),)
+    ),
+    OptimizerSpec(name="adam"),
+    OptimizerSpec(name="adamw", args={"eps": 1e-4}),
+    OptimizerSpec(name="adamw", args={"amsgrad": True}),  # not taken over
+    OptimizerSpec(name="sgd", args={"foreach": True}),  # not taken over
+    OptimizerSpec(name="adagrad"),  # not taken over
+]
+X, Y = torch.randn(32, 6, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 3
+
+
+def make(spec: OptimizerSpec, momentum: float):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    optimizer = ScheduledOptimizer(model, spec, lr=0.1, momentum=momentum, weight_decay=1e-2)
+    return model, optimizer
+
+
+def train(model: nn.Module, optimizer: ScheduledOptimizer, own: bool, momenta) -> None:
+    for n, momentum in enumerate(momenta):
+        optimizer.set(0.1 / (n + 1), momentum)
+        nn.functional.cross_entropy(model(X), Y).backward()
+        if own:
+            optimizer.torch.step()
+            optimizer.torch.zero_grad()
+        else:
+            optimizer.step()
+        assert all(p.grad is None for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("momenta", [[0.9, 0.85, 0.8, 0.9, 0.95], [0.0, 0.5, 0.0, 0.0, 0.7]])
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_every_step_gives_the_bits_of_torchs_own(spec: OptimizerSpec, momenta):
+    if momenta[0] == 0:
+        spec = OptimizerSpec(
+            name=spec.name,
+            args={**spec.args, **({"nesterov": False} if spec.name == "sgd" else {})},
+        )
+    results = []
+    for own in (True, False):
+        model, optimizer = make(spec, momenta[0])
+        train(model, optimizer, own, momenta)
+        results.append((model.state_dict(), optimizer.torch.state_dict()["state"]))
+    (first, first_state), (second, second_state) = results
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+    for key, state in first_state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(value, second_state[key][name]), (key, name)
+
+
+def test_only_what_is_known_is_taken_over():
+    for spec, taken in zip(SPECS, [True] * 5 + [False] * 3, strict=True):
+        model, optimizer = make(spec, 0.9)
+        train(model, optimizer, True, [0.9])
+        assert (fused_step(optimizer.torch) is not None) == taken, spec
+
+
+def test_a_parameter_without_a_gradient_is_left_alone():
+    model, optimizer = make(OptimizerSpec(), 0.9)
+    train(model, optimizer, False, [0.9, 0.9])
+    model[3].bias.requires_grad_(False)
+    before = model[3].bias.clone()
+    weight = model[3].weight.clone()
+    train(model, optimizer, False, [0.9])
+    assert torch.equal(model[3].bias, before) and not torch.equal(model[3].weight, weight)
