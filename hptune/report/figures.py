@@ -66,6 +66,15 @@ def pictures(record: RunRecord) -> list[Picture]:
     return drawn
 
 
+def _shared(comparison: Comparison) -> str:
+    """Say what the candidates have in common, so that the difference is the hyper-parameter's."""
+    if comparison.stage == "search":
+        return "Every trial is a whole run."
+    if comparison.parameter == "batch_size":
+        return "All began with the same weights and took about the same time."
+    return "All began with the same weights and saw the same batches."
+
+
 def comparison_name(comparison: Comparison) -> str:
     """Return a comparison's name for files and anchors: "momentum", "momentum-lr", "sweep-dropout"."""
     own = {"lr-range": "lr", "momentum": "momentum", "weight-decay": "weight_decay"}
@@ -128,7 +137,7 @@ def _of_comparison(comparison: Comparison) -> list[Picture]:
                 partial(plot_candidates, comparison),
                 alt=f"{column(comparison.column).capitalize()} over the run for each candidate. "
                 f"At the end: {ends}. " + (f"Chosen: {chosen.label}." if chosen else ""),
-                caption="Blue: chosen. All began with the same weights and saw the same batches.",
+                caption=f"Blue: chosen. {_shared(comparison)}",
                 right=room_for([end_text(c, comparison.column) for c in comparison.candidates]),
                 top=0.97,
             )

@@ -27,7 +27,7 @@ from hptune.report.stages import (
     final_runs,
     range_test,
 )
-from hptune.results.records import Status
+from hptune.results.records import Decision, Status
 from hptune.results.run_dir import write_atomic
 
 _ASSETS = resources.files("hptune.report") / "assets"
@@ -217,8 +217,18 @@ def _comparison(comparison: Comparison, anchor: str) -> dict[str, Any]:
         "rows": rows,
         "seeds": max(len(c.trials) for c in comparison.candidates),
         "band": band,
-        "of_decisions": [(d, wording.value(d.parameter, d.value)) for d in comparison.decisions],
+        "of_decisions": _by_rule(comparison.decisions),
+        "warnings": list(dict.fromkeys(w for d in comparison.decisions for w in d.warnings)),
     }
+
+
+def _by_rule(decisions: Sequence[Decision]) -> list[tuple[str, str]]:
+    """Return each rule with the values that came of it."""
+    rules: dict[str, list[str]] = {}
+    for d in decisions:
+        shown = f"{wording.parameter(d.parameter)} = {wording.value(d.parameter, d.value)}"
+        rules.setdefault(d.rule, []).append(shown)
+    return [(", ".join(shown), rule) for rule, shown in rules.items()]
 
 
 def _verdict(candidate: Candidate, noise: float | None) -> str:

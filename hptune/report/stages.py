@@ -20,6 +20,13 @@ from hptune.results.records import Curve, Decision, Stage
 
 FINAL = (Stage.FINAL, Stage.TRAIN)
 _NUMBERS = ("batch_size", "lr", "momentum", "weight_decay")
+_OWN = {
+    Stage.LR_RANGE: "lr",
+    Stage.MOMENTUM: "momentum",
+    Stage.WEIGHT_DECAY: "weight_decay",
+    Stage.BATCH_SIZE: "batch_size",
+    Stage.SEARCH: "lr",
+}
 _SHORT = {"lr": "LR ", "weight_decay": "WD ", "momentum": "M ", "batch_size": "batch "}
 # The ranking's words in a decision's reason: by what, and how large the noise is.
 _JUDGED = re.compile(r"validation (\S+) [^;]*; noise ([-+.e\d]+) \(")
@@ -239,7 +246,8 @@ def _comparison(
     if not trials:
         return None
     by, noise, higher = _judged(decisions)
-    varied = _varied(trials, decisions)
+    parameter = decisions[0].parameter if decisions else _OWN.get(Stage(stage), "")
+    varied = _varied(trials, _column(parameter, trials[0]))
     groups: dict[tuple[object, ...], list[TrialRecord]] = {}
     for trial in trials:
         groups.setdefault(tuple(_values(trial, c) for c in varied), []).append(trial)
@@ -259,7 +267,7 @@ def _comparison(
     ]
     return Comparison(
         stage=stage,
-        parameter=decisions[0].parameter if decisions else varied[0],
+        parameter=parameter or varied[0],
         decisions=tuple(decisions),
         candidates=tuple(candidates),
         by=by,
@@ -283,15 +291,14 @@ def label(trial: TrialRecord, columns: Sequence[str]) -> str:
     return ", ".join(parts)
 
 
-def _varied(trials: Sequence[TrialRecord], decisions: Sequence[Decision]) -> list[str]:
-    """Return the columns in which the candidates differ, the decided parameter's first."""
+def _varied(trials: Sequence[TrialRecord], first: str) -> list[str]:
+    """Return the columns in which the candidates differ, and before them what was compared."""
     known = dict.fromkeys(c for t in trials for c in t.row)
     swept = list(known)[: list(known).index("train_loss")] if "train_loss" in known else []
     swept = swept[swept.index("weight_decay") + 1 :] if "weight_decay" in swept else []
     names = [*_NUMBERS, *swept]
 
     varied = [n for n in names if len({_values(t, n) for t in trials}) > 1]
-    first = _column(decisions[0].parameter, trials[0]) if decisions else ""
     if first in names and first not in varied:
         varied.insert(0, first)
     return sorted(varied, key=lambda name: name != first) or ["lr"]

@@ -10,9 +10,10 @@ from hptune.analysis.fitting import ADVICE, read_training
 from hptune.report.read import RunRecord, TrialRecord
 from hptune.report.stages import FINAL, Comparison, FinalRun, comparisons
 from hptune.report.wording import parameter, plain, spread, stage
-from hptune.results.records import Decision, Status
+from hptune.results.records import Decision, Stage, Status
 
 ORDER = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size", "epochs")
+LONGEST = 60  # characters of a rule that can stand in the summary
 _RESULTS = ("test_", "val_", "baseline_")
 MEANING = {
     "balanced": "Neither under- nor overfitting, which is the aim.",
@@ -153,26 +154,20 @@ def cost_of(trials: Sequence[TrialRecord]) -> Cost:
 
 def _trust(decision: Decision, comparison: Comparison | None) -> tuple[str, str]:
     """Return how far the comparison bears a decision."""
+    if comparison is not None and comparison.stage == Stage.SEARCH:
+        return "open", f"{decision.rule}, one run each"
     if comparison is None or decision.parameter != comparison.parameter:
-        follows = decision.rule if "tied" not in decision.rule else ""
-        return "follows", _follows(decision) or follows
+        why = decision.reason if decision.parameter == "momentum_min" else decision.rule
+        return "follows", why if len(why) <= LONGEST else ""
     ends = [c for c in comparison.candidates if c.end is not None]
-    chosen, tied = comparison.chosen, [c for c in ends if c.tied]
-    if comparison.stage == "search":
-        return "open", decision.rule
-    if chosen is None or comparison.noise is None:
-        return "open", f"of {_count(len(ends), 'candidate')}; the noise is not known"
+    tied = [c for c in ends if c.tied]
     if len(ends) < 2:
         return "open", "compared with nothing"
+    if comparison.chosen is None or comparison.noise is None:
+        return "open", f"of {_count(len(ends), 'candidate')}; the noise is not known"
     if len(tied) < 2:
         return "clear", f"best of {len(ends)}, beyond the noise"
     return "tie", f"{len(tied)} of {len(ends)} within the noise, so the rule decides"
-
-
-def _follows(decision: Decision) -> str:
-    if decision.parameter == "momentum_min":
-        return decision.reason
-    return decision.rule if len(decision.rule) < 60 else ""
 
 
 def _count(number: int, word: str) -> str:

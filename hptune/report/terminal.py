@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hptune.report.courses import FloatArray, over_seeds, values, wants_log
 from hptune.report.plots.candidates import axis_of, end_text, sound_limits
 from hptune.report.plots.range_test import loss_limits, lr_of
-from hptune.report.plots.style import spread
+from hptune.report.plots.style import shortened, spread
 from hptune.report.read import RunRecord
 from hptune.report.stages import (
     Comparison,
@@ -95,6 +95,8 @@ def draw(
         width: Of the terminal, characters.
         ascii_only: Whether to use no braille.
     """
+    most = max(12, width - LEAST - 14)
+    lines = [replace(line, label=shortened(line.label, most)) for line in lines]
     names = max((len(line.label) for line in lines), default=0)
     inside = max(LEAST, min(WIDTH, width - names - 14))
     curves = [_transformed(line, log_x, log_y) for line in lines]

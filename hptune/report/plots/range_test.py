@@ -62,8 +62,7 @@ def plot_range_readings(test: RangeTest, name: str, ax: Axes) -> None:
     """Draw the bare readings of one column of the range test, as in Figure 1 of the report."""
     for curve in test.curves:
         _line(ax, curve, name, color=BLUE, marker="o", markersize=2.6, linewidth=0.9)
-    if name.endswith("_loss"):
-        ax.set_ylim(*loss_limits(test))
+    ax.set_ylim(*(loss_limits(test) if name.endswith("_loss") else _metric_limits(test, name)))
     if test.decided is not None:
         ax.axvline(test.decided, color=GREEN, linewidth=1.8, label=f"decided {plain(test.decided)}")
         legend_above(ax)
@@ -97,6 +96,18 @@ def loss_limits(test: RangeTest) -> tuple[float, float]:
     lowest = min(float(own.min()) for own in finite)
     fall = max(start - lowest, 1e-6 * abs(start), 1e-12)
     return lowest - 0.04 * fall, start + ABOVE * fall
+
+
+def _metric_limits(test: RangeTest, name: str) -> tuple[float, float]:
+    """Return the values to show: those before the loss turned up, and somewhat beyond."""
+    end = test.reading.lr_rise or test.reading.lr_divergence or np.inf
+    before = [values(c, name)[lr_of(c) <= end] for c in test.curves]
+    finite = np.concatenate([own[np.isfinite(own)] for own in before])
+    if not len(finite):
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    margin = 0.08 * (high - low) or 0.1 * abs(high) or 0.1
+    return low - margin, high + margin
 
 
 def _lr_axis(test: RangeTest, ax: Axes) -> None:

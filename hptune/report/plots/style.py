@@ -172,11 +172,11 @@ def label_ends(ax: Axes, labels: Sequence[EndLabel]) -> None:
         )  # fmt: skip
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
     """Return a label that fits, its end kept: the value stands there."""
-    if len(text) <= LONGEST_LABEL:
+    if len(text) <= longest:
         return text
-    return f"{text[: LONGEST_LABEL - 9]}…{text[-8:]}"
+    return f"{text[: longest - 9]}…{text[-8:]}"
 
 
 def spread(places: FloatArray, step: float) -> FloatArray:
