@@ -127,7 +127,7 @@ def execution_options(function: F) -> F:
     @click.option("--jobs", type=_Jobs(), help="Trials at once [auto: the cores, or the GPUs].")
     @click.option(
         "--executor",
-        type=click.Choice(["auto", "inline", "processes"]),
+        type=click.Choice(["auto", "inline", "processes", "fused"]),
         default="auto",
         help="How trials are run [auto: by a timed probe].",
     )

@@ -127,9 +127,12 @@ class TrialRun:
             metrics=list(task.metrics),
         )
         self.monitor = DivergenceMonitor(trial.settings.divergence_factor)
+        # Iterations after which the validation set is read.
+        self.due = {done - 1 for done in readings(trial.iterations, trial.settings.evaluations)}
         self.first_iteration = 0
         self.training_seconds = 0.0
         self.seconds_before = 0.0  # spent before a resume
+        self.share = 1.0  # of the time that passes; less for trials that are trained as one
         self.began = time.perf_counter()
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         device.reset_peak_memory()
@@ -138,51 +141,70 @@ class TrialRun:
         self, snapshot: Path | None, advance: Advance | None, until: int | None = None
     ) -> tuple[Status, str]:
         """Run the iterations; return how they ended and why."""
-        trial, settings = self.trial, self.trial.settings
         lr, momentum = self.schedule.lr.tolist(), self.schedule.momentum.tolist()
-        due = {done - 1 for done in readings(trial.iterations, settings.evaluations)}
         if until is not None and until <= self.first_iteration:
             return Status.PRUNED, f"stopped after iteration {self.first_iteration - 1}"
         batches = self.batches()
         losses: list[Tensor] = []
-        last_heard = last_snapshot = mark = time.perf_counter()
-        self.model.train()
-        for iteration in range(self.first_iteration, trial.iterations):
+        self.begin()
+        for iteration in range(self.first_iteration, self.trial.iterations):
             self.optimizer.set(lr[iteration], momentum[iteration])
             losses.append(self.step(batches))
-            evaluating = iteration in due
-            if not evaluating and len(losses) < BLOCK:
-                continue
-            # Everything below happens once a block: it waits for the device.
-            self.recorder.add_losses(torch.stack(losses).tolist())
-            losses.clear()
-            now = time.perf_counter()
-            self.training_seconds += now - mark
-            if self._diverged_in_training():
-                return Status.DIVERGED, self._divergence_message()
-            if evaluating and not math.isfinite(self._evaluate(iteration).loss):
-                return (
-                    Status.DIVERGED,
-                    f"the validation loss after iteration {iteration} is not finite",
-                )
-            if advance is not None and now - last_heard > 0.2:
-                advance(iteration, lr[iteration], self.recorder.losses[-1], self._last_val_loss())
-                last_heard = now
-            if evaluating and self._stops_early():
-                return Status.COMPLETE, f"stopped early after iteration {iteration}"
-            if iteration + 1 == until and until < trial.iterations:
-                assert snapshot is not None, "a trial pauses into its snapshot"
-                self._save(snapshot, until)
-                return Status.PRUNED, f"stopped after iteration {iteration}"
-            mark = time.perf_counter()
-            if snapshot is not None and mark - last_snapshot > SNAPSHOT_SECONDS:
-                self._save(snapshot, iteration + 1)
-                last_snapshot = mark = time.perf_counter()
+            if iteration in self.due or len(losses) == BLOCK:
+                read = torch.stack(losses).tolist()  # waits for the device, so once a block
+                losses.clear()
+                if ended := self.look(iteration, read, snapshot, advance, until):
+                    return ended
         return Status.COMPLETE, ""
+
+    def begin(self) -> None:
+        """Get ready for the first iteration."""
+        self.model.train()
+        self.last_heard = self.last_snapshot = self.mark = time.perf_counter()
+
+    def look(
+        self,
+        iteration: int,
+        losses: list[float],
+        snapshot: Path | None,
+        advance: Advance | None,
+        until: int | None,
+    ) -> tuple[Status, str] | None:
+        """Take in a block of losses, and read the validation set where it is due.
+
+        Returns:
+            How the trial ended and why; None where it goes on.
+        """
+        self.recorder.add_losses(losses)
+        now = time.perf_counter()
+        self.training_seconds += (now - self.mark) * self.share
+        if self._diverged_in_training():
+            return Status.DIVERGED, self._divergence_message()
+        evaluating = iteration in self.due
+        if evaluating and not math.isfinite(self._evaluate(iteration).loss):
+            return (
+                Status.DIVERGED,
+                f"the validation loss after iteration {iteration} is not finite",
+            )
+        if advance is not None and now - self.last_heard > 0.2:
+            lr = float(self.schedule.lr[iteration])
+            advance(iteration, lr, self.recorder.losses[-1], self._last_val_loss())
+            self.last_heard = now
+        if evaluating and self._stops_early():
+            return Status.COMPLETE, f"stopped early after iteration {iteration}"
+        if iteration + 1 == until and until < self.trial.iterations:
+            assert snapshot is not None, "a trial pauses into its snapshot"
+            self._save(snapshot, until)
+            return Status.PRUNED, f"stopped after iteration {iteration}"
+        self.mark = time.perf_counter()
+        if snapshot is not None and self.mark - self.last_snapshot > SNAPSHOT_SECONDS:
+            self._save(snapshot, iteration + 1)
+            self.last_snapshot = self.mark = time.perf_counter()
+        return None
 
     def step(self, batches: Iterator[Batch]) -> Tensor:
         """Take one optimizer step; return the mean loss of its batch, still on the device."""
-        accumulate, clip_norm = self.trial.settings.accumulate, self.trial.settings.clip_norm
+        accumulate = self.trial.settings.accumulate
         total: Tensor | None = None
         for _ in range(accumulate):
             with self.device.autocast():
@@ -191,9 +213,7 @@ class TrialRun:
                 loss = loss / accumulate
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
-        if clip_norm is not None:
-            self.scaler.unscale_(self.optimizer.torch)
-            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        self.clip()
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer.torch)
             self.scaler.update()
@@ -202,6 +222,13 @@ class TrialRun:
             self.optimizer.step()
         assert total is not None
         return total
+
+    def clip(self) -> None:
+        """Bound the norm of the gradient where the trial says so."""
+        clip_norm = self.trial.settings.clip_norm
+        if clip_norm is not None:
+            self.scaler.unscale_(self.optimizer.torch)
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches of the remaining iterations, pass after pass."""
@@ -256,7 +283,7 @@ class TrialRun:
         return evaluations[max(evaluations)].loss if evaluations else None
 
     def _seconds(self) -> float:
-        return self.seconds_before + time.perf_counter() - self.began
+        return self.seconds_before + (time.perf_counter() - self.began) * self.share
 
     def _save(self, path: Path, next_iteration: int) -> None:
         state = {
@@ -278,7 +305,7 @@ class TrialRun:
         state = load_state(path, self.device.torch_device) if path is not None else None
         if state is None or state.get("trial") != self.trial.digest:
             return
-        self.optimizer.torch.load_state_dict(state["optimizer"])
+        self.optimizer.load(state["optimizer"])
         self.recorder.load(state["recorder"])
         self._continue(state)
         self.training_seconds = state["training_seconds"]

@@ -96,12 +96,24 @@ class ScheduledOptimizer:
         for parameter in self._parameters:
             parameter.grad = None
 
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a state of this very trial."""
+        self.torch.load_state_dict(state)
+        self.match_layout()
+
     def load_history(self, state: dict[str, Any]) -> None:
         """Take momentum buffers and moments from another run's state, and keep LR and decay."""
         own = [dict(group) for group in self.torch.param_groups]
-        self.torch.load_state_dict(state)
+        self.load(state)
         for group, settings in zip(self.torch.param_groups, own, strict=True):
             group.update(settings)
+
+    def match_layout(self) -> None:
+        """Lay out buffers and moments as their parameters are: fused steps take it for granted."""
+        for parameter, state in self.torch.state.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    state[name] = torch.empty_like(parameter).copy_(value).detach()
 
 
 def _find(name: str) -> type[torch.optim.Optimizer]:

@@ -14,6 +14,7 @@ from hptune.results.run_dir import RunDir
 from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.job import Executor
 from hptune.sweep.executors.probe import (
+    seconds_fused,
     seconds_in_workers,
     seconds_inline,
     usable_cores,
@@ -23,12 +24,15 @@ from hptune.sweep.executors.processes import CannotShareError, Processes
 from hptune.task import Task
 from hptune.training.device import Device
 
-ExecutorName = Literal["auto", "inline", "processes"]
+ExecutorName = Literal["auto", "inline", "processes", "fused"]
 WORTH_PROBING = 0.3  # seconds: what a sweep takes at least for its executor to matter
 # An iteration of less, in seconds, gains nothing from a second thread, and on a busy machine
 # loses a hundredfold: its threads wait for each other many times in it.
 SMALL = 0.005
 CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
+GROUP = 16  # trials that are fused at most
+FEWEST_FUSED = 4  # trials in a group: of fewer, less is gained than was measured
+MEASURED_GROUP = 8
 START = {"cpu": 0.1, "cuda": 15.0}  # seconds until workers train: forked, or started anew
 
 
@@ -36,7 +40,8 @@ class Execution:
     """Chooses the executor of each sweep, and keeps the workers from stage to stage.
 
     What was measured is kept in timings.json as `execution/TASK/DEVICE`, in seconds per
-    iteration: "inline" by the number of threads, and "processes" with all its "jobs" at work.
+    iteration: "inline" by the number of threads, "processes" with all its "jobs" at work, and the
+    "gain" of "fused" trials over one thread inline; null where it cannot be.
     The choice follows from that and the sweep's trials alone, so a resumed run makes it again.
 
     Args:
@@ -71,17 +76,57 @@ class Execution:
             task: What is trained.
             trials: The whole sweep, also what the run directory holds already.
         """
+        jobs = self._jobs or usable_cores()
         if self._name == "processes":
-            return self._workers(devices(self._device, self._jobs or usable_cores()))
+            return self._workers(devices(self._device, jobs))
+        if self._name == "fused":
+            places = devices(self._device, min(jobs, math.ceil(len(trials) / FEWEST_FUSED)))
+            if len(places) > 1:
+                return self._workers(places, GROUP)
+            return Inline(self._device, 1, GROUP)
         measured = self._measured(task, trials)
         threads, seconds = _fewest(measured["inline"])
-        if found := self._name == "auto" and len(trials) > 1 and measured.get("processes"):
-            iterations = sum(trial.iterations for trial in trials)
-            rounds = math.ceil(len(trials) / found["jobs"]) / len(trials)
-            start = START.get(self._device.torch_device.type, 0.0)
-            if start + rounds * iterations * found["seconds"] < CLEARLY * iterations * seconds:
-                return self._workers(devices(self._device, found["jobs"]))
-        return Inline(self._device, threads if self._device.torch_device.type == "cpu" else None)
+        if self._name == "inline" or len(trials) == 1:
+            return Inline(self._device, self._threads(threads))
+        return self._fastest(measured, trials, threads, seconds)
+
+    def _fastest(
+        self, measured: Mapping[str, Any], trials: Sequence[Trial], threads: int, seconds: float
+    ) -> Executor:
+        """Return the executor that the measurements promise the shortest time of, the simplest first.
+
+        Args:
+            measured: See the class.
+            trials: The sweep.
+            threads: The best number inline.
+            seconds: What an iteration takes inline with them.
+        """
+        length = sum(trial.iterations for trial in trials) / len(trials)
+        fused, workers = measured.get("fused"), measured.get("processes")
+        gain = _gain(fused, len(trials))
+        choices: list[tuple[float, Callable[[], Executor]]] = [
+            (len(trials) * length * seconds, lambda: Inline(self._device, self._threads(threads)))
+        ]
+        if gain > 1:
+            fused_seconds = len(trials) * length * measured["inline"]["1"] / gain
+            choices.append((fused_seconds, lambda: Inline(self._device, self._threads(1), GROUP)))
+        if workers:
+            rounds = math.ceil(len(trials) / workers["jobs"])
+            there = START.get(self._device.torch_device.type, 0.0)
+            in_group = _gain(fused, rounds)
+            places = devices(self._device, workers["jobs"])
+            group = GROUP if in_group > 1 else 1
+            choices.append(
+                (
+                    there + rounds * length * workers["seconds"] / in_group,
+                    lambda: self._workers(places, group),
+                )
+            )
+        best, choice = choices[0]
+        for time, other in choices[1:]:
+            if time < CLEARLY * best:
+                best, choice = time, other
+        return choice()
 
     @property
     def facts(self) -> dict[str, Scalar]:
@@ -109,6 +154,14 @@ class Execution:
         measured["inline"] = inline
         if worth and len(trials) > 1 and self._name == "auto" and "processes" not in measured:
             measured["processes"] = self._measure_processes(task, trials[0], min(inline.values()))
+        if (
+            worth
+            and len(trials) >= FEWEST_FUSED
+            and self._name == "auto"
+            and "fused" not in measured
+        ):
+            each = seconds_fused(task, trials[0], self._device, MEASURED_GROUP)
+            measured["fused"] = each and {"gain": inline["1"] / each}
         if measured != kept:
             self._run_dir.set_timing(key, measured)
         return measured
@@ -128,9 +181,13 @@ class Execution:
             return None
         return None if seconds is None else {"jobs": len(places), "seconds": seconds}
 
-    def _workers(self, places: tuple[Device, ...]) -> Processes:
+    def _threads(self, count: int) -> int | None:
+        return count if self._device.torch_device.type == "cpu" else None
+
+    def _workers(self, places: tuple[Device, ...], group: int = 1) -> Processes:
         if places not in self._processes:
             self._processes[places] = Processes(places)
+        self._processes[places].group = group
         return self._processes[places]
 
 
@@ -156,6 +213,11 @@ def devices(device: Device, jobs: int) -> tuple[Device, ...]:
         count = min(jobs, torch.cuda.device_count())
         return tuple(Device(torch.device("cuda", n), device.dtype) for n in range(count))
     return (device,)
+
+
+def _gain(fused: dict[str, float] | None, trials: int) -> float:
+    """Return how many times as fast so many trials are when they are fused."""
+    return fused["gain"] if fused and trials >= FEWEST_FUSED else 1.0
 
 
 def _fewest(inline: dict[str, float]) -> tuple[int, float]:

@@ -1,13 +1,15 @@
-"""One trial after another in this process."""
+"""In this process: one trial, or one group of fused trials, after another."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
-from hptune.sweep.executors.job import Job, Listener, Results, run_job
+from hptune.sweep.executors.fused import grouped, run_group
+from hptune.sweep.executors.job import Job, Listener, Results
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
+from hptune.training.loop import Advance
 
 
 class Inline:
@@ -16,18 +18,23 @@ class Inline:
     Args:
         device: Where.
         threads: CPU threads to train with; None leaves them as they are.
+        group: Trials that are trained as one, where they can be.
     """
 
-    def __init__(self, device: Device, threads: int | None = None) -> None:
-        self._device, self.threads = device, threads
+    def __init__(self, device: Device, threads: int | None = None, group: int = 1) -> None:
+        self._device, self.threads, self.group = device, threads, group
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
-        """Yield each job with its result, in the order given."""
-        for job in jobs:
-            listener.started(job)
+        """Yield each job with its result, in the order given but for those trained as one."""
+
+        def advances(job: Job) -> Advance:
+            return partial(listener.advanced, job)
+
+        for group in grouped(jobs, self.group):
+            for job in group:
+                listener.started(job)
             with cpu_threads(self.threads):
-                result = run_job(task, job, self._device, partial(listener.advanced, job))
-            yield job, result
+                yield from run_group(task, group, self._device, advances)
 
     def close(self) -> None:
         """Nothing was started."""

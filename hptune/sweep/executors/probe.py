@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hptune.results.records import Trial
+from hptune.sweep.executors.fused import measure_fused
 from hptune.sweep.executors.processes import Processes
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
@@ -22,6 +23,12 @@ def seconds_inline(task: Task, trial: Trial, device: Device, threads: int) -> fl
     """Return the seconds that an iteration takes with so many CPU threads."""
     with cpu_threads(threads):
         return measure_iteration(task, trial, device)
+
+
+def seconds_fused(task: Task, trial: Trial, device: Device, size: int) -> float | None:
+    """Return the seconds that an iteration takes for each of so many fused trials, if they can be."""
+    with cpu_threads(1):
+        return measure_fused(task, trial, device, size=size)
 
 
 def seconds_in_workers(task: Task, trial: Trial, processes: Processes) -> float | None:

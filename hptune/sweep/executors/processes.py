@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import pickle
@@ -21,8 +22,9 @@ import torch
 
 from hptune import errors
 from hptune.errors import HptuneError
+from hptune.sweep.executors.fused import grouped
 from hptune.sweep.executors.job import Job, Listener, Results, failed
-from hptune.sweep.executors.worker import Advanced, Stopped, Work, serve, train
+from hptune.sweep.executors.worker import Advanced, Ended, Stopped, Work, serve, train
 from hptune.task import Task
 from hptune.training.device import Device
 
@@ -35,10 +37,11 @@ class Processes:
     Args:
         devices: Where the workers train, one each: the same CPU several times, or several GPUs.
         threads: CPU threads of each worker. More than one needs workers that are not forked.
+        group: Trials that a worker trains as one, where they can be.
     """
 
-    def __init__(self, devices: Sequence[Device], threads: int = 1) -> None:
-        self._devices = tuple(devices)
+    def __init__(self, devices: Sequence[Device], threads: int = 1, group: int = 1) -> None:
+        self._devices, self.group = tuple(devices), group
         self.threads: int | None = threads
         self._task: Task | None = None
         self._workers: list[_Worker] = []
@@ -46,31 +49,31 @@ class Processes:
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
         """Yield the jobs with their results as they end."""
         self._use(task)
-        waiting, attempts = deque(jobs), Counter[str]()
+        each = math.ceil(len(jobs) / len(self._workers))  # no worker is to be without
+        waiting, attempts = deque(grouped(jobs, min(self.group, each))), Counter[str]()
         try:
             while waiting or self._busy:
                 self._hand_out(waiting, listener)
                 for worker in self._reporting():
-                    job = worker.job
                     report = worker.report()
-                    assert job is not None
-                    if report is None:
-                        death = worker.death()
-                        self._end(worker)
-                        self._start(worker.device)
-                        attempts[job.trial.id] += 1
-                        if attempts[job.trial.id] < ATTEMPTS:
-                            waiting.appendleft(job)
-                        else:
-                            yield job, failed(task, job.trial, worker.device, death)
-                    elif isinstance(report, Advanced):
-                        listener.advanced(job, *report.values)
+                    if isinstance(report, Advanced):
+                        listener.advanced(worker.jobs[report.trial], *report.values)
+                    elif isinstance(report, Ended):
+                        yield worker.jobs.pop(report.trial), report.result
                     elif isinstance(report, Stopped):
                         raise _error(report)
-                    else:
-                        yield job, report
+                    elif report is None:
+                        lost, death = list(worker.jobs.values()), worker.death()
+                        self._end(worker)
+                        self._start(worker.device)
+                        attempts.update(job.trial.id for job in lost)
+                        for job in lost:
+                            if attempts[job.trial.id] < ATTEMPTS:
+                                waiting.appendleft([job])
+                            else:
+                                yield job, failed(task, job.trial, worker.device, death)
         finally:
-            for worker in self._busy:  # stopped halfway: its result is not wanted
+            for worker in self._busy:  # stopped halfway: its results are not wanted
                 self._end(worker)
 
     def each(self, task: Task, work: Work, request: Any) -> list[Any]:
@@ -88,7 +91,7 @@ class Processes:
 
     @property
     def _busy(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.job is not None]
+        return [worker for worker in self._workers if worker.busy]
 
     def _use(self, task: Task) -> None:
         """Start the workers that are missing; all of them anew for another task."""
@@ -111,12 +114,14 @@ class Processes:
         worker.kill()
         self._workers.remove(worker)
 
-    def _hand_out(self, waiting: deque[Job], listener: Listener) -> None:
+    def _hand_out(self, waiting: deque[list[Job]], listener: Listener) -> None:
         for worker in self._workers:
-            if waiting and worker.job is None:
-                worker.job = waiting.popleft()
-                worker.send(train, worker.job)
-                listener.started(worker.job)
+            if waiting and not worker.busy:
+                group = waiting.popleft()
+                worker.jobs = {job.trial.id: job for job in group}
+                worker.send(train, group)
+                for job in group:
+                    listener.started(job)
 
     def _reporting(self) -> list[_Worker]:
         """Wait until some busy workers have something to say, or are dead."""
@@ -129,7 +134,8 @@ class _Worker:
 
     Attributes:
         device: Where it trains.
-        job: What it is at, None while it waits.
+        jobs: What it is at, by the trial's id.
+        busy: Whether it has been asked for something and has not finished.
     """
 
     def __init__(
@@ -140,7 +146,8 @@ class _Worker:
         others: Sequence[Connection[Any, Any]],
     ) -> None:
         self.device = device
-        self.job: Job | None = None
+        self.jobs: dict[str, Job] = {}
+        self.busy = False
         context = _context(device, threads)
         self.connection, theirs = context.Pipe()
         copied = [*others, self.connection] if context.get_start_method() == "fork" else []
@@ -162,6 +169,7 @@ class _Worker:
 
     def send(self, work: Work, request: Any) -> None:
         """Give the worker something to do; a dead one is noticed when it is to report."""
+        self.busy = True
         with suppress(OSError):
             self.connection.send((work, request))
 
@@ -171,8 +179,7 @@ class _Worker:
             report = self.connection.recv()
         except (EOFError, OSError):
             return None
-        if not isinstance(report, Advanced):
-            self.job = None
+        self.busy = isinstance(report, Advanced | Ended)
         return report
 
     def kill(self) -> None:

@@ -16,29 +16,45 @@ import torch
 
 from hptune.errors import HptuneError
 from hptune.results.records import TrialResult
-from hptune.sweep.executors.job import Job, run_job
+from hptune.sweep.executors.fused import run_group
+from hptune.sweep.executors.job import Job
 from hptune.task import Task
 from hptune.training.device import Device
+from hptune.training.loop import Advance
 
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
 class Advanced:
-    """Where the job is: iteration, LR, training loss, validation loss."""
+    """Where a trial is: iteration, LR, training loss, validation loss."""
 
+    trial: str
     values: tuple[int, float, float, float | None]
 
 
 @dataclass(frozen=True)
+class Ended:
+    """A trial's result."""
+
+    trial: str
+    result: TrialResult
+
+
+@dataclass(frozen=True)
 class Stopped:
-    """The job raised what is wrong for every trial, in plain values."""
+    """A trial raised what is wrong for every trial, in plain values."""
 
     error: str  # name of the class
     message: str
 
 
-Report = Advanced | Stopped | TrialResult
+@dataclass(frozen=True)
+class Done:
+    """The worker waits for more."""
+
+
+Report = Advanced | Ended | Stopped | Done
 Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 """Does (task, request, device) and may report on the way; gives the last report."""
 
@@ -75,20 +91,25 @@ def serve(
 
 
 def train(
-    task: Task, job: Job, device: Device, report: Callable[[Report], None]
-) -> TrialResult | Stopped:
-    """Run a job and report where it is."""
+    task: Task, group: Sequence[Job], device: Device, report: Callable[[Report], None]
+) -> Report:
+    """Run a group of jobs, and report where they are and what came of each."""
 
-    def advance(*values: Any) -> None:
+    def tell(told: Report) -> None:
         try:
-            report(Advanced(values))
+            report(told)
         except OSError:
-            _exit()  # nobody is there to take the result
+            _exit()  # nobody is there to take it
+
+    def advances(job: Job) -> Advance:
+        return lambda *values: tell(Advanced(job.trial.id, values))
 
     try:
-        return run_job(task, job, device, advance)
+        for job, result in run_group(task, group, device, advances):
+            tell(Ended(job.trial.id, result))
     except (HptuneError, OSError) as error:
         return Stopped(type(error).__name__, str(error))
+    return Done()
 
 
 def _end_with_parent(parent: int) -> None:

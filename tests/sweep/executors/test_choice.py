@@ -46,27 +46,36 @@ def chosen(run_dir: RunDir, count: int, iterations: int = 1000, **options):
         execution.close()
 
 
-FASTER = {"inline": {"1": 0.01, "2": 0.008}, "processes": {"jobs": 2, "seconds": 0.012}}
+FASTER = {
+    "inline": {"1": 0.01, "2": 0.008}, "processes": {"jobs": 2, "seconds": 0.012}, "fused": None,
+}  # fmt: skip
+FUSED = FASTER | {"fused": {"gain": 3.0}}
 
 
 @pytest.mark.parametrize(
-    ("measured", "count", "executor", "threads"),
+    ("measured", "count", "executor", "threads", "group"),
     [
-        (FASTER, 4, Processes, 1),  # 4 x 8 s against 2 rounds of 12 s
-        (FASTER, 1, Inline, 2),  # nothing to run beside it
-        (FASTER | {"processes": {"jobs": 2, "seconds": 0.02}}, 4, Inline, 2),  # workers get slow
-        (FASTER | {"processes": None}, 4, Inline, 2),  # they could not run at all
-        (FASTER | {"inline": {"1": 0.001, "2": 0.1}}, 4, Inline, 1),  # threads get in the way
-        (FASTER | {"inline": {"1": 0.00801, "2": 0.008}}, 1, Inline, 1),  # a tie
+        (FASTER, 4, Processes, 1, 1),  # 4 x 8 s against 2 rounds of 12 s
+        (FASTER, 1, Inline, 2, 1),  # nothing to run beside it
+        (FASTER | {"processes": {"jobs": 2, "seconds": 0.02}}, 4, Inline, 2, 1),  # workers get slow
+        (FASTER | {"processes": None}, 4, Inline, 2, 1),  # they could not run at all
+        (FASTER | {"inline": {"1": 0.001, "2": 0.1}}, 4, Inline, 1, 1),  # threads get in the way
+        (FASTER | {"inline": {"1": 0.00801, "2": 0.008}}, 1, Inline, 1, 1),  # a tie
+        (FUSED, 8, Processes, 1, 16),  # four in each worker
+        (FUSED, 5, Inline, 1, 16),  # three in each worker would gain too little
+        (FUSED | {"processes": None}, 5, Inline, 1, 16),
+        (FUSED | {"processes": None}, 3, Inline, 2, 1),
+        (FUSED | {"fused": {"gain": 0.8}}, 8, Processes, 1, 1),
     ],
 )
 def test_the_choice_follows_from_timings_json_and_the_number_of_trials_alone(
-    measured, count: int, executor: type, threads: int, run_dir: RunDir
+    measured, count: int, executor: type, threads: int, group: int, run_dir: RunDir
 ):
     run_dir.set_timing(KEY, measured)
     for _ in range(2):
         found = chosen(run_dir, count)
-        assert isinstance(found, executor) and found.threads == threads
+        assert isinstance(found, executor)
+        assert (found.threads, found.group) == (threads, group)
     assert run_dir.timing(KEY) == measured
 
 
@@ -79,14 +88,16 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
 
     monkeypatch.setattr(choice, "seconds_inline", inline)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: asked.append("w") or 0.004)
+    monkeypatch.setattr(choice, "seconds_fused", lambda *a: asked.append("f") or 0.005)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 4)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     # A sweep of a fifth of a second is not worth more than one look.
     assert isinstance(chosen(run_dir, 2, iterations=10), Inline) and asked == [1]
-    assert isinstance(chosen(run_dir, 4), Processes) and asked == [1, 2, "w"]
-    assert isinstance(chosen(run_dir, 4), Processes) and asked == [1, 2, "w"]
+    assert isinstance(chosen(run_dir, 4), Processes) and asked == [1, 2, "w", "f"]
+    assert isinstance(chosen(run_dir, 4), Processes) and asked == [1, 2, "w", "f"]
     assert run_dir.timing(KEY) == {
         "inline": {"1": 0.01, "2": 0.005}, "processes": {"jobs": 4, "seconds": 0.004},
+        "fused": {"gain": 2.0},
     }  # fmt: skip
 
 
