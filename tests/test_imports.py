@@ -22,6 +22,7 @@ ALL = {
     "results",
     "sweep",
     "task",
+    "trackers",
     "training",
 }
 ALLOWED = {
@@ -49,6 +50,7 @@ ALLOWED = {
     "policies": set(),
     "results": set(),
     "schedulers": {"policies"},
+    "trackers": {"results"},
     "task": set(),
     "errors": set(),
     "user_code": set(),

@@ -63,11 +63,16 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hptune")
-def group() -> None:
+@click.pass_context
+def group(context: click.Context) -> None:
     """Find a model's hyper-parameters by Leslie Smith's disciplined procedure.
 
-    With no CONFIG, ./hptune.yaml is used, else the bundled digits experiment.
+    With no CONFIG, ./hptune.yaml is used, else the bundled digits experiment. Defaults of --out,
+    --device, --track and --quiet come from HPTUNE_OUT, ... or [tool.hptune] in ./pyproject.toml.
     """
+    from hptune.cli.defaults import file_defaults
+
+    context.default_map = dict.fromkeys(COMMANDS, file_defaults())
 
 
 def main(args: Sequence[str] | None = None) -> None:

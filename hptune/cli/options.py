@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hptune.cli.defaults import RUN_DIR
+from hptune.trackers import NAMES as TRACKERS
+
 if TYPE_CHECKING:
     from hptune.config.schema import Experiment
     from hptune.procedure.tune import Session
     from hptune.results.records import Scalar
     from hptune.sweep.executors import ExecutorName
+    from hptune.sweep.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOCAL_CONFIG = Path("hptune.yaml")
@@ -32,6 +36,7 @@ class Common:
     quiet: bool
     executor: ExecutorName = "auto"
     jobs: int | None = None
+    track: tuple[str, ...] = ()
 
     def with_setting(self, override: str) -> Common:
         """Return the options with one more `--set`, for a flag that stands for a key."""
@@ -49,16 +54,18 @@ class Common:
 
     def run_dir(self, experiment: Experiment) -> Path:
         """Return --out, else runs/<experiment name>."""
-        return self.out or Path("runs") / experiment.name
+        return Path(str(self.out or RUN_DIR).replace("{name}", experiment.name))
 
     def session(self, *, flags: dict[str, Scalar] | None = None, restart: bool = False) -> Session:
         """Open the run directory for work and say which experiment it is."""
         from hptune.cli.console import Console
         from hptune.procedure.tune import Session
+        from hptune.sweep.progress import Together
 
         experiment, source = self.experiment()
         out = self.run_dir(experiment)
-        progress = Console(silent=self.json or self.quiet)
+        console = Console(silent=self.json or self.quiet)
+        progress = Together([console, *self._trackers(out, experiment.name)])
         progress.message(f"{experiment.name}: {source}, results in {out}")
         return Session.open(
             experiment,
@@ -70,6 +77,15 @@ class Common:
             executor=self.executor,
             jobs=self.jobs,
         )
+
+    def _trackers(self, out: Path, experiment: str) -> list[Progress]:
+        from hptune.cli.tracking import Tracking
+        from hptune.trackers import open_tracker
+
+        return [
+            Tracking(name, open_tracker(name, run_dir=out, experiment=experiment))
+            for name in dict.fromkeys(self.track)
+        ]
 
 
 def common_options(function: F) -> F:
@@ -84,12 +100,20 @@ def common_options(function: F) -> F:
         help="Change a value of the config; repeatable. A new name drops the args of the old one.",
     )
     @click.option(
-        "--out", type=click.Path(path_type=Path), help="Run directory [runs/<experiment name>]."
+        "--out",
+        type=click.Path(path_type=Path),
+        envvar="HPTUNE_OUT",
+        help="Run directory, in which {name} stands for the experiment's name [runs/{name}].",
     )
-    @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps [auto].")
+    @click.option(
+        "--device",
+        default="auto",
+        envvar="HPTUNE_DEVICE",
+        help="auto, cpu, cuda, cuda:N or mps [auto].",
+    )
     @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run.")
     @click.option("--json", is_flag=True, help="One JSON document on stdout, nothing else.")
-    @click.option("--quiet", is_flag=True, help="No progress on stderr.")
+    @click.option("--quiet/--no-quiet", envvar="HPTUNE_QUIET", help="No progress on stderr.")
     @click.option("--debug", is_flag=True, help="Show tracebacks.")
     def wrapped(
         config: Path | None,
@@ -122,7 +146,7 @@ class _Jobs(click.ParamType[int | None]):
 
 
 def execution_options(function: F) -> F:
-    """Add --jobs and --executor to a command that trains; it receives them within `common`."""
+    """Add what a command that trains has beside; it receives it within `common`."""
 
     @click.option("--jobs", type=_Jobs(), help="Trials at once [auto: the cores, or the GPUs].")
     @click.option(
@@ -131,8 +155,22 @@ def execution_options(function: F) -> F:
         default="auto",
         help="How trials are run [auto: by a timed probe].",
     )
-    def wrapped(common: Common, jobs: int | None, executor: ExecutorName, **kwargs: Any) -> Any:
-        return function(replace(common, jobs=jobs, executor=executor), **kwargs)
+    @click.option(
+        "--track",
+        type=click.Choice(TRACKERS),
+        multiple=True,
+        envvar="HPTUNE_TRACK",
+        help="Hand every trial to another tool too; repeatable.",
+    )
+    def wrapped(
+        common: Common,
+        jobs: int | None,
+        executor: ExecutorName,
+        track: tuple[str, ...],
+        **kwargs: Any,
+    ) -> Any:
+        common = replace(common, jobs=jobs, executor=executor, track=track)
+        return function(common, **kwargs)
 
     return _with_options_of(function, wrapped)
 

@@ -67,12 +67,14 @@ def command(
 
 def find_run_dir(given: Path | None) -> Path:
     """Return the run directory that is meant: one given, a config's, or the latest under runs/."""
+    from hptune.cli.defaults import default_run_dir
     from hptune.errors import InputError
 
+    out = default_run_dir()
     if given is not None and given.is_file():
         from hptune.config.load import load_experiment
 
-        path = Path("runs") / load_experiment(given).name
+        path = Path(out.replace("{name}", load_experiment(given).name))
         if not path.is_dir():
             raise InputError(
                 f"{given}: its run directory {path} is not there; must have been run; run "
@@ -81,9 +83,14 @@ def find_run_dir(given: Path | None) -> Path:
         return path
     if given is not None:
         return given
-    found = [path.parent for path in Path("runs").glob("*/experiment.yaml")]
+    folder = out.replace("{name}", "*")
+    pattern = Path(folder) / "experiment.yaml"
+    root = Path(pattern.anchor)
+    found = [path.parent for path in root.glob(str(pattern.relative_to(root)))]
     if not found:
-        raise InputError("RUN_DIR: none given and none under runs/; name one or run `hptune run`")
+        raise InputError(
+            f"RUN_DIR: none given and none under {folder.removesuffix('*')}; name one or run `hptune run`"
+        )
     return max(found, key=lambda path: path.stat().st_mtime)
 
 

@@ -57,3 +57,51 @@ class Silent:
     def stage_finished(
         self, stage: Stage, results: Sequence[TrialResult], decisions: Sequence[Decision]
     ) -> None: ...
+
+
+class Together:
+    """Tells several listeners, in their order."""
+
+    def __init__(self, listeners: Sequence[Progress]) -> None:
+        self._listeners = tuple(listeners)
+
+    def message(self, text: str) -> None:
+        """Pass a line of prose on."""
+        for listener in self._listeners:
+            listener.message(text)
+
+    def stage_started(self, stage: Stage, title: str) -> None:
+        """Pass on that a stage begins."""
+        for listener in self._listeners:
+            listener.stage_started(stage, title)
+
+    def trial_started(self, trial: Trial, number: int, of: int) -> None:
+        """Pass on that a trial begins."""
+        for listener in self._listeners:
+            listener.trial_started(trial, number, of)
+
+    def trial_advanced(
+        self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
+    ) -> None:
+        """Pass on where a trial is."""
+        for listener in self._listeners:
+            listener.trial_advanced(
+                trial, iteration, lr=lr, train_loss=train_loss, val_loss=val_loss
+            )
+
+    def trial_paused(self, trial: Trial) -> None:
+        """Pass on that a trial stopped on its way."""
+        for listener in self._listeners:
+            listener.trial_paused(trial)
+
+    def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
+        """Pass on that a trial ended."""
+        for listener in self._listeners:
+            listener.trial_finished(result, reused=reused)
+
+    def stage_finished(
+        self, stage: Stage, results: Sequence[TrialResult], decisions: Sequence[Decision]
+    ) -> None:
+        """Pass on what a stage decided."""
+        for listener in self._listeners:
+            listener.stage_finished(stage, results, decisions)

@@ -1,0 +1,56 @@
+"""Other tools that keep trials, each in a module of its own; whoever trains passes one in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from hptune.errors import InputError
+
+if TYPE_CHECKING:
+    from hptune.results.records import Decision, Stage, TrialResult
+
+__all__ = ["NAMES", "Tracker", "open_tracker"]
+
+NAMES = ("tensorboard", "mlflow")  # also of the package that each needs, and of hptune's extra
+
+
+class Tracker(Protocol):
+    """Keeps trials and decisions; may raise whatever its tool raises."""
+
+    def log_trial(self, result: TrialResult, *, reused: bool) -> None:
+        """Keep a trial with its hyper-parameters and its curve.
+
+        Args:
+            result: The trial and what came of it.
+            reused: Whether it was found in the run directory; if it is kept already, it stays.
+        """
+
+    def log_decisions(self, stage: Stage, decisions: Sequence[Decision]) -> None:
+        """Keep what a stage decided, in the place of what it decided before."""
+
+
+def open_tracker(name: str, *, run_dir: Path, experiment: str) -> Tracker:
+    """Return a tracker by name; it writes nothing before it is given a trial.
+
+    Args:
+        name: One of `NAMES`.
+        run_dir: The run directory that the trials belong to.
+        experiment: The experiment's name.
+
+    Raises:
+        InputError: No such tracker, or its package is not installed.
+    """
+    if name not in NAMES:
+        raise InputError(f"--track: {name!r}; must be one of {', '.join(NAMES)}; choose one")
+    if find_spec(name) is None:
+        raise InputError(
+            f"--track: {name!r}; needs the package {name}, which is not installed; "
+            f'pip install "hptune[{name}]"'
+        )
+    module = import_module(f"hptune.trackers.{name}")
+    tracker: Tracker = module.open_tracker(run_dir, experiment)
+    return tracker
