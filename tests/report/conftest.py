@@ -1,0 +1,103 @@
+"""Run directories to report on, made by the commands themselves, and a browser."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_runs import HOSTILE, QUICK, edit_csv
+
+from hptune.cli import run
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_plots() -> Iterator[None]:
+    """Plots of few pixels, which are drawn faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hptune.report.plots.style.DPI", 60)
+        yield
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole procedure on digits, with a baseline and a sweep of dropout after it."""
+    out = tmp_path_factory.mktemp("report") / "digits"
+    args = ["--out", str(out), *QUICK, "--quiet"]
+    assert run(["run", *args, "--baseline", "step"]) == 0
+    assert run(["sweep", "dropout", *args, "--values", "0,0.3"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def lr_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An LR range test and its confirmation alone."""
+    out = tmp_path_factory.mktemp("report") / "lr"
+    assert run(["lr-find", "--out", str(out), *QUICK, "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture
+def copy(whole_run: Path, tmp_path: Path) -> Path:
+    """A copy of the whole run to spoil."""
+    return Path(shutil.copytree(whole_run, tmp_path / "copy"))
+
+
+@pytest.fixture
+def hostile_run(copy: Path) -> Path:
+    """A run whose every name and text tries to be markup or mathematics."""
+    (copy / "experiment.yaml").write_text(json.dumps({"name": HOSTILE}))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, HOSTILE: HOSTILE}))
+
+    def spoil(rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            row |= {"data": HOSTILE, "model": HOSTILE}
+            if row["dropout"]:
+                row["dropout"] = f"{row['dropout']} {HOSTILE}"
+
+    def spoil_decisions(rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            row["reason"] += HOSTILE
+            row["rule"] += HOSTILE
+            row["warnings"] = HOSTILE
+
+    edit_csv(copy / "results.csv", spoil)
+    edit_csv(copy / "decisions.csv", spoil_decisions)
+    for path in [copy / "results.csv", *(copy / "curves").glob("*.csv")]:
+        path.write_text(path.read_text().replace("val_accuracy", f"val_{'<b>$x$'}", 2))
+    return copy
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium with an empty profile."""
+    if not CHROMIUM.exists() or not DRIVER.exists():
+        pytest.skip("needs Debian's packages chromium and chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+        "window-size=1280,900",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    service = webdriver.ChromeService(str(DRIVER))
+    driver = webdriver.Chrome(options=options, service=service)
+    yield driver
+    driver.quit()
