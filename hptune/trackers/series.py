@@ -65,7 +65,9 @@ def _seconds(curve: Curve) -> FloatArray:
     if not len(read):
         return np.zeros(len(curve))
     times = np.concatenate([[0.0], curve.seconds[read]])
-    return np.interp(curve.iteration, np.concatenate([[-1], curve.iteration[read]]), times)
+    ends = np.concatenate([[-1], curve.iteration[read]])
+    spread: FloatArray = np.interp(curve.iteration, ends, times)
+    return spread
 
 
 def started_at(result: TrialResult) -> float:
