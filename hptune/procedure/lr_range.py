@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from numpy.lib.stride_tricks import sliding_window_view
+
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
 from hptune.analysis.rules import named_rules
@@ -22,6 +24,7 @@ from hptune.sweep.run import Runner
 READINGS = 50  # of the validation loss along the test
 READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more than the training
 ATTEMPTS = 4
+HELD = 5  # readings in a row of a loss that a test reached
 FACTOR = 2.0  # between neighbouring candidates
 CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
 FARTHEST = 3.0  # from the candidate to a neighbour
@@ -37,6 +40,13 @@ class RangeTest:
     reading: LrRangeReading
     low: float
     high: float
+
+    def reached(self, by: Criterion = LOSS) -> float:
+        """Return the cost that the last test held for some readings, without any LR decay."""
+        course = by.course(self.results[-1].curve)
+        if len(course) < HELD:
+            return math.inf
+        return float(sliding_window_view(course, HELD).max(axis=1).min())
 
 
 def run_lr_range(
@@ -98,12 +108,13 @@ def run_confirmation(
     *,
     seeds: int,
     by: Criterion = LOSS,
-    plausible: tuple[float, float] | None = None,
+    test: RangeTest | None = None,
     least: int = 3,
 ) -> Candidates:
     """Run short runs at an LR and beside it, and on below where the lowest clearly wins.
 
     Beside it are the ends of what the range test found plausible, else half and twice the LR.
+    Below them too where all do worse than the range test did in passing: none of them is usable.
     Never above that: short runs favour an LR at which a long run of another seed breaks.
 
     Args:
@@ -112,7 +123,7 @@ def run_confirmation(
         lr: The candidate for the maximum.
         seeds: Repeats of each.
         by: What is better.
-        plausible: Bounds of the LR from a range test.
+        test: The range test that the LR was read from.
         least: Candidates to run whatever they cost.
     """
     low = base.lr_min  # None where the policy has its own
@@ -127,13 +138,18 @@ def run_confirmation(
             least=least,
         )
 
-    candidates = run(_neighbours(lr, plausible), least)
-    while len(candidates) < CONFIRMATIONS:
+    candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
+    while 1 < len(candidates) < CONFIRMATIONS:
         lowest = min(float(label) for label in candidates)
-        # Only a clear win at the edge leads beyond it, not a tie.
-        if len(candidates) == 1 or rank(candidates, by).ties != (_label(lowest),):
+        ranking = rank(candidates, by)
+        end = min(by.at_end(result) for result in candidates[ranking.best])
+        if ranking.failed or (test and end > test.reached(by) + ranking.noise):
+            step = FARTHEST
+        elif ranking.ties == (_label(lowest),):
+            step = FACTOR  # only a clear win at the edge leads beyond it, not a tie
+        else:
             break
-        further = run([lowest / FACTOR], 0)
+        further = run([lowest / step], 0)
         if not further:
             break
         candidates |= further

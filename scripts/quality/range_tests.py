@@ -237,9 +237,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         test = run_lr_range(runner, base, low=low, high=high)
         reading = test.reading
         short = base.change(iterations=LENGTH // 2, lr_min=reading.lr_max / 10)
-        candidates = run_confirmation(
-            runner, short, reading.lr_max, seeds=1, plausible=reading.interval
-        )
+        candidates = run_confirmation(runner, short, reading.lr_max, seeds=1, test=test)
         try:
             confirmed = float(decide_lr(test, candidates, reading.lr_max)[0].value)
         except StageError:  # it says so: every candidate diverged

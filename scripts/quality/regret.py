@@ -62,9 +62,7 @@ def run_procedure(name: str, split: int) -> dict[str, object]:
     began = time.perf_counter()
     with (
         tempfile.TemporaryDirectory() as folder,
-        Session.open(
-            settings, Path(folder), device="cpu", progress=Silent(), restart=False
-        ) as session,
+        Session.open(settings, Path(folder), device="cpu", progress=Silent(), jobs=1) as session,
     ):
         outcome = session.run()
     decided = {decision.parameter: decision.value for decision in outcome.decisions}

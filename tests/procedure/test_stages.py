@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hptune.analysis.lr_range import read_lr_range
 from hptune.analysis.ranking import LOSS, rank
 from hptune.errors import StageError
 from hptune.procedure.batch_size import (
@@ -21,7 +22,7 @@ from hptune.procedure.batch_size import (
 )
 from hptune.procedure.final import decide_final, run_final_safely
 from hptune.procedure.inputs import Inputs
-from hptune.procedure.lr_range import decide_lr, run_confirmation
+from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation
 from hptune.procedure.momentum import decide_momentum
 from hptune.procedure.plan import STAGES, allowances, lengths, plan
 from hptune.procedure.repeats import run_repeats
@@ -155,12 +156,30 @@ def test_confirmation_goes_on_below_but_never_far_above_and_stops_at_a_tie(best,
     candidates = run_confirmation(law, BASE, 0.1, seeds=1)
     assert decide_lr(None, candidates, 0.1)[0].value == found
     assert len(candidates) <= 5
-    limited = run_confirmation(law, BASE, 0.1, seeds=1, plausible=(0.04, 0.15))
+    limited = run_confirmation(law, BASE, 0.1, seeds=1, test=range_test((0.04, 0.15)))
     assert list(limited)[:3] == ["0.1", "0.04", "0.15"]
-    narrow = run_confirmation(law, BASE, 0.1, seeds=1, plausible=(0.08, 0.11))
+    narrow = run_confirmation(law, BASE, 0.1, seeds=1, test=range_test((0.08, 0.11)))
     assert list(narrow)[:3] == ["0.1", "0.05", "0.15"]
     flat = run_confirmation(Law(lambda t: 0.5 - 1e-4 * t.lr), BASE, 0.1, seeds=1)
     assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
+
+
+def range_test(interval: tuple[float, float], reached: float = 0.6) -> RangeTest:
+    """Return a test that found an interval, and whose loss came down to a value."""
+    last = result(reached)
+    reading = replace(read_lr_range([last.curve]), interval=interval)
+    return RangeTest([last], reading, 1e-5, 10.0)
+
+
+def test_confirmation_goes_below_the_interval_where_no_run_does_as_well_as_the_test_did():
+    law = Law(lambda t: 1.1 + 0.001 * math.sin(t.lr) if t.lr > 0.02 else 0.3)
+    candidates = run_confirmation(law, BASE, 0.9, seeds=1, test=range_test((0.2, 4.0), 0.7))
+    assert list(candidates) == ["0.9", "0.3", "2.7", "0.1", "0.033"]
+    lower = run_confirmation(law, BASE, 0.3, seeds=1, test=range_test((0.1, 0.5), 0.7))
+    assert list(lower) == ["0.3", "0.1", "0.5", "0.033", "0.011"]
+    assert decide_lr(None, lower, 0.3)[0].value == 0.011
+    as_good = run_confirmation(law, BASE, 0.3, seeds=1, test=range_test((0.1, 0.5), 1.2))
+    assert list(as_good) == ["0.3", "0.1", "0.5"]
 
 
 def test_a_stage_in_which_all_diverge_fails_with_the_remedy():

@@ -58,8 +58,7 @@ def lr_range(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Outco
     short = base.change(iterations=runs.short)
     short = short.change(settings=setup.short_settings(short))
     lr = test.reading.lr_max
-    plausible = test.reading.interval
-    candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by, plausible=plausible)
+    candidates = run_confirmation(setup.runner, short, lr, seeds=seeds, by=by, test=test)
     decisions = decide_lr(test, candidates, lr, by=by)
     return Outcome(decisions, test.results + _results(candidates))
 
