@@ -91,6 +91,7 @@ class Ranking:
     Attributes:
         order: Labels, the best first; diverged ones last, those that lasted longer before others.
         best: The first of the order.
+        scores: Mean cost of each.
         ties: Labels that the noise does not tell from the best, the best among them.
         noise: Standard deviation of a difference between two candidates.
         reason: The losses and the noise in words.
@@ -100,6 +101,7 @@ class Ranking:
 
     order: tuple[str, ...]
     best: str
+    scores: Mapping[str, float]
     ties: tuple[str, ...]
     noise: float
     reason: str
@@ -129,7 +131,9 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
     best = order[0]
     if not math.isfinite(scores[best]):
         nothing = "every candidate diverged"
-        return Ranking(tuple(order), best, (best,), math.nan, nothing, (nothing,), failed=True)
+        return Ranking(
+            tuple(order), best, scores, (best,), math.nan, nothing, (nothing,), failed=True
+        )
     single = _noise(candidates, costs, best, by)
     noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
     ties = tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k])
@@ -139,6 +143,7 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
     return Ranking(
         order=tuple(order),
         best=best,
+        scores=scores,
         ties=ties,
         noise=noises[best],
         reason=f"validation {by.name} {shown}; noise {noises[best]:.2g} ({told})",

@@ -29,6 +29,7 @@ FACTOR = 2.0  # between neighbouring candidates
 CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
 FARTHEST = 3.0  # from the candidate to a neighbour
 CONFIRMATIONS = 5  # candidates at most
+CLEARLY = 3.0  # noises by which an LR above the candidate has to win
 RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
 
 
@@ -42,11 +43,10 @@ class RangeTest:
     high: float
 
     def reached(self, by: Criterion = LOSS) -> float:
-        """Return the cost that the last test held for some readings, without any LR decay."""
-        course = by.course(self.results[-1].curve)
-        if len(course) < HELD:
-            return math.inf
-        return float(sliding_window_view(course, HELD).max(axis=1).min())
+        """Return the lowest cost that a test held for some readings, without any LR decay."""
+        courses = [by.course(result.curve) for result in self.results]
+        held = [sliding_window_view(c, HELD).max(axis=1) for c in courses if len(c) >= HELD]
+        return min((float(costs.min()) for costs in held), default=math.inf)
 
 
 def run_lr_range(
@@ -186,9 +186,15 @@ def decide_lr(
     trials = tuple(r.trial.id for r in test.results) if test else ()
     seconds = sum(r.seconds for r in test.results) if test else 0.0
     ranking = rank_survivors(candidates, by)
-    # Two readings that agree are worth more than either: short runs favour a large LR, at
-    # which the long run may break.
+    # Two readings that agree are worth more than either. Short runs favour a large LR, at which
+    # the long run may break: one above the candidate has to win clearly.
+    clear = ranking.scores[ranking.best] + CLEARLY * ranking.noise
     tied = [float(label) for label in ranking.ties]
+    tied += [
+        lr
+        for label, score in ranking.scores.items()
+        if candidate <= (lr := float(label)) < float(ranking.best) and score <= clear
+    ]
     value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
     reason = ranking.reason
     if test and reading:

@@ -148,6 +148,9 @@ def test_lr_takes_the_winner_or_the_range_tests_own_among_ties_and_warns_at_an_e
     clear = decide({0.05: 0.6, 0.1: 0.7, 0.2: 0.5, 0.4: 0.8})
     assert clear[0].value == 0.2
     assert "edge" in decide({0.05: 0.6, 0.1: 0.5, 0.2: 0.4})[0].warnings[0]
+    higher = decide({0.05: 0.6, 0.1: 0.518, 0.2: 0.5})  # two noises are enough below, not above
+    assert higher[0].value == 0.1 and "tied" in higher[0].reason
+    assert decide({0.05: 0.5, 0.1: 0.518, 0.2: 0.6})[0].value == 0.05
 
 
 @pytest.mark.parametrize(("best", "found"), [(0.01, 0.013), (0.1, 0.1), (1.0, 0.2)])
