@@ -296,6 +296,11 @@ def summarize(rows: Sequence[dict[str, str]]) -> None:
         print(
             f"{finder} | {finite:.1%} | {good:.1%} | {fall:.1%} | {_stability(learnable, finder)}"
         )
+    hindsight = [_hindsight(row, learnable) for row in learnable]
+    shares = [statistics.mean(pair[k] for pair in hindsight) for k in range(2)]
+    print(
+        f"the grid's LR that was best for the other seeds | | {shares[0]:.1%} | {shares[1]:.1%} |"
+    )
     print("\nproblem | verdicts | median LR (quartiles) | grid's | good: " + ", ".join(FINDERS))
     for name in dict.fromkeys(row["problem"] for row in rows):
         own = [row for row in rows if row["problem"] == name]
@@ -324,9 +329,26 @@ def _learnable(row: dict[str, str]) -> bool:
 
 def _good(row: dict[str, str], finder: str) -> tuple[bool, bool]:
     """Return whether a finder's run ended within 10 % of the best loss; of the fall to it."""
-    loss, best = float(row[f"{finder}_loss"]), float(row["grid_loss"])
+    return _near(float(row[f"{finder}_loss"]), row)
+
+
+def _hindsight(row: dict[str, str], rows: Sequence[dict[str, str]]) -> tuple[bool, bool]:
+    """Return the same for what no finder can know: the problem's best LR over the other seeds."""
+    others = [
+        _losses(other["grid"])
+        for other in rows
+        if other["problem"] == row["problem"] and other["seed"] != row["seed"]
+    ]
+    own = _losses(row["grid"])
+    means = {lr: statistics.mean(losses[lr] for losses in others) for lr in own}
+    best = min(means, key=lambda lr: (not math.isfinite(means[lr]), means[lr]))
+    return _near(own[best], row)
+
+
+def _near(loss: float, row: dict[str, str]) -> tuple[bool, bool]:
     if not math.isfinite(loss):
         return False, False
+    best = float(row["grid_loss"])
     fall = float(row["start_loss"]) - best
     return loss <= best + GOOD * abs(best), loss <= best + GOOD * fall
 
