@@ -15,6 +15,7 @@ from hptune.results.records import Curve, Status, TrialResult
 # Of how far the losses came down: below this two runs of one seed cannot be told apart.
 FLOOR = 0.005
 SIGNIFICANT = 1.0  # noises between two candidates that differ
+CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
 # An example's loss spreads about as widely as its mean, and paired runs share most of it: a
 # difference of means over N examples is uncertain by about this share of loss / sqrt(N).
 SAMPLING = 0.5
@@ -107,6 +108,17 @@ class Ranking:
     reason: str
     warnings: tuple[str, ...]
     failed: bool
+
+    @property
+    def unbeaten(self) -> tuple[str, ...]:
+        """Labels that the best does not beat clearly, the best among them.
+
+        Short runs favour what learns fast: a large LR, a large momentum, little weight decay. Where
+        such a candidate is the best, it has to beat the usual one clearly, for over the long run
+        that lead is lost.
+        """
+        most = self.scores[self.best] + CLEARLY * self.noise
+        return tuple(label for label in self.order if self.scores[label] <= most)
 
 
 def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) -> Ranking:

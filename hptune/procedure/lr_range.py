@@ -29,7 +29,6 @@ FACTOR = 2.0  # between neighbouring candidates
 CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
 FARTHEST = 3.0  # from the candidate to a neighbour
 CONFIRMATIONS = 5  # candidates at most
-CLEARLY = 3.0  # noises by which an LR above the candidate has to win
 RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
 
 
@@ -186,15 +185,10 @@ def decide_lr(
     trials = tuple(r.trial.id for r in test.results) if test else ()
     seconds = sum(r.seconds for r in test.results) if test else 0.0
     ranking = rank_survivors(candidates, by)
-    # Two readings that agree are worth more than either. Short runs favour a large LR, at which
-    # the long run may break: one above the candidate has to win clearly.
-    clear = ranking.scores[ranking.best] + CLEARLY * ranking.noise
+    # Two readings that agree are worth more than either.
+    best = float(ranking.best)
     tied = [float(label) for label in ranking.ties]
-    tied += [
-        lr
-        for label, score in ranking.scores.items()
-        if candidate <= (lr := float(label)) < float(ranking.best) and score <= clear
-    ]
+    tied += [lr for lr in map(float, ranking.unbeaten) if candidate <= lr < best]
     value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
     reason = ranking.reason
     if test and reading:

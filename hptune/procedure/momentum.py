@@ -62,7 +62,9 @@ def decide_momentum(candidates: Candidates, by: Criterion = LOSS) -> list[Decisi
     """Choose momentum's maximum and minimum from paired runs."""
     ranking = rank_survivors(candidates, by)
     preferred = _label(MOMENTUM, MOMENTUM_MIN)
-    chosen = preferred if preferred in ranking.ties else ranking.best
+    larger = candidates[ranking.best][0].trial.momentum > MOMENTUM
+    tied = ranking.unbeaten if larger else ranking.ties
+    chosen = preferred if preferred in tied else ranking.best
     trial = candidates[chosen][0].trial
     reason = ranking.reason
     if chosen != ranking.best:

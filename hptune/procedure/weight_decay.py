@@ -96,7 +96,9 @@ def run_weight_decay(
 def decide_weight_decay(candidates: Candidates, *, usual: float, by: Criterion = LOSS) -> Decision:
     """Choose the weight decay from paired runs; among ties the magnitude nearest `usual`."""
     ranking = rank_survivors(candidates, by)
+    best = float(ranking.best)
     tied = [float(label) for label in ranking.ties]
+    tied += [decay for decay in map(float, ranking.unbeaten) if best < decay <= usual]
     chosen = min(tied, key=lambda value: _distance(value, usual))
     reason = ranking.reason
     if f"{chosen:g}" != ranking.best:

@@ -132,6 +132,21 @@ def test_momentum_takes_the_best_unless_the_reports_default_ties():
     assert tied[0].value == 0.95 and "tied" in tied[0].reason
 
 
+def test_what_short_runs_favour_has_to_win_clearly():
+    noise = 0.018  # of these curves, with their losses: two of them apart
+    larger = momentum({(0.99, 0.85): 0.5, (0.95, 0.85): 0.5 + noise, (0.9, None): 0.7})
+    smaller = momentum({(0.9, None): 0.5, (0.95, 0.85): 0.5 + noise, (0.99, 0.85): 0.7})
+    assert larger[0].value == 0.95 and smaller[0].value == 0.9
+
+    def decay(losses: dict[float, float]) -> float:
+        candidates = {f"{v:g}": [result(loss, weight_decay=v)] for v, loss in losses.items()}
+        return decide_weight_decay(candidates, usual=1e-3).value
+
+    assert decay({1e-4: 0.5, 1e-3: 0.5 + noise, 1e-2: 0.7}) == 1e-3
+    assert decay({1e-2: 0.5, 1e-3: 0.5 + noise, 1e-4: 0.7}) == 1e-2
+    assert decay({1e-4: 0.5, 1e-3: 0.6, 1e-2: 0.7}) == 1e-4
+
+
 def test_constant_momentum_has_its_own_value_as_minimum():
     decisions = momentum({(0.9, None): 0.3, (0.95, 0.85): 0.6})
     assert [d.value for d in decisions] == [0.9, 0.9]
