@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,13 @@ NAMES = {
         "accuracy",
         "acc",
     ),
+    "train_accuracy": ("trainaccuracy", "trainacc", "trainingaccuracy"),
     "seconds": ("seconds", "time", "walltime"),
+}
+# Read in the place of losses that are not there.
+ERRORS = {
+    "train_loss": ("trainerror", "trainerr", "trainingerror"),
+    "val_loss": ("valerror", "testerror", "validerror", "validationerror", "valerr", "testerr"),
 }
 _NOT_A_NUMBER = ("nan", "-nan", "none", "null")
 RISING = 0.95  # of the steps of LR: a range test only rises
@@ -58,34 +65,53 @@ def diagnose(path: Path) -> dict[str, Any]:
     import pandas as pd
 
     try:
+        separator = _separator(path)
         # As text: a blank is a loss that was not read, "nan" may be one that was.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator)
+        if separator != ",":  # there 0,1 may be a number
+            table = table.apply(lambda cells: cells.str.replace(",", "."))
     except (OSError, ValueError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: cannot be read ({' '.join(str(error).split())[:100]}); must be a CSV with a "
             "header; correct the path or the file"
         ) from None
-    return diagnose_curve(curve_of(table))
+    curve, has_loss = curve_of(table)
+    document = diagnose_curve(curve)
+    if not has_loss and document["verdict"] != "cannot-say":
+        document["reasons"].append("there is no loss: the error, what accuracy lacks, is read so")
+    return document
 
 
-def curve_of(table: pd.DataFrame) -> Curve:
-    """Return the curve that a table holds, columns found by their usual names; cells may be text."""
+def curve_of(table: pd.DataFrame) -> tuple[Curve, bool]:
+    """Return the curve that a table holds, and whether it has a loss, else errors stand for it.
+
+    Columns are found by their usual names; cells may be text.
+    """
     import pandas as pd
 
-    columns = {_plain(str(name)): name for name in table.columns}
-    found: dict[str, FloatArray] = {}
-    for key, names in NAMES.items():
+    columns = {_plain(str(name)): name for name in reversed(table.columns)}
+
+    def column(names: Sequence[str], *, loss: bool) -> FloatArray:
         name = next((columns[n] for n in names if n in columns), None)
-        values = np.full(len(table), np.nan)
-        if name is not None:
-            values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
-            if key.endswith("_loss"):
-                values = _with_ends(values, table[name].astype(str).str.lower().isin(_NOT_A_NUMBER))
-        found[key] = values
+        if name is None:
+            return np.full(len(table), np.nan)
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
+        if loss:
+            values = _with_ends(values, table[name].astype(str).str.lower().isin(_NOT_A_NUMBER))
+        return values
+
+    found = {key: column(names, loss=key.endswith("_loss")) for key, names in NAMES.items()}
+    has_loss = any(np.isfinite(found[key]).any() for key in ERRORS)
+    if not has_loss:
+        for key, names in ERRORS.items():
+            found[key] = column(names, loss=True)
+            if not np.isfinite(found[key]).any():
+                accuracy = found["train_accuracy" if key == "train_loss" else "accuracy"]
+                found[key] = _error(accuracy)
     iteration = found["iteration"]
     if not np.isfinite(iteration).all():
         iteration = np.arange(len(table), dtype=np.float64)
-    return Curve(
+    curve = Curve(
         iteration=iteration.astype(np.int64),
         epoch=np.full(len(table), np.nan),
         lr=found["lr"],
@@ -96,12 +122,16 @@ def curve_of(table: pd.DataFrame) -> Curve:
         metrics={"accuracy": found["accuracy"]},
         seconds=found["seconds"],
     )
+    return curve, has_loss
 
 
 def diagnose_curve(curve: Curve) -> dict[str, Any]:
     """Return the document of `hptune diagnose --json` for a curve."""
     if not np.isfinite(curve.train_loss).any() and not np.isfinite(curve.val_loss).any():
-        reason = "no column with a loss: none of train_loss, loss, val_loss, test_loss has numbers"
+        reason = (
+            "no column to read: none of train_loss, loss, val_loss, test_loss, val_accuracy, "
+            "test_accuracy has numbers"
+        )
         return _document("training", "cannot-say", reasons=[reason], advice=["log a loss"])
     return _range_test(curve) if is_range_test(curve) else _training(curve)
 
@@ -188,5 +218,19 @@ def _with_ends(values: FloatArray, said_nan: pd.Series[bool]) -> FloatArray:
     return np.where(said_nan.to_numpy() & after, np.inf, values)
 
 
+def _error(accuracy: FloatArray) -> FloatArray:
+    """Return what is left to an accuracy of 1, which may be in percent."""
+    whole = 100.0 if np.nanmax(accuracy, initial=0.0) > 1 else 1.0
+    return (whole - accuracy) / whole
+
+
+def _separator(path: Path) -> str:
+    """Return what stands between the columns' names."""
+    with path.open(encoding="utf-8") as file:
+        header = file.readline()
+    return max(",;\t", key=header.count)
+
+
 def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())
+    """Return a column's name without punctuation, and without the run that W&B sets before it."""
+    return "".join(c for c in name.lower().rpartition(" - ")[2] if c.isalnum())

@@ -74,7 +74,8 @@ def read_training(curve: Curve) -> TrainingReading:
     course = smooth(np.minimum(val, max(early, float(np.median(val))) + _spread(val)))
     lowest, end = int(course.argmin()), float(np.median(val[-max(1, len(val) // 20) :]))
     best = float(course[lowest])
-    if _has_not_learned(curve, val, train, early, end):
+    # Without a training loss, the best of the validation loss says whether anything was learned.
+    if _has_not_learned(curve, val, train, early, end if len(train) else best):
         return _reading(
             "not-learning", f"the loss ends at {end:.4g}, after {early:.4g} early in the run"
         )
@@ -85,12 +86,12 @@ def read_training(curve: Curve) -> TrainingReading:
     if (
         rise > max(RISEN * fall, 3 * noise)
         and lowest < 0.9 * len(val)
-        and fit[-1] <= fit[int(lowest / len(val) * len(fit))]
+        and not fit[-1] > fit[int(lowest / len(val) * len(fit))]  # or it was not read
     ):
         return _reading(
             "overfit",
             f"the validation loss is lowest ({best:.4g}) at iteration {when[lowest]} and ends at "
-            f"{end:.4g}, while the training loss ends at {fit[-1]:.4g}",
+            f"{end:.4g}; {_shown(fit)}",
         )
     memorised = _memorised_at(curve)
     if memorised is not None and end > KNOWS * early:
@@ -108,8 +109,7 @@ def read_training(curve: Curve) -> TrainingReading:
         )
     return _reading(
         "balanced",
-        f"the validation loss is flat at the end: {end:.4g}, lowest {best:.4g}; training loss "
-        f"{fit[-1]:.4g}",
+        f"the validation loss is flat at the end: {end:.4g}, lowest {best:.4g}; {_shown(fit)}",
     )
 
 
@@ -135,6 +135,10 @@ def _spread(val: FloatArray) -> float:
 
 def _train_course(train: FloatArray) -> FloatArray:
     return smooth(train) if len(train) >= 3 else np.array([np.nan])
+
+
+def _shown(fit: FloatArray) -> str:
+    return f"the training loss ends at {fit[-1]:.4g}" if fit[-1] == fit[-1] else "no training loss"
 
 
 def _fall_at_end(val: FloatArray) -> float:
@@ -176,4 +180,4 @@ def _has_not_learned(
         # A loss may fall to that of guessing; a net that knows more shows it here.
         guesses = float(np.median(accuracy[-3:])) <= float(accuracy[0]) + LEARNED
         return guesses and fall <= LEARNED * max(abs(first), abs(early))
-    return fall <= 3 * min(noise_of(train), noise_of(val))
+    return fall <= 3 * min(noise_of(losses) for losses in (train, val) if len(losses))

@@ -195,6 +195,38 @@ def test_five_points_get_an_answer_and_four_a_clear_no():
             "training",
             "underfit",
         ),
+        (
+            "Step,a run - val/loss,a run - val/loss__MIN\n"
+            + "".join(f"{i},{2.3 - 0.02 * i},0.1\n" for i in range(40)),
+            "training",
+            "underfit",
+        ),
+        (
+            "step;lr;loss\n"
+            + "".join(f"{i};{1e-4 * 1.2**i};{2.3 - 0.05 * i}\n" for i in range(40)).replace(
+                ".", ","
+            ),
+            "lr-range",
+            "underfit",
+        ),
+        (
+            "epoch,val_loss\n" + "".join(f"{i},{max(60 - i, i)}\n" for i in range(50)),
+            "training",
+            "overfit",
+        ),
+        (
+            "epoch,test_error\n" + "".join(f"{i},{60 - i if i < 30 else i}\n" for i in range(60)),
+            "training",
+            "overfit",
+        ),
+        (
+            "lr,test_accuracy\n"
+            + "".join(
+                f"{0.01 * i},{50 + min(i, 60) / 2 if i < 80 else 10}\n" for i in range(1, 99)
+            ),
+            "lr-range",
+            "balanced",
+        ),
         ("epoch,train_loss,valid_loss\n0,2.3,2.3\n1,nan,\n2,nan,\n", "training", "diverged"),
         ("a,b\n1,2\n", "training", "cannot-say"),
         ("iteration,lr,train_loss,val_loss\n1,0.1,2.0,\n2,0.1,1.9,2.0\n", "training", "cannot-say"),
