@@ -18,7 +18,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_part_is_measured_beside_the_plain_loop(tmp_path: Path):
     found = tmp_path / "bench.json"
     done = bench(
-        *("--parts", "training,lr-range", "--cases", "digits/mlp", "--repeats", "2"),
+        *("--parts", "training", "--cases", "digits/mlp", "--repeats", "2"),
         *("--scale", "0.05", "--device", "cpu", "--no-peers", "--json", str(found)),
     )
     assert done.returncode == 0, done.stderr
@@ -28,17 +28,11 @@ def test_a_part_is_measured_beside_the_plain_loop(tmp_path: Path):
     assert document["versions"]["torch"]
     rows = {(row["part"], row["contestant"]): row for row in document["rows"]}
     assert rows["training", "plain"]["ratio"] == {"low": 1, "median": 1, "high": 1}
-    for part, name in (
-        ("training", "hptune"),
-        ("lr-range", "hptune"),
-        ("lr-range", "hptune, reading validation"),
-    ):
-        row = rows[part, name]
-        assert row["n"] == 2
-        assert 0 < row["measured"]["low"] <= row["measured"]["median"] <= row["measured"]["high"]
-        assert 0 < row["ratio"]["median"]
-        faster = row["ratio"]["median"] >= row["aim"]
-        assert row["met"] == (faster if row["kind"] == "faster" else not faster)
+    row = rows["training", "hptune"]
+    assert row["n"] == 2
+    assert 0 < row["measured"]["low"] <= row["measured"]["median"] <= row["measured"]["high"]
+    assert row["ratio"]["median"] > 0
+    assert row["met"] == (row["ratio"]["median"] >= row["aim"])
 
 
 def test_a_name_that_is_not_known_is_told():

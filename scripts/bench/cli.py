@@ -18,20 +18,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-import torch
-
-from scripts.bench import commands, sweeps, training
-from scripts.bench.cases import CASES, Case
-from scripts.bench.rounds import Row
-from scripts.bench.table import document, show, write
-from scripts.bench.training import Options
-
-Part = Callable[[Case, Options], Iterator[Row]]
 _DIGITS = ("digits/mlp",)
+_CASES = (*_DIGITS, "cifar10/three-layer", "cifar10/resnet-20", "cifar10/resnet-56")
 # The cases that a part is made for; None for all.
 _ONLY: Mapping[str, tuple[str, ...] | None] = {
     "training": None,
@@ -48,8 +40,15 @@ _ONLY: Mapping[str, tuple[str, ...] | None] = {
 def main() -> None:
     """Measure, print and write."""
     args = _arguments()
-    options = Options(args.device, args.repeats, args.peers, args.scale)
-    parts: dict[str, Part] = {
+    # Not before: a wrong argument is told at once.
+    from scripts.bench import commands, sweeps, training
+    from scripts.bench.cases import CASES
+    from scripts.bench.table import document, show, write
+    from scripts.bench.training import device_of
+
+    device = device_of(args.device)
+    options = training.Options(device, args.repeats, args.peers, args.scale)
+    parts: dict[str, training.Part] = {
         "training": training.training,
         "lr-range": training.lr_range,
         "sweep": sweeps.sweep,
@@ -59,10 +58,10 @@ def main() -> None:
         "startup": commands.startup,
         "memory": commands.memory,
     }
-    found: list[Row] = []
+    found: list[training.Row] = []
     skipped: list[str] = []
     for name in args.cases:
-        if CASES[name].gpu and args.device == "cpu":
+        if CASES[name].gpu and device == "cpu":
             skipped.append(f"{name}: needs a GPU")
             print(f"skipped: {skipped[-1]}", file=sys.stderr)
             continue
@@ -75,7 +74,7 @@ def main() -> None:
             print(f"{part} {name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
     show(found)
     if args.json:
-        write(args.json, document(found, skipped, args.device))
+        write(args.json, document(found, skipped, device))
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,9 +82,9 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", type=partial(_names, _ONLY), default=list(_ONLY))
-    parser.add_argument("--cases", type=partial(_names, CASES), default=list(CASES))
+    parser.add_argument("--cases", type=partial(_names, _CASES), default=list(_CASES))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="PNG of the part scaling")
     parser.add_argument("--no-peers", action="store_false", dest="peers")
@@ -95,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _names(known: Mapping[str, object], text: str) -> list[str]:
+def _names(known: Collection[str], text: str) -> list[str]:
     wanted = [name.strip() for name in text.split(",")]
     if unknown := [name for name in wanted if name not in known]:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r}; must be of {', '.join(known)}")

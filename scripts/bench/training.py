@@ -23,6 +23,12 @@ CLIFF_AIM = 0.9  # of the best smaller batch's images/s: what "flat" allows
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
 
+def device_of(name: str) -> str:
+    """Return "cpu" or a CUDA device with its index."""
+    place = resolve_device(name).torch_device
+    return "cpu" if place.type == "cpu" else f"{place.type}:{place.index or 0}"
+
+
 @dataclass(frozen=True)
 class Options:
     """What the command line says of all parts."""
@@ -35,6 +41,9 @@ class Options:
     def iterations(self, case: Case, part: str) -> int:
         """Return the length of a timed run."""
         return max(2, round(case.iterations[part] * self.scale))
+
+
+Part = Callable[[Case, Options], Iterator[Row]]
 
 
 def plain_loop(
