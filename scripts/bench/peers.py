@@ -252,22 +252,16 @@ def _fastai(problem: Problem, iterations: int, batch_size: int) -> Iterator[Any]
 def _torch_lr_finder(problem: Problem, iterations: int, batch_size: int, *, reads: bool) -> None:
     from torch_lr_finder import LRFinder, TrainDataLoaderIter, ValDataLoaderIter
 
-    class Train(TrainDataLoaderIter):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.data_loader, self.auto_reset = Batches(problem, batch_size, iterations + 1), True
-            self._iterator = iter(self.data_loader)
-
-    class Validation(ValDataLoaderIter):  # type: ignore[misc]
-        def __init__(self, loader: Batches) -> None:
-            self.data_loader = loader
-            self._iterator = iter(loader)
-
     model = problem.make_model()
     finder = LRFinder(
         model, _sgd(model, problem.lr / 1000), nn.CrossEntropyLoss(), device=problem.x.device
     )
-    loader = Batches(problem, 256, max(1, min(1024, len(problem.y) // 8) // 256))
+    # The validation set is read whole, as it does.
+    read = Batches(problem, 256, max(1, min(1024, len(problem.y) // 8) // 256))
     finder.range_test(
-        Train(), val_loader=Validation(loader) if reads else None, end_lr=problem.lr,
-        num_iter=iterations, diverge_th=1e9,
-    )  # fmt: skip
+        TrainDataLoaderIter(Batches(problem, batch_size, iterations)),
+        val_loader=ValDataLoaderIter(read) if reads else None,
+        end_lr=problem.lr,
+        num_iter=iterations,
+        diverge_th=1e9,
+    )
