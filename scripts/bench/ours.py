@@ -11,7 +11,7 @@ from typing import Self
 
 from hptune.results.records import Status, Trial
 from hptune.results.run_dir import RunDir
-from hptune.sweep.executors.choice import Execution, ExecutorName
+from hptune.sweep.executors.choice import Execution, ExecutorName, in_words
 from hptune.sweep.progress import Silent
 from hptune.sweep.run import Runner
 from hptune.training.device import resolve_device
@@ -54,12 +54,7 @@ class Ours:
         began = time.perf_counter()
         executor = self._execution.choose(self._runner.task, trials)
         took = time.perf_counter() - began
-        words = [type(executor).__name__.lower()]
-        if executor.threads is not None:
-            words.append(f"{executor.threads} threads" if executor.threads > 1 else "1 thread")
-        if (group := getattr(executor, "group", 1)) > 1:
-            words.append(f"fused by up to {min(group, len(trials))}")
-        return took, ", ".join(words)
+        return took, in_words(executor)
 
     def seconds(self, trials: Sequence[Trial]) -> float:
         """Return what running the trials and recording them takes.

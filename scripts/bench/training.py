@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from hptune.procedure.lr_range import READ_EXAMPLES, READINGS
+from hptune.procedure.lr_range import reading_settings
 from hptune.results.records import PolicySpec, Trial
 from hptune.training.device import resolve_device
 from scripts.bench import peers, plain
@@ -20,6 +20,7 @@ SPEED_AIMS = {"digits/mlp": 1.25, "cifar10/three-layer": 1.4, "cifar10/resnet-20
 BF16_AIMS = {"cifar10/three-layer": 2.5, "cifar10/resnet-20": 2.0}
 RANGE_AIM = 1.3
 CLIFF_AIM = 0.9  # of the best smaller batch's images/s: what "flat" allows
+RANGE_TEST = 100  # iterations; a case may run a part of it
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
 
@@ -147,11 +148,11 @@ def _single(ours: Ours, make: Callable[[int], Trial]) -> Contestant:
 
 def _range_test(case: Case, iterations: int, seed: int, *, reads: bool = False) -> Trial:
     trial = trial_of(case, iterations, seed)
-    settings = replace(
-        trial.settings,
-        evaluations=min(READINGS, iterations // 2) if reads else 1,
-        evaluate_limit=READ_EXAMPLES if reads else 1,
-    )
+    settings = trial.settings
+    if reads:  # as often and as much as a whole test of 100 iterations
+        whole = reading_settings(trial, RANGE_TEST)
+        readings = max(1, whole.evaluations * iterations // RANGE_TEST)
+        settings = replace(whole, evaluations=readings)
     return trial.change(
         lr_min=case.lr / 1000, policy=PolicySpec(name="lr-range"), settings=settings
     )
