@@ -22,7 +22,8 @@ from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.sweep.run import Runner
 
 READINGS = 50  # of the validation loss along the test
-READ_EXAMPLES = 1024  # of the validation set a reading: more would cost more than the training
+READ_EXAMPLES = (256, 1024)  # of the validation set a reading, at least and at most
+READ_SHARE = 2.0  # examples read over examples trained: a step costs as much as reading three
 ATTEMPTS = 4
 HELD = 5  # readings in a row of a loss that a test reached
 FACTOR = 2.0  # between neighbouring candidates
@@ -79,7 +80,7 @@ def run_lr_range(
             lr=high,
             lr_min=low,
             policy=PolicySpec(name="lr-range", momentum=base.policy.momentum, args={"mode": mode}),
-            settings=_reading_settings(base, iterations),
+            settings=reading_settings(base, iterations),
         )
         last = runner.run([trial.change(seed=base.seed + k) for k in range(seeds)])
         tests += last
@@ -238,11 +239,15 @@ def _others(test: RangeTest) -> str:
     return f"fastai's rules: {shown}"
 
 
-def _reading_settings(base: Trial, iterations: int) -> TrainingSettings:
+def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
+    """Return the settings of a range test, whose readings must not cost more than its training."""
+    evaluations = min(READINGS, iterations)
+    low, high = READ_EXAMPLES
+    affordable = int(READ_SHARE * iterations * base.batch_size / evaluations)
     return replace(
         base.settings,
-        evaluations=min(READINGS, iterations),
-        evaluate_limit=READ_EXAMPLES,
+        evaluations=evaluations,
+        evaluate_limit=min(max(affordable, low), high),
         early_stopping=None,
     )
 

@@ -299,13 +299,21 @@ class RunDir:
         }
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
+    def add_fact(self, name: str, value: Scalar) -> None:
+        """Add to the manifest what shows only while the run goes on; where there is one."""
+        if manifest := self._facts():
+            write_atomic(self.manifest, json.dumps({**manifest, name: value}, indent=2) + "\n")
+
     def fact(self, name: str) -> Any:
         """Return what the manifest says of the run before this one, or None."""
+        return self._facts().get(name)
+
+    def _facts(self) -> dict[str, Any]:
         try:
             manifest = json.loads(_text(self.manifest) or "{}")
         except ValueError:
-            return None
-        return manifest.get(name) if isinstance(manifest, dict) else None
+            return {}
+        return manifest if isinstance(manifest, dict) else {}
 
     def _timings(self) -> dict[str, Any]:
         try:

@@ -12,7 +12,6 @@ from hptune.errors import InputError
 from hptune.results.records import Scalar, Trial
 from hptune.results.run_dir import RunDir
 from hptune.sweep.executors.inline import Inline
-from hptune.sweep.executors.job import Executor
 from hptune.sweep.executors.probe import (
     seconds_fused,
     seconds_in_workers,
@@ -68,14 +67,22 @@ class Execution:
         self._name = "inline" if jobs == 1 and executor == "auto" else executor
         self._jobs = jobs
         self._processes: dict[tuple[Device, ...], Processes] = {}
+        self._used: list[str] = []
 
-    def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
+    def choose(self, task: Task, trials: Sequence[Trial]) -> Inline | Processes:
         """Return the executor for a sweep; it runs any of the trials, the others being there.
 
         Args:
             task: What is trained.
             trials: The whole sweep, also what the run directory holds already.
         """
+        executor = self._chosen(task, trials)
+        if (words := in_words(executor)) not in self._used:
+            self._used.append(words)
+            self._run_dir.add_fact("executors", "; ".join(self._used))
+        return executor
+
+    def _chosen(self, task: Task, trials: Sequence[Trial]) -> Inline | Processes:
         jobs = self._jobs or usable_cores()
         if self._name == "processes":
             return self._workers(devices(self._device, jobs))
@@ -92,7 +99,7 @@ class Execution:
 
     def _fastest(
         self, measured: Mapping[str, Any], trials: Sequence[Trial], threads: int, seconds: float
-    ) -> Executor:
+    ) -> Inline | Processes:
         """Return the executor that the measurements promise the shortest time of, the simplest first.
 
         Args:
@@ -104,7 +111,7 @@ class Execution:
         length = sum(trial.iterations for trial in trials) / len(trials)
         fused, workers = measured.get("fused"), measured.get("processes")
         gain = _gain(fused, len(trials))
-        choices: list[tuple[float, Callable[[], Executor]]] = [
+        choices: list[tuple[float, Callable[[], Inline | Processes]]] = [
             (len(trials) * length * seconds, lambda: Inline(self._device, self._threads(threads)))
         ]
         if gain > 1:
@@ -202,6 +209,16 @@ def tell_of_mixing(
                 f"note: the trials in {run_dir.path} were run with {name} {before}, now it is "
                 f"{now}: curves from both may differ in the last digits"
             )
+
+
+def in_words(executor: Inline | Processes) -> str:
+    """Name an executor with what may move the last bits of a curve."""
+    words = ["inline"] if isinstance(executor, Inline) else [f"{executor.jobs} processes"]
+    if executor.threads is not None:
+        words.append(f"{executor.threads} thread{'s' if executor.threads > 1 else ''}")
+    if executor.group > 1:
+        words.append(f"up to {executor.group} trials fused")
+    return ", ".join(words)
 
 
 def devices(device: Device, jobs: int) -> tuple[Device, ...]:

@@ -90,6 +90,11 @@ class Processes:
         self._workers.clear()
 
     @property
+    def jobs(self) -> int:
+        """How many workers there are to be."""
+        return len(self._devices)
+
+    @property
     def _busy(self) -> list[_Worker]:
         return [worker for worker in self._workers if worker.busy]
 
