@@ -113,9 +113,9 @@ class Ranking:
     def unbeaten(self) -> tuple[str, ...]:
         """Labels that the best does not beat clearly, the best among them.
 
-        Short runs favour what learns fast: a large LR, a large momentum, little weight decay. Where
-        such a candidate is the best, it has to beat the usual one clearly, for over the long run
-        that lead is lost.
+        Short runs favour what learns fast: a large momentum, little weight decay. Where such a
+        candidate is the best, it has to beat the usual one clearly, for over the long run that
+        lead is lost.
         """
         most = self.scores[self.best] + CLEARLY * self.noise
         return tuple(label for label in self.order if self.scores[label] <= most)

@@ -111,11 +111,12 @@ def run_confirmation(
     test: RangeTest | None = None,
     least: int = 3,
 ) -> Candidates:
-    """Run short runs at an LR and beside it, and on below where the lowest clearly wins.
+    """Run short runs at an LR and beside it, and on beyond the one at an edge that wins.
 
     Beside it are the ends of what the range test found plausible, else half and twice the LR.
     Below them too where all do worse than the range test did in passing: none of them is usable.
-    Never above that: short runs favour an LR at which a long run of another seed breaks.
+    Above them in smaller steps and only where the highest wins clearly: short runs favour an LR
+    at which a long run of another seed breaks.
 
     Args:
         runner: Runs the trials.
@@ -140,16 +141,18 @@ def run_confirmation(
 
     candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
     while 1 < len(candidates) < CONFIRMATIONS:
-        lowest = min(float(label) for label in candidates)
+        lrs = sorted(float(label) for label in candidates)
         ranking = rank(candidates, by)
         end = min(by.at_end(result) for result in candidates[ranking.best])
         if ranking.failed or (test and end > test.reached(by) + ranking.noise):
-            step = FARTHEST
-        elif ranking.ties == (_label(lowest),):
-            step = FACTOR  # only a clear win at the edge leads beyond it, not a tie
+            beyond = lrs[0] / FARTHEST
+        elif ranking.ties == (_label(lrs[0]),):
+            beyond = lrs[0] / FACTOR
+        elif ranking.unbeaten == (_label(lrs[-1]),):
+            beyond = lrs[-1] * CLOSEST
         else:
             break
-        further = run([lowest / step], 0)
+        further = run([beyond], 0)
         if not further:
             break
         candidates |= further
@@ -187,9 +190,7 @@ def decide_lr(
     seconds = sum(r.seconds for r in test.results) if test else 0.0
     ranking = rank_survivors(candidates, by)
     # Two readings that agree are worth more than either.
-    best = float(ranking.best)
     tied = [float(label) for label in ranking.ties]
-    tied += [lr for lr in map(float, ranking.unbeaten) if candidate <= lr < best]
     value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
     reason = ranking.reason
     if test and reading:
