@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ class Trial:
         """The stage and the digest."""
         return f"{self.stage}-{self.digest}"
 
-    @property
+    @cached_property  # asked for many times; the hash takes as long as an iteration of a small net
     def digest(self) -> str:
         """Eight hexadecimal digits of what determines the outcome; the stage does not."""
         fields = {name: value for name, value in asdict(self).items() if name != "stage"}

@@ -12,6 +12,8 @@ from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.loop import TrialRun
 
+MOST = 400  # iterations that are timed: their fast quantile does not move after fewer
+
 
 def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 1.0) -> float:
     """Return training examples per second at the trial's batch size.
@@ -23,7 +25,7 @@ def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 
         task: What to train.
         trial: Its batch size and optimizer are used; nothing of it is recorded.
         device: Where.
-        seconds: How long to measure, about.
+        seconds: How long to measure at most, about.
     """
     times = _iterations(task, trial, device, least=8, seconds=seconds)
     return trial.batch_size / statistics.quantiles(times[3:], n=5)[0]
@@ -51,7 +53,7 @@ def _iterations(
         run = TrialRun(task, trial, device)
         batches = run.batches()
         end = time.perf_counter() + seconds
-        while len(times) < least or time.perf_counter() < end:
+        while len(times) < least or (len(times) < MOST and time.perf_counter() < end):
             began = time.perf_counter()
             run.step(batches)
             if device.torch_device.type == "cuda":

@@ -25,7 +25,9 @@ _NAMED = (
 
 def show(rows: Sequence[Row]) -> None:
     """Print the rows."""
-    table = Table(title="medians (quartiles); a ratio is to the plain loop of the same round")
+    table = Table(
+        title="medians (quartiles); a ratio is to the same round's plain loop, or first size"
+    )
     for name in ("part", "case", "contestant", "n", "s or MiB", "ratio", "aim", "", "note"):
         table.add_column(name, justify="right" if name in ("n", "aim") else "left")
     before = ("", "")

@@ -19,7 +19,7 @@ from scripts.bench.rounds import PLAIN, Contestant, OwnProcess, Row, alternate, 
 SPEED_AIMS = {"digits/mlp": 1.25, "cifar10/three-layer": 1.4, "cifar10/resnet-20": 1.2}
 BF16_AIMS = {"cifar10/three-layer": 2.5, "cifar10/resnet-20": 2.0}
 RANGE_AIM = 1.3
-CLIFF_AIM = 0.9  # of the best smaller batch's images/s: what "flat" allows
+CLIFF_AIM = 0.9  # of the smallest batch's images/s: what "flat" allows
 RANGE_TEST = 100  # iterations; a case may run a part of it
 BATCH_SIZES = (32, 64, 128, 256, 512, 1024)
 
@@ -116,7 +116,7 @@ def lr_range(case: Case, options: Options) -> Iterator[Row]:
 
 
 def batch_sizes(case: Case, options: Options) -> Iterator[Row]:
-    """Time a pass over as many images at each batch size; the ratio is to the size before it."""
+    """Time a pass over as many images at each batch size; the ratio is to the smallest size."""
     images = case.batch_size * options.iterations(case, "batch-size")
     with OwnProcess() as process, Ours(case.name, options.device) as ours:
         contestants: dict[str, Contestant] = {}
