@@ -125,6 +125,7 @@ class Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.progress.close()
         if self._execution is not None:
             self._execution.close()
         self.run_dir.close()
