@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 import click
 
 from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneError
+
+STARTED = time.monotonic()  # of this process, about
 
 # In the order of use. The help text stands here so that --help imports no command.
 COMMANDS = {

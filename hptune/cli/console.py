@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hptune.results.records import Decision, Stage, Standing, Status, Trial, TrialResult
@@ -34,12 +34,17 @@ class Console:
         self._live = not silent and _shows_live()
         self._made: RichConsole | None = None
         self._view: LiveView | None = None
+        self._planned: dict[Stage, float] = {}  # examples
         self._told: dict[str, float] = {}  # when a plain line was last printed, by the trial's id
 
     def message(self, text: str) -> None:
         """Print a line."""
         if not self._silent:
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def planned(self, examples: Mapping[Stage, float]) -> None:
+        """Take in how long the stages will be, so that the time left can be told."""
+        self._planned = dict(examples)
 
     def stage_started(self, stage: Stage, title: str) -> None:
         """Print a heading."""
@@ -52,7 +57,10 @@ class Console:
                 from hptune.cli.live import LiveView
 
                 self._view = LiveView(self._console, share_stdout=sys.stdout.isatty())
-            self._view.stage_started(title)
+            stages = list(self._planned)
+            later = stages[stages.index(stage) + 1 :] if stage in stages else []
+            after = sum(self._planned[other] for other in later)
+            self._view.stage_started(title, self._planned.get(stage, 0.0), after)
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None:
         """Show the trial beside those that run."""

@@ -56,14 +56,14 @@ class Pace:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._total = clock, 0.0
+        self._clock, self.examples = clock, 0.0
         self._marks: deque[tuple[float, float]] = deque([(clock(), 0.0)])
 
     def add(self, examples: float) -> None:
         """Count examples that were trained on just now."""
         now = self._clock()
-        self._total += examples
-        self._marks.append((now, self._total))
+        self.examples += examples
+        self._marks.append((now, self.examples))
         while len(self._marks) > 2 and now - self._marks[1][0] > PACE_SECONDS:
             self._marks.popleft()
 
@@ -90,8 +90,15 @@ class LiveView:
         self._live: Live | None = None
         self.stage_started("")
 
-    def stage_started(self, title: str) -> None:
-        """Forget the stage before."""
+    def stage_started(self, title: str, planned: float = 0.0, after: float = 0.0) -> None:
+        """Forget the stage before.
+
+        Args:
+            title: Of the stage.
+            planned: Examples that the stage may train on, 0 where that is not known.
+            after: Examples of the stages after it.
+        """
+        self._planned, self._after, self._reused = planned, after, 0.0
         self._title, self._began, self._pace = title, time.monotonic(), Pace()
         self._rows: dict[str, Row] = {}  # by the trial's id
         self._reached: dict[str, int] = {}  # iterations that are counted, by the trial's id
@@ -120,7 +127,8 @@ class LiveView:
         trial = result.trial
         with self._lock:
             row = self._rows.get(trial.id)
-            if row is None:
+            if row is None:  # found in the run directory
+                self._reused += len(result.curve) * trial.batch_size
                 return
             self._count(trial, len(result.curve), since=0)
             self._rows[trial.id] = replace(row, standing=_at_the_end(result), ended=True)
@@ -142,7 +150,10 @@ class LiveView:
             rows = sorted(self._rows.values(), key=lambda row: (row.ended, row.number))
             best, headline = self._best, self._headline()
         width, height = self._console.width - SPARE, self._console.height
-        parts: list[RenderableType] = [Text(headline, no_wrap=True, overflow="ellipsis")]
+        lines = ["  ".join(headline)] if width >= WIDE else ["  ".join(headline[:-1]), headline[-1]]
+        parts: list[RenderableType] = [
+            Text(line, no_wrap=True, overflow="ellipsis") for line in lines
+        ]
         if rows:
             parts.append(_table(rows[:ROWS], width))
         if len(rows) > ROWS:
@@ -170,17 +181,21 @@ class LiveView:
             self._pace.add((done - before) * trial.batch_size)
             self._reached[trial.id] = done
 
-    def _headline(self) -> str:
+    def _headline(self) -> list[str]:
+        """Return what is said of the whole stage, the times at the end."""
         running = [row for row in self._rows.values() if not row.ended]
         beside = f", {len(running)} at once" if len(running) > 1 else ""
         parts = [self._title, f"trial {self._number} of {self._of}{beside}"]
+        times = f"{duration(time.monotonic() - self._began)} so far"
         pace = self._pace.examples_per_second
-        if pace is not None:
-            parts.append(f"{_count_of(pace)} examples/s")
-        parts.append(duration(time.monotonic() - self._began))
         if pace is not None and self._rows:
-            parts[-1] += f", about {duration(self._examples_left(running) / pace)} left"
-        return "  ".join(part for part in parts if part)
+            parts.append(f"{_count_of(pace)} examples/s")
+            left = self._examples_left(running)
+            whole = max(left, self._planned - self._pace.examples - self._reused) + self._after
+            times += f", about {duration(left / pace)} left"
+            if whole > left:
+                times += f", {duration(whole / pace)} of the run"
+        return [*parts, times]
 
     def _examples_left(self, running: Sequence[Row]) -> float:
         """Return the examples before the trials that are known are all done."""

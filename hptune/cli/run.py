@@ -33,9 +33,9 @@ def command(
     common = with_baseline(common, baseline)
     with common.session(restart=restart) as session:
         if dry_run:
-            from hptune.cli.plan import print_plan
+            from hptune.cli.plan import show_plan
 
-            print_plan(common, session.plan(wanted))
+            show_plan(session, wanted, as_json=common.json)
             return
         outcome = session.run(stages=wanted)
         print_outcome(common, session, outcome.decisions, outcome.results)

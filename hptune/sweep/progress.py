@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hptune.results.records import Decision, Stage, Standing, Trial, TrialResult
@@ -13,6 +13,9 @@ class Progress(Protocol):
 
     def message(self, text: str) -> None:
         """Hear one line of prose: which value is taken from where, what happens next."""
+
+    def planned(self, examples: Mapping[Stage, float]) -> None:
+        """Hear on how many examples each stage will train, about, before the first begins."""
 
     def stage_started(self, stage: Stage, title: str) -> None:
         """Hear that a stage begins."""
@@ -43,6 +46,8 @@ class Silent:
 
     def message(self, text: str) -> None: ...
 
+    def planned(self, examples: Mapping[Stage, float]) -> None: ...
+
     def stage_started(self, stage: Stage, title: str) -> None: ...
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None: ...
@@ -70,6 +75,11 @@ class Together:
         """Pass a line of prose on."""
         for listener in self._listeners:
             listener.message(text)
+
+    def planned(self, examples: Mapping[Stage, float]) -> None:
+        """Pass on how long the stages will be."""
+        for listener in self._listeners:
+            listener.planned(examples)
 
     def stage_started(self, stage: Stage, title: str) -> None:
         """Pass on that a stage begins."""

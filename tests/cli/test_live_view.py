@@ -126,6 +126,17 @@ def test_time_left_follows_from_the_pace_of_all_trials():
     assert "188 examples/s" in shown(made)
 
 
+def test_time_left_of_the_whole_run_where_its_plan_is_known():
+    made, now = view(160), [0.0]
+    made.stage_started("weight-decay", planned=4000, after=6000)
+    made._pace = Pace(lambda: now[0])
+    made.trial_left(result(trial(9), 0.5))  # 1,000 of them are in the run directory
+    made.trial_started(trial(1), 1, 2)
+    now[0] = 1.0
+    made.trial_advanced(trial(1), standing(50))
+    assert "about 0:03 left, 0:17 of the run" in shown(made)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0:00"), (59.7, "1:00"), (725, "12:05"), (11050, "3:04:10")]
 )
