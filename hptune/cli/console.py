@@ -109,13 +109,19 @@ class Console:
         if self._silent:
             return
         if self._live:
+            columns = _hyper_parameters(results).items()
+            shared = [f"{name} {own[0]}" for name, own in columns if len(set(own)) == 1]
+            self._console.print("all with " + "  ".join(shared), style="dim", markup=False)
             self._console.print(trials_table(results))
+        warned: set[str] = set()
         for d in decisions:
             self._console.print(f"-> {d.parameter} = {_value(d.value)}", style="bold", markup=False)
             self._paragraph(d.rule)
             self._paragraph(d.reason)
             for warning in d.warnings:
-                self._paragraph(f"warning: {warning}", style="yellow")
+                if warning not in warned:  # a maximum and its minimum have theirs in common
+                    self._paragraph(f"warning: {warning}", style="yellow")
+            warned.update(d.warnings)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -150,19 +156,15 @@ def _shows_live() -> bool:
 
 
 def trials_table(results: Sequence[TrialResult]) -> Table:
-    """Return a stage's trials as a table of what they differ in; what they share is its title."""
+    """Return a stage's trials as a table of what they differ in."""
     from rich import box
     from rich.table import Table
 
     columns = _hyper_parameters(results)
-    shared = {name: own[0] for name, own in columns.items() if len(set(own)) == 1}
-    differing = [name for name in columns if name not in shared]
+    differing = [name for name, own in columns.items() if len(set(own)) > 1]
     statuses = {r.status for r in results}
     metrics = list(results[0].val_metrics) if results else []
-    title = "all with " + "  ".join(f"{name} {value}" for name, value in shared.items())
-    table = Table(
-        box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="dim", pad_edge=False
-    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in differing:
         table.add_column(name)
     if statuses != {Status.COMPLETE}:

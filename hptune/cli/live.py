@@ -193,7 +193,7 @@ class LiveView:
             left = self._examples_left(running)
             whole = max(left, self._planned - self._pace.examples - self._reused) + self._after
             times += f", about {duration(left / pace)} left"
-            if whole > left:
+            if self._after:
                 times += f", {duration(whole / pace)} of the run"
         return [*parts, times]
 

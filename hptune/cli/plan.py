@@ -33,6 +33,7 @@ def show_plan(
     found = session.check()
     # What was imported and loaded up to here, a run imports and loads again.
     start = time.monotonic() - cli.STARTED
+    session.progress.message("timing a few iterations, alone and several trials at once ...")
     planned = session.plan(stages)
     total = start + sum(stage.seconds or 0.0 for stage in planned) + REPORT_SECONDS
     if as_json:
