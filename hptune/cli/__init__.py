@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 import click
+from click.shell_completion import CompletionItem
 
 from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneError
+
+STARTED = time.monotonic()  # of this process, about
 
 # In the order of use. The help text stands here so that --help imports no command.
 COMMANDS = {
@@ -55,6 +59,12 @@ class LazyGroup(click.Group):
             hint = f"did you mean {close[0]!r}?" if close else f"choose of {', '.join(COMMANDS)}"
             raise click.UsageError(f"no command {args[0]!r}; {hint}") from error
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Complete the commands without importing them, and the group's options."""
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=COMMANDS[name]) for name in names]
+        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
@@ -82,6 +92,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run(args: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are one line on stderr."""
+    if "_HPTUNE_COMPLETE" in os.environ:  # the shell asks, by click's protocol
+        from hptune.cli.completion import register
+
+        register()
     try:
         group.main(args=list(args), prog_name="hptune", standalone_mode=False)
     except click.exceptions.Exit as exit_:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from hptune.cli.completion import files, run_dirs, settings, words
 from hptune.cli.defaults import RUN_DIR
 from hptune.trackers import NAMES as TRACKERS
 
@@ -91,24 +92,32 @@ class Common:
 def common_options(function: F) -> F:
     """Add CONFIG and the common options to a command; it receives them as `common`."""
 
-    @click.argument("config", required=False, type=click.Path(path_type=Path))
+    @click.argument(
+        "config",
+        required=False,
+        type=click.Path(path_type=Path),
+        shell_complete=files(".yaml", ".yml"),
+    )
     @click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="KEY.PATH=VALUE",
+        shell_complete=settings,
         help="Change a value of the config; repeatable. A new name drops the args of the old one.",
     )
     @click.option(
         "--out",
         type=click.Path(path_type=Path),
         envvar="HPTUNE_OUT",
+        shell_complete=run_dirs,
         help="Run directory, in which {name} stands for the experiment's name [runs/{name}].",
     )
     @click.option(
         "--device",
         default="auto",
         envvar="HPTUNE_DEVICE",
+        shell_complete=words("auto", "cpu", "cuda", "cuda:0", "mps"),
         help="auto, cpu, cuda, cuda:N or mps [auto].",
     )
     @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run.")

@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
+from hptune.cli.completion import policies
+
 
 @click.command("policies")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=policies)
 @click.option("--iterations", type=click.IntRange(min=1), help="Length of the run.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=0.1, help="Maximum LR.")
 @click.option("--lr-min", type=click.FloatRange(min=0), help="Minimum LR.")

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import click
 
+from hptune.cli.completion import run_dirs
+
 
 @click.command("report")
-@click.argument("run", required=False, metavar="[RUN_DIR|CONFIG]", type=click.Path(path_type=Path))
+@click.argument(
+    "run",
+    required=False,
+    metavar="[RUN_DIR|CONFIG]",
+    type=click.Path(path_type=Path),
+    shell_complete=run_dirs,
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

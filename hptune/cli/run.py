@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hptune.cli.completion import stages
 from hptune.cli.options import (
     Common,
     baseline_option,
@@ -21,7 +22,9 @@ from hptune.cli.options import (
 @click.command("run")
 @common_options
 @execution_options
-@click.option("--stages", metavar="A,B", help="Stages to run [those of the config].")
+@click.option(
+    "--stages", metavar="A,B", shell_complete=stages, help="Stages to run [those of the config]."
+)
 @click.option("--dry-run", is_flag=True, help="Show what would run, and how long it would take.")
 @baseline_option
 @restart_option
@@ -33,9 +36,9 @@ def command(
     common = with_baseline(common, baseline)
     with common.session(restart=restart) as session:
         if dry_run:
-            from hptune.cli.plan import print_plan
+            from hptune.cli.plan import show_plan
 
-            print_plan(common, session.plan(wanted))
+            show_plan(session, wanted, as_json=common.json)
             return
         outcome = session.run(stages=wanted)
         print_outcome(common, session, outcome.decisions, outcome.results)

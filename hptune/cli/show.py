@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hptune.cli.completion import STAGES, run_dirs, words
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 @click.command("show")
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--stage", help="Trials of one stage only.")
+@click.argument("run_dir", required=False, type=click.Path(path_type=Path), shell_complete=run_dirs)
+@click.option("--stage", shell_complete=words(*STAGES), help="Trials of one stage only.")
 @click.option("--plots", is_flag=True, help="Draw the curves of every stage too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hptune.cli.completion import sweep_keys
 from hptune.cli.options import (
     Common,
     common_options,
@@ -15,7 +16,9 @@ from hptune.cli.options import (
 
 
 @click.command("sweep")
-@click.argument("key", metavar="momentum|wd|batch-size|lr|dropout|KEY.PATH")
+@click.argument(
+    "key", metavar="momentum|wd|batch-size|lr|dropout|KEY.PATH", shell_complete=sweep_keys
+)
 @common_options
 @execution_options
 @click.option("--values", metavar="A,B,C", help="Candidates; a KEY.PATH needs them.")

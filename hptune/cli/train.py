@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hptune.cli.completion import policies
 from hptune.cli.options import (
     Common,
     baseline_option,
@@ -21,7 +22,11 @@ _MOMENTUM = click.FloatRange(min=0, max=1)
 @click.command("train")
 @common_options
 @execution_options
-@click.option("--policy", help="A learning-rate policy; `hptune policies` lists them [1cycle].")
+@click.option(
+    "--policy",
+    shell_complete=policies,
+    help="A learning-rate policy; `hptune policies` lists them [1cycle].",
+)
 @click.option("--lr", type=_POSITIVE, help="Maximum LR.")
 @click.option("--lr-min", type=click.FloatRange(min=0), help="Minimum LR.")
 @click.option("--momentum", type=_MOMENTUM, help="Maximum of momentum.")

@@ -67,7 +67,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
     try:
         return pd.read_csv(path)
-    except (OSError, ValueError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"data.path: {path} is not UTF-8 text (byte {error.start} is none of it); must be; "
+            "save the file as UTF-8"
+        ) from None
+    except (OSError, ValueError) as error:
         raise InputError(
             f"data.path: {path} is not a csv with a header ({' '.join(str(error).split())[:80]}); "
             "check the file"

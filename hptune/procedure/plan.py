@@ -11,6 +11,7 @@ STAGES = (Stage.LR_RANGE, Stage.MOMENTUM, Stage.WEIGHT_DECAY, Stage.BATCH_SIZE, 
 # Short runs that a stage may take; one that another stage has run is not run again. What a
 # stage leaves is the next one's.
 SHARES = {Stage.LR_RANGE: 6, Stage.MOMENTUM: 4, Stage.WEIGHT_DECAY: 4, Stage.BATCH_SIZE: 4}
+SHORT_SWEEP = 4  # short runs that a stage compares
 TEST_RUNS = 2  # short runs that an LR range test is as long as
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss
 RANGE_TEST = (100, 400)  # iterations at least and at most
@@ -24,12 +25,14 @@ class PlannedStage:
         stage: Which.
         trials: How many it may need.
         epochs: Of training, all its trials together.
+        short_runs: Those of its trials that are short runs.
         seconds: Estimated, None where the speed is not known.
     """
 
     stage: Stage
     trials: int
     epochs: float
+    short_runs: int = 0
     seconds: float | None = None
 
 
@@ -85,28 +88,38 @@ def plan(
     runs: Lengths,
     *,
     per_epoch: int,
+    budget_epochs: float,
+    test_seeds: int,
     search_seeds: int,
     final_seeds: int,
-    seconds_per_iteration: float | None,
+    baseline_length: float | None = None,
 ) -> list[PlannedStage]:
-    """List the stages with what they cost at most."""
+    """List the stages with what they cost at most.
+
+    Args:
+        stages: Those that run.
+        runs: Lengths of the runs.
+        per_epoch: Iterations an epoch.
+        budget_epochs: For all search stages together.
+        test_seeds: Repeats of the LR range test.
+        search_seeds: Repeats of each search trial.
+        final_seeds: Repeats of the final run.
+        baseline_length: Over the final run's length, of a comparison that is trained beside it.
+    """
     planned = []
+    spent, allowed = 0.0, allowances(stages, budget_epochs * per_epoch)
     for stage in stages:
         if stage is Stage.FINAL:
-            trials, iterations = final_seeds, runs.final * final_seeds
-        else:
-            tests = 1 if stage is Stage.LR_RANGE else 0
-            short = SHARES[stage] - TEST_RUNS * tests
-            trials = (short + tests) * search_seeds
-            iterations = (short * runs.short + tests * runs.range_test) * search_seeds
-        planned.append(
-            PlannedStage(
-                stage=stage,
-                trials=trials,
-                epochs=iterations / per_epoch,
-                seconds=None
-                if seconds_per_iteration is None
-                else iterations * seconds_per_iteration,
-            )
-        )
+            more = 0 if baseline_length is None else 1
+            iterations = final_seeds * runs.final * (1 + (baseline_length or 0.0))
+            planned.append(PlannedStage(stage, final_seeds * (1 + more), iterations / per_epoch))
+            continue
+        tests = test_seeds if stage is Stage.LR_RANGE else 0
+        # A stage has what the ones before have left; the LR is confirmed whatever it costs.
+        left = allowed[stage] - spent - tests * runs.range_test
+        least = (SHORT_SWEEP - 1) * search_seeds if tests else 0
+        short = max(least, min(int(left / runs.short), SHORT_SWEEP * search_seeds))
+        iterations = tests * runs.range_test + short * runs.short
+        spent += iterations
+        planned.append(PlannedStage(stage, tests + short, iterations / per_epoch, short))
     return planned

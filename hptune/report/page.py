@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
+from hptune.errors import InputError
 from hptune.report import summary, wording
 from hptune.report.charts import charts
 from hptune.report.figures import Picture, comparison_name, pictures
@@ -58,11 +60,12 @@ def write_report(run_dir: Path, out: Path | None = None) -> Report:
         out: Where report.html and plots/ go, by default into the run directory.
 
     Raises:
-        HptuneError: The directory cannot be read, or the files not be written.
+        InputError: The directory cannot be read, or the files not be written there.
     """
     record = read_run(run_dir)
-    drawn = pictures(record)
     folder = out or run_dir
+    _must_be_writable(folder)
+    drawn = pictures(record)
     paths = []
     for picture in drawn:
         paths.append(folder / "plots" / f"{picture.name}.png")
@@ -70,6 +73,19 @@ def write_report(run_dir: Path, out: Path | None = None) -> Report:
     page = folder / "report.html"
     write_atomic(page, render(record, drawn))
     return Report(page, tuple(paths))
+
+
+def _must_be_writable(folder: Path) -> None:
+    """Refuse before drawing a folder that nothing can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"--out: {folder}; must be a folder that can be written ({error.strerror}); "
+            "give another --out"
+        ) from None
 
 
 def render(record: RunRecord, drawn: Sequence[Picture]) -> str:

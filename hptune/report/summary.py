@@ -156,6 +156,8 @@ def _trust(decision: Decision, comparison: Comparison | None) -> tuple[str, str]
     """Return how far the comparison bears a decision."""
     if comparison is not None and comparison.stage == Stage.SEARCH:
         return "open", f"{decision.rule}, one run each"
+    if decision.stage is Stage.FINAL:  # lowered by what happened there, and compared with nothing
+        return "open", decision.reason
     if comparison is None or decision.parameter != comparison.parameter:
         why = decision.reason if decision.parameter == "momentum_min" else decision.rule
         return "follows", why if len(why) <= LONGEST else ""

@@ -168,6 +168,27 @@ class Curve:
         return Curve(metrics=metrics, **arrays)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a running trial is.
+
+    Attributes:
+        iteration: The last one whose loss has been read from the device.
+        began: The iteration that this process began with, above 0 after a resume.
+        lr: Of the iteration.
+        momentum: Of the iteration.
+        train_loss: Mean over the iterations that were last read together.
+        readings: Of the validation set so far, each as (iteration, LR, loss).
+    """
+
+    iteration: int
+    began: int
+    lr: float
+    momentum: float
+    train_loss: float
+    readings: tuple[tuple[int, float, float], ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialResult:
     """A trial and what came of it; losses and metrics are None where they were not read.

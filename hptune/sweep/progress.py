@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hptune.results.records import Decision, Stage, Trial, TrialResult
+from hptune.results.records import Decision, Stage, Standing, Trial, TrialResult
 
 
 class Progress(Protocol):
@@ -14,18 +14,19 @@ class Progress(Protocol):
     def message(self, text: str) -> None:
         """Hear one line of prose: which value is taken from where, what happens next."""
 
+    def planned(self, examples: Mapping[Stage, float]) -> None:
+        """Hear on how many examples each stage will train, about, before the first begins."""
+
     def stage_started(self, stage: Stage, title: str) -> None:
         """Hear that a stage begins."""
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None:
         """Hear that trial `number` of the `of` that are known now begins."""
 
-    def trial_advanced(
-        self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
-    ) -> None:
+    def trial_advanced(self, trial: Trial, standing: Standing) -> None:
         """Hear where a trial is; called a few times a second at most."""
 
-    def trial_paused(self, trial: Trial) -> None:
+    def trial_paused(self, result: TrialResult) -> None:
         """Hear that a trial stopped on its way, to go on later."""
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
@@ -36,27 +37,32 @@ class Progress(Protocol):
     ) -> None:
         """Hear a stage's trials and what it decided."""
 
+    def close(self) -> None:
+        """Hear that nothing more is told, whether all went well or not."""
+
 
 class Silent:
     """Listens to nothing."""
 
     def message(self, text: str) -> None: ...
 
+    def planned(self, examples: Mapping[Stage, float]) -> None: ...
+
     def stage_started(self, stage: Stage, title: str) -> None: ...
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None: ...
 
-    def trial_advanced(
-        self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
-    ) -> None: ...
+    def trial_advanced(self, trial: Trial, standing: Standing) -> None: ...
 
-    def trial_paused(self, trial: Trial) -> None: ...
+    def trial_paused(self, result: TrialResult) -> None: ...
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None: ...
 
     def stage_finished(
         self, stage: Stage, results: Sequence[TrialResult], decisions: Sequence[Decision]
     ) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Together:
@@ -70,6 +76,11 @@ class Together:
         for listener in self._listeners:
             listener.message(text)
 
+    def planned(self, examples: Mapping[Stage, float]) -> None:
+        """Pass on how long the stages will be."""
+        for listener in self._listeners:
+            listener.planned(examples)
+
     def stage_started(self, stage: Stage, title: str) -> None:
         """Pass on that a stage begins."""
         for listener in self._listeners:
@@ -80,19 +91,15 @@ class Together:
         for listener in self._listeners:
             listener.trial_started(trial, number, of)
 
-    def trial_advanced(
-        self, trial: Trial, iteration: int, *, lr: float, train_loss: float, val_loss: float | None
-    ) -> None:
+    def trial_advanced(self, trial: Trial, standing: Standing) -> None:
         """Pass on where a trial is."""
         for listener in self._listeners:
-            listener.trial_advanced(
-                trial, iteration, lr=lr, train_loss=train_loss, val_loss=val_loss
-            )
+            listener.trial_advanced(trial, standing)
 
-    def trial_paused(self, trial: Trial) -> None:
+    def trial_paused(self, result: TrialResult) -> None:
         """Pass on that a trial stopped on its way."""
         for listener in self._listeners:
-            listener.trial_paused(trial)
+            listener.trial_paused(result)
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
         """Pass on that a trial ended."""
@@ -105,3 +112,8 @@ class Together:
         """Pass on what a stage decided."""
         for listener in self._listeners:
             listener.stage_finished(stage, results, decisions)
+
+    def close(self) -> None:
+        """Pass on that nothing more is told."""
+        for listener in self._listeners:
+            listener.close()

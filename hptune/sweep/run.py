@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from hptune.results.records import Stage, Status, Trial, TrialResult
+from hptune.results.records import Stage, Standing, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.sweep.budget import Budget
 from hptune.sweep.executors.choice import Execution
@@ -140,7 +140,7 @@ class Runner:
 
     def _record(self, job: Job, result: TrialResult) -> None:
         if result.status is Status.PRUNED:
-            self.progress.trial_paused(job.trial)
+            self.progress.trial_paused(result)
             return
         self.run_dir.add(result)
         job.snapshot.unlink(missing_ok=True)
@@ -158,9 +158,5 @@ class _Told:
         number = self._number[job.trial.id]
         self._progress.trial_started(job.trial, number, len(self._number))
 
-    def advanced(
-        self, job: Job, iteration: int, lr: float, train_loss: float, val_loss: float | None
-    ) -> None:
-        self._progress.trial_advanced(
-            job.trial, iteration, lr=lr, train_loss=train_loss, val_loss=val_loss
-        )
+    def advanced(self, job: Job, standing: Standing) -> None:
+        self._progress.trial_advanced(job.trial, standing)

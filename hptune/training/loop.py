@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hptune.errors import HptuneError, InputError
 from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor
-from hptune.results.records import Status, Trial, TrialResult
+from hptune.results.records import Standing, Status, Trial, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, batch_loss, evaluate
@@ -34,8 +34,8 @@ from hptune.training.snapshot import (
 BLOCK = 64
 SNAPSHOT_SECONDS = 5.0
 
-Advance = Callable[[int, float, float, float | None], None]
-"""Hears (iteration, LR, training loss, last validation loss or None)."""
+Advance = Callable[[Standing], None]
+"""Hears where a trial is."""
 
 
 def iterations_per_epoch(examples: int, batch_size: int) -> int:
@@ -187,8 +187,7 @@ class TrialRun:
                 f"the validation loss after iteration {iteration} is not finite",
             )
         if advance is not None and now - self.last_heard > 0.2:
-            lr = float(self.schedule.lr[iteration])
-            advance(iteration, lr, self.recorder.losses[-1], self._last_val_loss())
+            advance(self._standing(iteration, sum(losses) / len(losses)))
             self.last_heard = now
         if evaluating and self._stops_early():
             return Status.COMPLETE, f"stopped early after iteration {iteration}"
@@ -278,9 +277,19 @@ class TrialRun:
         losses = [e.loss for e in self.recorder.evaluations.values()]
         return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
 
-    def _last_val_loss(self) -> float | None:
-        evaluations = self.recorder.evaluations
-        return evaluations[max(evaluations)].loss if evaluations else None
+    def _standing(self, iteration: int, train_loss: float) -> Standing:
+        lr, momentum = self.schedule.lr, self.schedule.momentum
+        return Standing(
+            iteration=iteration,
+            began=self.first_iteration,
+            lr=float(lr[iteration]),
+            momentum=float(momentum[iteration]),
+            train_loss=train_loss,
+            readings=tuple(
+                (at, float(lr[at]), evaluation.loss)
+                for at, evaluation in self.recorder.evaluations.items()
+            ),
+        )
 
     def _seconds(self) -> float:
         return self.seconds_before + (time.perf_counter() - self.began) * self.share

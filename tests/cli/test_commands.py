@@ -225,11 +225,16 @@ def test_show_lists_decisions_and_trials(whole: Path, capsys):
     assert "weight_decay" in shown and "final-" in shown
 
 
-def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys):
+def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setattr("hptune.procedure.tune.estimate.PROBE_SECONDS", 0.1)
     assert run(["check", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "parameters" in shown and "momentum" in shown and "total" in shown
-    assert run(["run", "--dry-run", "--out", str(tmp_path)]) == 0
+    assert run(["run", "--dry-run", "--json", "--out", str(tmp_path)]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [stage["trials"] > 0 and stage["seconds"] > 0 for stage in plan["plan"]] == [True] * 5
+    parts = [plan["start_seconds"], plan["report_seconds"], *(s["seconds"] for s in plan["plan"])]
+    assert plan["seconds"] == pytest.approx(sum(parts))
     assert not rows(tmp_path / "results.csv") if (tmp_path / "results.csv").exists() else True
 
 

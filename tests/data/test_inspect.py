@@ -119,6 +119,13 @@ def test_classes_that_a_part_lacks_are_told(tmp_path: Path):
     assert "class 'c' has 2 test images and none to train on" in shown
 
 
+def test_an_empty_class_folder_is_told_and_is_no_imbalance(tmp_path: Path):
+    folder(tmp_path, {"cat": 9, "dog": 9})
+    (tmp_path / "bird").mkdir()
+    found = images(tmp_path)
+    assert "'bird' has no images" in " ".join(found.warnings) and found.imbalance is None
+
+
 def test_a_test_folder_without_a_training_folder_is_told(tmp_path: Path):
     folder(tmp_path, {"test": 6, "a": 6})
     assert "'test' is taken for a class" in " ".join(images(tmp_path).warnings)
@@ -316,3 +323,10 @@ def test_columns_to_leave_out_must_be_there(tmp_path: Path):
     for drop, message in ((("c",), "data.drop: 'c'"), (("y",), "is the target")):
         with pytest.raises(InputError, match=message):
             load(DataSpec(name="csv", path=str(tmp_path / "x.csv"), target="y", drop=drop))
+
+
+def test_a_csv_in_another_encoding_is_told(tmp_path: Path):
+    path = tmp_path / "latin.csv"
+    path.write_bytes("größe,y\n1,a\n".encode("latin-1"))
+    with pytest.raises(InputError, match="is not UTF-8 text"):
+        inspect(path)

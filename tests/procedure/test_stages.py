@@ -349,6 +349,10 @@ def test_the_stages_share_the_whole_budget_and_nothing_more(epochs, per_epoch, b
         assert 18 * runs.short <= budget * epochs * per_epoch + 18
         assert runs.range_test <= max(100, 2 * runs.short)
     planned = plan(
-        STAGES, runs, per_epoch=per_epoch, search_seeds=1, final_seeds=1, seconds_per_iteration=0.01
-    )
-    assert planned[-1].seconds == pytest.approx(runs.final * 0.01)
+        STAGES, runs, per_epoch=per_epoch, budget_epochs=budget * epochs, test_seeds=1,
+        search_seeds=1, final_seeds=2, baseline_length=4,
+    )  # fmt: skip
+    assert planned[-1].epochs == pytest.approx(2 * 5 * runs.final / per_epoch)
+    searched = sum(stage.epochs for stage in planned[:-1]) * per_epoch
+    # The LR is confirmed whatever it costs.
+    assert searched <= max(budget * epochs * per_epoch, runs.range_test + 3 * runs.short) + 1

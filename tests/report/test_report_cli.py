@@ -68,7 +68,7 @@ def test_no_run_directory_is_one_line(tmp_path: Path, capsys, name: str):
 
 def test_an_output_folder_that_is_a_file_is_one_line(lr_run: Path, tmp_path: Path, capsys):
     (tmp_path / "file").write_text("")
-    assert run(["report", str(lr_run), "--out", str(tmp_path / "file")]) == 1
+    assert run(["report", str(lr_run), "--out", str(tmp_path / "file")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hptune.report.read import read_run
-from hptune.report.terminal import Line, draw, text_plots
+from hptune.report.terminal import text_plots
+from hptune.report.text_plot import Line, draw
 
 
 def line(y: list[float], label: str = "a") -> Line:

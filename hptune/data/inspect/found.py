@@ -54,9 +54,12 @@ class Found:
     @property
     def imbalance(self) -> Imbalance | None:
         """The largest and the smallest class where they differ much, else None."""
-        if len(self.classes) < 2:
+        by_size = sorted(
+            (name for name, count in self.classes.items() if count),
+            key=lambda name: self.classes[name],
+        )
+        if len(by_size) < 2:
             return None
-        by_size = sorted(self.classes, key=lambda name: self.classes[name])
         found = Imbalance(
             largest=by_size[-1],
             most=self.classes[by_size[-1]],

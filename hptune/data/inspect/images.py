@@ -213,6 +213,12 @@ def _odd_parts(listing: Listing, classes: dict[str, int]) -> Iterator[str]:
             f"the folder {name!r} is taken for a class, since there is no folder train beside it; "
             "rename the training folder to train"
         )
+    for name, held_at_all in _counts(listing, range(len(listing.names))).items():
+        if not held_at_all:
+            yield (
+                f"the class folder {name!r} has no images: nothing teaches the net this class; "
+                "add images or remove the folder"
+            )
     for part, place in listing.parts.items():
         if part == "train":
             continue

@@ -21,6 +21,7 @@ from hptune.procedure.final import (
 )
 from hptune.procedure.plan import SHARES, STAGES, PlannedStage, allowances, plan
 from hptune.procedure.tune import stages
+from hptune.procedure.tune.estimate import Estimate
 from hptune.procedure.tune.setup import Outcome, Setup
 from hptune.results.records import Scalar, Stage, Trial, TrialResult
 from hptune.results.run_dir import RunDir
@@ -125,6 +126,7 @@ class Session:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.progress.close()
         if self._execution is not None:
             self._execution.close()
         self.run_dir.close()
@@ -185,6 +187,8 @@ class Session:
                 f"The search may take {max(allowed.values()):.4g} epochs, the final run takes "
                 f"{setup.epochs:g} for each seed."
             )
+        examples = len(setup.task.train)
+        self.progress.planned({s.stage: s.epochs * examples for s in self._planned(wanted)})
         outcome = Outcome()
         if Stage.LR_RANGE not in wanted:
             outcome = self._learning_rate_first()
@@ -196,18 +200,23 @@ class Session:
 
     def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
         """List what `run` will do, with a time estimate from a timed probe."""
+        estimate = Estimate(self._setup)
+        names = stages if stages is not None else self._setup.experiment.procedure.stages
+        return [estimate.stage(stage) for stage in self._planned(_stages(names))]
+
+    def _planned(self, stages: Sequence[Stage]) -> list[PlannedStage]:
         setup = self._setup
         procedure = setup.experiment.procedure
-        batch_size = setup.batch_size(quiet=True)
-        base = setup.base(Stage.TRAIN, 1, batch_size=batch_size, quiet=True)
-        speed = setup.runner.examples_per_second(base)
+        size, final = setup.batch_size(quiet=True), procedure.final
         return plan(
-            _stages(stages if stages is not None else procedure.stages),
-            setup.lengths(batch_size),
-            per_epoch=setup.per_epoch(batch_size),
+            stages,
+            setup.lengths(size),
+            per_epoch=setup.per_epoch(size),
+            budget_epochs=procedure.budget * setup.epochs,
+            test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
             search_seeds=procedure.seeds,
-            final_seeds=procedure.final.seeds,
-            seconds_per_iteration=batch_size / speed,
+            final_seeds=final.seeds,
+            baseline_length=None if final.baseline is None else final.baseline_length,
         )
 
     def now(self) -> Trial:

@@ -175,14 +175,17 @@ class Setup:
 
     def lengths(self, batch_size: int) -> Lengths:
         """Return the lengths of the procedure's runs at a batch size."""
-        procedure = self.experiment.procedure
-        return lengths(
+        procedure, per_epoch = self.experiment.procedure, self.per_epoch(batch_size)
+        runs = lengths(
             epochs=self.epochs,
-            per_epoch=self.per_epoch(batch_size),
+            per_epoch=per_epoch,
             budget=procedure.budget,
             search_seeds=procedure.seeds,
             trial_epochs=procedure.trial_epochs,
         )
+        if procedure.lr_range.epochs is None:
+            return runs
+        return replace(runs, range_test=max(1, round(procedure.lr_range.epochs * per_epoch)))
 
     def short(self, stage: Stage) -> Trial:
         """Return a short run of a stage with the values that hold now."""

@@ -43,10 +43,7 @@ def lr_range(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Outco
     low, high = defaults.lr_range(setup.experiment.optimizer.name)
     batch_size = setup.batch_size()
     runs = setup.lengths(batch_size)
-    length = runs.range_test
-    if options.epochs is not None:
-        length = max(1, round(options.epochs * setup.per_epoch(batch_size)))
-    base = setup.base(Stage.LR_RANGE, length, batch_size=batch_size, lr=1.0)
+    base = setup.base(Stage.LR_RANGE, runs.range_test, batch_size=batch_size, lr=1.0)
     test = run_lr_range(
         setup.runner,
         base,

@@ -135,6 +135,11 @@ class Execution:
                 best, choice = time, other
         return choice()
 
+    def is_settled(self, task: Task) -> bool:
+        """Say whether the executor is chosen without measuring several trials at once."""
+        kept = self._run_dir.timing(self._key(task))
+        return self._name != "auto" or (isinstance(kept, dict) and "processes" in kept)
+
     @property
     def facts(self) -> dict[str, Scalar]:
         """What may move the last bits of a curve, for the manifest."""
@@ -148,7 +153,7 @@ class Execution:
 
     def _measured(self, task: Task, trials: Sequence[Trial]) -> dict[str, Any]:
         """Return what is known of the task's speed, measured as far as these trials are worth it."""
-        key = f"execution/{task.fingerprint}/{self._device.torch_device}"
+        key = self._key(task)
         kept = self._run_dir.timing(key)
         measured: dict[str, Any] = dict(kept) if isinstance(kept, dict) else {}
         inline: dict[str, float] = dict(measured.get("inline", {}))
@@ -172,6 +177,9 @@ class Execution:
         if measured != kept:
             self._run_dir.set_timing(key, measured)
         return measured
+
+    def _key(self, task: Task) -> str:
+        return f"execution/{task.fingerprint}/{self._device.torch_device}"
 
     def _measure_processes(self, task: Task, trial: Trial, inline: float) -> dict[str, Any] | None:
         """Return jobs and seconds per iteration of workers; None where they are no choice."""

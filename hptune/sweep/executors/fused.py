@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch
 from torch.func import functional_call, vmap
 
 from hptune.errors import HptuneError
@@ -107,8 +109,9 @@ class Stack:
             inputs, targets = batch
             return loss(functional_call(self._base, (parameters, buffers), (inputs,)), targets)
 
-        # Paired trials drop the same activations, as they do one after another.
-        losses_K: Tensor = vmap(of_one, randomness="same")(self.parameters, self.buffers)
+        with _silent_fallback():
+            # Paired trials drop the same activations, as they do one after another.
+            losses_K: Tensor = vmap(of_one, randomness="same")(self.parameters, self.buffers)
         wanted = [self.parameters[name] for name in self._wanted]
         stacked = torch.autograd.grad(losses_K.sum(), wanted)
         for name, gradient in zip(self._wanted, stacked, strict=True):
@@ -116,6 +119,20 @@ class Stack:
             for own, part in zip(self._own, gradient.contiguous().unbind(0), strict=True):
                 own[name].grad = part
         return losses_K.detach()
+
+
+@contextmanager
+def _silent_fallback() -> Iterator[None]:
+    """Tell nobody of operations that vmap runs one by one: that they are slow, the probe measures.
+
+    A filter of Python's warnings would let all others be shown again.
+    """
+    enable = _functorch._set_vmap_fallback_warning_enabled  # type: ignore[attr-defined]
+    enable(False)
+    try:
+        yield
+    finally:
+        enable(True)
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from hptune.errors import HptuneError
-from hptune.results.records import Curve, Status, Trial, TrialResult
+from hptune.results.records import Curve, Standing, Status, Trial, TrialResult
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.training.loop import Advance, run_trial
@@ -42,9 +42,7 @@ class Listener(Protocol):
     def started(self, job: Job) -> None:
         """Hear that a job begins."""
 
-    def advanced(
-        self, job: Job, iteration: int, lr: float, train_loss: float, val_loss: float | None
-    ) -> None:
+    def advanced(self, job: Job, standing: Standing) -> None:
         """Hear where a job is."""
 
 

@@ -24,7 +24,7 @@ from hptune import errors
 from hptune.errors import HptuneError
 from hptune.sweep.executors.fused import grouped
 from hptune.sweep.executors.job import Job, Listener, Results, failed
-from hptune.sweep.executors.worker import Advanced, Ended, Stopped, Work, serve, train
+from hptune.sweep.executors.worker import Advanced, Ended, Said, Stopped, Work, serve, train
 from hptune.task import Task
 from hptune.training.device import Device
 
@@ -57,7 +57,9 @@ class Processes:
                 for worker in self._reporting():
                     report = worker.report()
                     if isinstance(report, Advanced):
-                        listener.advanced(worker.jobs[report.trial], *report.values)
+                        listener.advanced(worker.jobs[report.trial], report.standing)
+                    elif isinstance(report, Said):
+                        report.repeat()
                     elif isinstance(report, Ended):
                         yield worker.jobs.pop(report.trial), report.result
                     elif isinstance(report, Stopped):
@@ -81,7 +83,7 @@ class Processes:
         self._use(task)
         for worker in self._workers:
             worker.send(work, request)
-        return [worker.report() for worker in self._workers]
+        return [worker.answer() for worker in self._workers]
 
     def close(self) -> None:
         """End the workers."""
@@ -184,7 +186,13 @@ class _Worker:
             report = self.connection.recv()
         except (EOFError, OSError):
             return None
-        self.busy = isinstance(report, Advanced | Ended)
+        self.busy = isinstance(report, Advanced | Said | Ended)
+        return report
+
+    def answer(self) -> Any:
+        """Return the worker's last report, None where it has died."""
+        while isinstance(report := self.report(), Said):
+            report.repeat()
         return report
 
     def kill(self) -> None:

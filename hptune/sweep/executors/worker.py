@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import torch
 
 from hptune.errors import HptuneError
-from hptune.results.records import TrialResult
+from hptune.results.records import Standing, TrialResult
 from hptune.sweep.executors.fused import run_group
 from hptune.sweep.executors.job import Job
 from hptune.task import Task
@@ -23,14 +24,15 @@ from hptune.training.device import Device
 from hptune.training.loop import Advance
 
 _PR_SET_PDEATHSIG = 1
+_LONGEST_LINE = 1000  # characters
 
 
 @dataclass(frozen=True)
 class Advanced:
-    """Where a trial is: iteration, LR, training loss, validation loss."""
+    """Where a trial is."""
 
     trial: str
-    values: tuple[int, float, float, float | None]
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,23 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class Said:
+    """What the task's own code has printed, to stdout or stderr."""
+
+    stream: str
+    text: str
+
+    def repeat(self) -> None:
+        """Print it in this process."""
+        getattr(sys, self.stream).write(self.text)
+
+
+@dataclass(frozen=True)
 class Done:
     """The worker waits for more."""
 
 
-Report = Advanced | Ended | Stopped | Done
+Report = Advanced | Said | Ended | Stopped | Done
 Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 """Does (task, request, device) and may report on the way; gives the last report."""
 
@@ -82,6 +96,8 @@ def serve(
     _end_with_parent(parent)
     for other in others:
         other.close()
+    # The terminal is the parent's: two that write there at once would garble it.
+    sys.stdout, sys.stderr = (_Stream(name, connection) for name in ("stdout", "stderr"))
     torch.set_num_threads(threads)
     # Closed or broken: the parent has gone or wants no more.
     with suppress(EOFError, OSError):
@@ -102,7 +118,7 @@ def train(
             _exit()  # nobody is there to take it
 
     def advances(job: Job) -> Advance:
-        return lambda *values: tell(Advanced(job.trial.id, values))
+        return lambda standing: tell(Advanced(job.trial.id, standing))
 
     try:
         for job, result in run_group(task, group, device, advances):
@@ -110,6 +126,24 @@ def train(
     except (HptuneError, OSError) as error:
         return Stopped(type(error).__name__, str(error))
     return Done()
+
+
+class _Stream(io.TextIOBase):
+    """Sends to the parent what is printed, line by line."""
+
+    def __init__(self, name: str, connection: Connection[Any, Any]) -> None:
+        self._name, self._connection, self._begun = name, connection, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        lines, end, self._begun = (self._begun + text).rpartition("\n")
+        if end or len(self._begun) > _LONGEST_LINE:
+            lines, self._begun = (lines, self._begun) if end else (self._begun, "")
+            with suppress(OSError):  # nobody is there to take it
+                self._connection.send(Said(self._name, lines + end))
+        return len(text)
 
 
 def _end_with_parent(parent: int) -> None:

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from hptune.cli import run
-from hptune.cli.console import Console
 from hptune.errors import InputError
 from hptune.results.records import Stage, Trial
 from hptune.results.run_dir import RunDir
@@ -153,20 +152,3 @@ def test_wrong_jobs_are_told_in_a_line(tmp_path: Path, capsys):
         assert f"{wrong!r} is neither auto nor a number" in capsys.readouterr().err
     assert run(["train", "--out", str(tmp_path), "--jobs", "2", "--executor", "inline"]) == 2
     assert "\nerror: --jobs: 2 with --executor inline" in capsys.readouterr().err
-
-
-def test_the_bars_of_trials_that_run_together_come_and_go_one_by_one(monkeypatch):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
-    console = Console()
-    console._live = True
-    first, second = trials(2)
-    console.trial_started(first, 1, 2)
-    console.trial_started(second, 2, 2)
-    bars = console._bars
-    assert bars is not None and len(bars.tasks) == 2
-    console.trial_advanced(second, 9, lr=0.1, train_loss=1.0, val_loss=None)
-    console.trial_paused(first)
-    (left,) = bars.tasks
-    assert left.completed == 10 and "lr 0.1" in left.fields["now"]
-    console.trial_paused(second)
-    assert console._bars is None and not bars.live.is_started

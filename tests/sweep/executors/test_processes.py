@@ -18,7 +18,7 @@ from torch import nn
 from hptune import models
 from hptune.data.memory import TensorSource
 from hptune.errors import InputError
-from hptune.results.records import Stage, Status, TrainingSettings, Trial
+from hptune.results.records import Stage, Standing, Status, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
 from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.job import Job
@@ -40,7 +40,7 @@ TRIAL = Trial(
 class Deaf:
     def started(self, job: Job) -> None: ...
 
-    def advanced(self, job: Job, *values: object) -> None: ...
+    def advanced(self, job: Job, standing: Standing) -> None: ...
 
 
 def make_task(net: str = "mlp", side: int = 16, **changes) -> Task:
