@@ -111,8 +111,8 @@ class Estimate:
         return seconds
 
     def _range_test(self, iterations: int) -> float:
-        share = min(1.0, lr_range.READ_EXAMPLES / self._read)
-        settings = replace(self._base.settings, evaluations=lr_range.READINGS)
+        settings = lr_range.reading_settings(self._base, iterations)
+        share = min(1.0, (settings.evaluate_limit or self._read) / self._read)
         test = self._base.change(iterations=iterations, settings=settings)
         return self._cost([test]).of(test, share=share)
 
