@@ -84,7 +84,10 @@ def test_larger_images_run_unchanged(here: Path):
     assert check_and_run(here, "lamps")
 
 
-@pytest.mark.parametrize(("size", "step"), [(20, 3), (33, 0), (130, 0), (7, 1)])
+@pytest.mark.parametrize(
+    ("size", "step"),
+    [(20, 3), (33, 0), (7, 1), pytest.param(130, 0, marks=pytest.mark.slow)],
+)
 def test_images_of_any_size_pass_check(here: Path, size: int, step: int):
     picture_folder(here / "lamps", size, step)
     assert run(["init", "lamps", "--quiet"]) == 0
