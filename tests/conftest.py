@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from hptune.training.speed import measure_speed
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick() -> Iterator[None]:
+    """Plots of few pixels and speeds measured for a moment: no test asserts what more would give."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hptune.report.plots.style.DPI", 60)
+        patch.setattr("hptune.sweep.run.measure_speed", partial(measure_speed, seconds=0.1))
+        patch.setattr("hptune.procedure.tune.estimate.PROBE_SECONDS", 0.1)
+        patch.setattr("hptune.procedure.tune.estimate.SLOW", 0.01)
+        yield
 
 
 @pytest.fixture(scope="session")

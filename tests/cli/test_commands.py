@@ -225,8 +225,7 @@ def test_show_lists_decisions_and_trials(whole: Path, capsys):
     assert "weight_decay" in shown and "final-" in shown
 
 
-def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setattr("hptune.procedure.tune.estimate.PROBE_SECONDS", 0.1)
+def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys):
     assert run(["check", "--out", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "parameters" in shown and "momentum" in shown and "total" in shown

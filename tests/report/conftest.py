@@ -16,14 +16,6 @@ from hptune.cli import run
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def coarse_plots() -> Iterator[None]:
-    """Plots of few pixels, which are drawn faster."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hptune.report.plots.style.DPI", 60)
-        yield
-
-
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole procedure on digits, with a baseline and a sweep of dropout after it."""

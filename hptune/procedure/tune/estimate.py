@@ -23,7 +23,7 @@ from hptune.training.speed import measure_iteration
 
 PIECE = 4  # iterations of a piece that shows what starting and ending costs
 PROBE_SECONDS = 1.0  # of the piece that shows what an iteration costs
-SLOW = 0.1  # seconds an iteration takes from where on whole sweeps are not tried
+SLOW = 0.05  # seconds an iteration takes from where on whole sweeps are not tried
 SPEED_SECONDS, SPEED_ITERATIONS = 1.0, 8  # that measuring a batch size's speed takes at least
 FORWARD = 1 / 3  # of an iteration: what reading as many examples takes
 CHOICE_ITERATIONS = 90  # to measure threads, workers and fused trials, about

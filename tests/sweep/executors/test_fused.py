@@ -18,7 +18,6 @@ from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.processes import Processes
 from hptune.training import loop
 
-pytestmark = pytest.mark.filterwarnings("ignore:There is a performance drop")
 BUNDLED = [net for net in NETS if isinstance(net, str) and not net.startswith("densenet")]
 
 
