@@ -51,7 +51,8 @@ def run_final_safely(
 
     The search looks at short runs of few seeds, so the LR it finds may be too large for a long
     run of another seed. A seed has broken that diverges, or that ends clearly worse on the
-    validation set than the search's short runs did: it was thrown out and did not come back.
+    validation set than the search's short runs did, and no better on the training set: it was
+    thrown out and did not come back. One that fits the training set better has overfitted.
 
     Args:
         runner: Runs the trials.
@@ -65,6 +66,10 @@ def run_final_safely(
         where it had to be lowered.
     """
     limit = _worst_to_expect(search, by)
+    fitted = min(
+        (r.train_loss for r in search if r.status is Status.COMPLETE and r.train_loss is not None),
+        default=-math.inf,
+    )
     results: list[TrialResult] = []
     trial = base
     for attempt in range(HALVINGS + 1):
@@ -72,7 +77,11 @@ def run_final_safely(
         results += last
         broken = sum(
             result.status is Status.DIVERGED
-            or (result.status is Status.COMPLETE and by.at_end(result) > limit)
+            or (
+                result.status is Status.COMPLETE
+                and by.at_end(result) > limit
+                and not (result.train_loss is not None and result.train_loss < fitted)
+            )
             for result in last
         )
         if not broken or attempt == HALVINGS:

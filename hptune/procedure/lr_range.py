@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
 from hptune.analysis.rules import named_rules
+from hptune.analysis.smoothing import noise_of, smooth
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
@@ -25,6 +27,7 @@ READINGS = 50  # of the validation loss along the test
 READ_EXAMPLES = (256, 1024)  # of the validation set a reading, at least and at most
 READ_SHARE = 2.0  # examples read over examples trained: a step costs as much as reading three
 ATTEMPTS = 4
+LEARNED = 2.0  # noises of the training loss by which a test has to fall
 HELD = 5  # readings in a row of a loss that a test reached
 FACTOR = 2.0  # between neighbouring candidates
 CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
@@ -89,7 +92,9 @@ def run_lr_range(
             low, high = low * 10, high * 10
         elif reading.verdict == "diverges-at-once":
             low, high = low / 100, high / 100
-        elif reading.verdict in ("cannot-say", "never-learns") and attempt == 0:
+        elif attempt == 0 and (
+            reading.verdict in ("cannot-say", "never-learns") or not _has_learned(last)
+        ):
             iterations *= 2
         else:
             break
@@ -99,6 +104,19 @@ def run_lr_range(
                 f"in {iterations} iterations"
             )
     return RangeTest(tests, reading, low, high)
+
+
+def _has_learned(tests: Sequence[TrialResult]) -> bool:
+    """Say whether the training loss fell by more than its noise in a test.
+
+    The validation loss may fall because a batch norm's statistics catch up, and nothing else.
+    """
+    for test in tests:
+        losses = test.curve.train_loss[np.isfinite(test.curve.train_loss)]
+        early = float(np.median(losses[: max(3, len(losses) // 10)])) if len(losses) else math.inf
+        if early - smooth(losses).min(initial=math.inf) > LEARNED * noise_of(losses):
+            return True
+    return False
 
 
 def run_confirmation(

@@ -22,7 +22,7 @@ from hptune.procedure.batch_size import (
 )
 from hptune.procedure.final import decide_final, run_final_safely
 from hptune.procedure.inputs import Inputs
-from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation
+from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
 from hptune.procedure.plan import STAGES, allowances, lengths, plan
 from hptune.procedure.repeats import run_repeats
@@ -182,6 +182,27 @@ def test_confirmation_goes_on_beyond_an_edge_that_wins_and_stops_at_a_tie(best, 
     assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
 
 
+@pytest.mark.parametrize(("fall", "lengths"), [(0.0, [100, 200]), (0.5, [100])])
+def test_a_range_test_whose_training_loss_does_not_fall_is_lengthened(fall: float, lengths):
+    asked = []
+
+    class Noisy(Law):
+        def run(self, trials, until=()):
+            trial, n = trials[0], trials[0].iterations
+            asked.append(n)
+            x, noise = np.linspace(0, 1, n), np.random.default_rng(0).normal(0, 0.1, n)
+            curve = Curve(
+                iteration=np.arange(n), epoch=x, lr=np.geomspace(1e-5, 10, n),
+                momentum=np.full(n, 0.9), weight_decay=np.zeros(n), metrics={},
+                train_loss=1.1 - fall * np.sin(3 * x) + noise, seconds=np.full(n, np.nan),
+                val_loss=1.1 - 0.1 * np.sin(3 * x),  # a batch norm's statistics catch up
+            )  # fmt: skip
+            return [replace(result(1.0), trial=trial, curve=curve)]
+
+    run_lr_range(Noisy(lambda t: 1.0), BASE.change(iterations=100), low=1e-5, high=10.0)
+    assert asked == lengths
+
+
 def range_test(interval: tuple[float, float], reached: float = 0.6) -> RangeTest:
     """Return a test that found an interval, and whose loss came down to a value."""
     last = result(reached)
@@ -290,6 +311,19 @@ def test_a_final_seed_that_ends_worse_than_the_search_saw_is_run_again_with_half
     assert decisions[0].value == 0.05 and "not worse than the short runs" in decisions[0].rule
     fine = Law(lambda t: 0.6 if t.seed else 0.45)  # a little worse is no reason
     assert run_final_safely(fine, BASE, seeds=2, search=search)[1] == []
+
+
+def test_a_final_seed_that_has_overfitted_has_not_broken():
+    class Fits(Law):
+        def run(self, trials, until=()):
+            return [replace(r, train_loss=self.train_loss) for r in super().run(trials, until)]
+
+    search = [replace(result(0.5), train_loss=0.6)]
+    law = Fits(lambda t: 2.0)
+    law.train_loss = 0.1
+    assert run_final_safely(law, BASE, seeds=2, search=search)[1] == []
+    law.train_loss = 1.9
+    assert run_final_safely(law, BASE, seeds=2, search=search)[1]
 
 
 def test_inputs_are_taken_in_order_and_said():
