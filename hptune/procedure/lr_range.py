@@ -92,10 +92,10 @@ def run_lr_range(
             low, high = low * 10, high * 10
         elif reading.verdict == "diverges-at-once":
             low, high = low / 100, high / 100
-        elif attempt == 0 and (
-            reading.verdict in ("cannot-say", "never-learns") or not _has_learned(last)
-        ):
+        elif attempt == 0 and reading.verdict in ("cannot-say", "never-learns"):
             iterations *= 2
+        elif attempt == 0 and not _has_learned(last):
+            iterations *= 4  # twice as long, and again little is learned
         else:
             break
         if attempt < ATTEMPTS - 1:
