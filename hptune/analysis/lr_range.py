@@ -11,8 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hptune.analysis.smoothing import FloatArray, noise_of, smooth
+from hptune.analysis.smoothing import (
+    FEW_EXAMPLES,
+    FloatArray,
+    noise_of,
+    sampling_error,
+    smooth,
+)
 from hptune.results.divergence import diverged_at
 from hptune.results.records import Curve
 
@@ -21,6 +28,9 @@ BEGIN = 0.1  # of the fall: from here on the net learns
 RISE = 0.1  # of the fall, above the lowest loss: from here on it has turned up
 EDGE = 0.1  # of the test, in log LR: a lowest loss this close to the end may not be the lowest
 CLIP = 2.0  # falls above the start; higher losses tell no more and would drown the rest
+# Over few validation examples a fall of fewer standard errors than these may be chance, or a batch
+# norm's statistics catching up.
+ERRORS = 3.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class LrRangeReading:
         lr_max: The largest usable LR; always finite, a guess where the verdict is not "ok".
         interval: Plausible bounds of `lr_max`.
         lr_min: A tenth of the maximum.
+        by: "validation" or "training": the loss that was read.
         reason: In words, with the numbers.
         warnings: What speaks against trusting it.
     """
@@ -49,13 +60,14 @@ class LrRangeReading:
     lr_max: float
     interval: tuple[float, float]
     lr_min: float
+    by: str
     reason: str
     warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Marks:
-    """The same of one curve, as log10 LR; NaN where it does not show."""
+    """The same of one of a curve's losses, as log10 LR; NaN where it does not show."""
 
     verdict: str
     begin: float
@@ -65,16 +77,20 @@ class _Marks:
     first: float
     last: float
     by: str
+    start: float = 0.0  # the loss, and how far it falls from there
+    fall: float = 0.0
 
 
-def read_lr_range(curves: Sequence[Curve]) -> LrRangeReading:
+def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRangeReading:
     """Read a range test from one curve, or from several that differ in their seed.
 
     Args:
         curves: Rising LR; losses of any sign and scale, NaN where not read. The validation
             loss is read where there is enough of it, else the training loss.
+        examples: In the validation set; None where it is not known. Where their loss falls by
+            less than so few can tell, the training loss is read.
     """
-    marks = [_mark(curve) for curve in curves]
+    marks = [_mark(curve, examples) for curve in curves]
     verdicts = [mark.verdict for mark in marks]
     verdict = max(set(verdicts), key=lambda v: (verdicts.count(v), v == "ok"))
     same = [mark for mark in marks if mark.verdict == verdict]
@@ -105,25 +121,38 @@ def read_lr_range(curves: Sequence[Curve]) -> LrRangeReading:
         lr_max=value,
         interval=(10**low, 10**high),
         lr_min=value / 10,
+        by=same[0].by,
         reason=_reason(verdict, same[0].by, begin, lowest, rise, divergence, value),
         warnings=tuple(warnings),
     )
 
 
-def _mark(curve: Curve) -> _Marks:
-    lr = curve.lr
-    usable = np.isfinite(lr) & (lr > 0)
-    x = np.log10(lr[usable]) if usable.any() else np.array([-2.0])
-    train, val = curve.train_loss[usable], curve.val_loss[usable]
+def _mark(curve: Curve, examples: int | None) -> _Marks:
+    """Read the validation loss where it tells enough, else the training loss."""
+    usable = np.isfinite(curve.lr) & (curve.lr > 0)
+    x = np.log10(curve.lr[usable]) if usable.any() else np.array([-2.0])
     x = delayed(x, curve.momentum[usable])
+    train = curve.train_loss[usable]
     divergence = _divergence(x, train)
-    by = "validation" if np.isfinite(val).sum() >= LEAST_POINTS else "training"
-    loss = val if by == "validation" else train
+    if np.isfinite(curve.val_loss[usable]).sum() >= LEAST_POINTS:
+        marks = _marks(x, curve.val_loss, usable, divergence, "validation")
+        if not examples or examples >= FEW_EXAMPLES:
+            return marks
+        if marks.fall > ERRORS * sampling_error(marks.start, examples):
+            return marks
+    return _marks(x, curve.train_loss, usable, divergence, "training")
+
+
+def _marks(
+    x: FloatArray, everything: FloatArray, usable: NDArray[np.bool_], divergence: float, by: str
+) -> _Marks:
+    """Read one of a test's losses, over the iterations with a usable LR."""
     ends = (float(x[0]), float(x[-1]))
 
     def nothing(verdict: str) -> _Marks:
         return _Marks(verdict, math.nan, math.nan, math.nan, divergence, *ends, by)
 
+    loss = everything[usable]
     known = np.isfinite(loss)
     if known.sum() < LEAST_POINTS:
         if not math.isnan(divergence) and divergence < ends[0] + 0.3 * (ends[1] - ends[0]) + 1e-9:
@@ -136,7 +165,6 @@ def _mark(curve: Curve) -> _Marks:
     fall = start - float(course[best])
     before = loss[: best + 1] if best >= LEAST_POINTS else loss
     noise = noise_of(before)
-    everything = curve.val_loss if by == "validation" else curve.train_loss
     untrained = float(everything[np.isfinite(everything)][0])  # LR may begin at 0
     # From the highest point, or from the untrained net: one that learns at once has no plateau.
     highest = float(course[: best + 1].max()) - float(course[best])
@@ -153,7 +181,7 @@ def _mark(curve: Curve) -> _Marks:
     lowest = float(x[best])
     open_ended = math.isnan(rise) and lowest > ends[1] - EDGE * (ends[1] - ends[0])
     verdict = "still-improving" if open_ended else "ok"
-    return _Marks(verdict, begin, lowest, rise, divergence, *ends, by)
+    return _Marks(verdict, begin, lowest, rise, divergence, *ends, by, start, fall)
 
 
 def delayed(x: FloatArray, momentum: FloatArray) -> FloatArray:

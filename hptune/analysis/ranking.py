@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptune.analysis.smoothing import FloatArray
+from hptune.analysis.smoothing import FEW_EXAMPLES, FloatArray, sampling_error
 from hptune.errors import StageError
 from hptune.results.records import Curve, Status, TrialResult
 
@@ -16,9 +16,6 @@ from hptune.results.records import Curve, Status, TrialResult
 FLOOR = 0.005
 SIGNIFICANT = 1.0  # noises between two candidates that differ
 CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
-# An example's loss spreads about as widely as its mean, and paired runs share most of it: a
-# difference of means over N examples is uncertain by about this share of loss / sqrt(N).
-SAMPLING = 0.5
 # Seeds that the noise guessed from the curves is worth when seeds speak too.
 GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
@@ -235,7 +232,9 @@ def _noise(
         FLOOR * fall, _end_noise([by.course(r.curve) for k in finite for r in candidates[k]])
     )
     if by.examples:
-        guess = max(guess, SAMPLING * min(abs(end), fall) / math.sqrt(by.examples))
+        # What nets have not learned, paired runs share; over few examples that cannot be relied on.
+        own = end if by.examples < FEW_EXAMPLES else min(abs(end), fall)
+        guess = max(guess, sampling_error(own, by.examples))
     repeated = [k for k in finite if k != best and min(len(costs[k]), len(costs[best])) > 1]
     squares, degrees = 0.0, 0
     for k in repeated:

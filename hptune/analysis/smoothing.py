@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
+
+SPREAD = 0.5  # of an example's loss, as a share of the mean
+FEW_EXAMPLES = 256  # validation sets below this leave much to chance
 
 
 def running_median(values: FloatArray, width: int) -> FloatArray:
@@ -46,3 +51,8 @@ def noise_of(values: FloatArray) -> float:
     second = values[2:] - 2 * values[1:-1] + values[:-2]
     # The variance of a second difference is 6 times the noise's; 1.4826 turns a MAD into a std.
     return float(1.4826 * np.median(np.abs(second)) / np.sqrt(6))
+
+
+def sampling_error(loss: float, examples: int) -> float:
+    """Return about how far a mean loss over so many examples is from that over all there could be."""
+    return SPREAD * abs(loss) / math.sqrt(examples)

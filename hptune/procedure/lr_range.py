@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
 from hptune.analysis.rules import named_rules
-from hptune.analysis.smoothing import noise_of, smooth
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
@@ -27,7 +25,7 @@ READINGS = 50  # of the validation loss along the test
 READ_EXAMPLES = (256, 1024)  # of the validation set a reading, at least and at most
 READ_SHARE = 2.0  # examples read over examples trained: a step costs as much as reading three
 ATTEMPTS = 4
-LEARNED = 2.0  # noises of the training loss by which a test has to fall
+LONGER = 4  # twice as long, and again little is learned
 HELD = 5  # readings in a row of a loss that a test reached
 FACTOR = 2.0  # between neighbouring candidates
 CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
@@ -46,7 +44,12 @@ class RangeTest:
     high: float
 
     def reached(self, by: Criterion = LOSS) -> float:
-        """Return the lowest cost that a test held for some readings, without any LR decay."""
+        """Return the lowest cost that a test held for some readings, without any LR decay.
+
+        Infinite where the validation set was too small to be read along the test.
+        """
+        if self.reading.by != "validation":
+            return math.inf
         courses = [by.course(result.curve) for result in self.results]
         held = [sliding_window_view(c, HELD).max(axis=1) for c in courses if len(c) >= HELD]
         return min((float(costs.min()) for costs in held), default=math.inf)
@@ -60,6 +63,7 @@ def run_lr_range(
     high: float,
     mode: str = "exponential",
     seeds: int = 1,
+    examples: int | None = None,
 ) -> RangeTest:
     """Run range tests until one can be read.
 
@@ -73,6 +77,7 @@ def run_lr_range(
         high: LR at the end.
         mode: "exponential" or "linear".
         seeds: Repeats.
+        examples: In the validation set.
     """
     tests: list[TrialResult] = []
     iterations = base.iterations
@@ -87,15 +92,13 @@ def run_lr_range(
         )
         last = runner.run([trial.change(seed=base.seed + k) for k in range(seeds)])
         tests += last
-        reading = read_lr_range([result.curve for result in last])
+        reading = read_lr_range([result.curve for result in last], examples)
         if reading.verdict == "still-improving":
             low, high = low * 10, high * 10
         elif reading.verdict == "diverges-at-once":
             low, high = low / 100, high / 100
         elif attempt == 0 and reading.verdict in ("cannot-say", "never-learns"):
-            iterations *= 2
-        elif attempt == 0 and not _has_learned(last):
-            iterations *= 4  # twice as long, and again little is learned
+            iterations *= LONGER
         else:
             break
         if attempt < ATTEMPTS - 1:
@@ -104,19 +107,6 @@ def run_lr_range(
                 f"in {iterations} iterations"
             )
     return RangeTest(tests, reading, low, high)
-
-
-def _has_learned(tests: Sequence[TrialResult]) -> bool:
-    """Say whether the training loss fell by more than its noise in a test.
-
-    The validation loss may fall because a batch norm's statistics catch up, and nothing else.
-    """
-    for test in tests:
-        losses = test.curve.train_loss[np.isfinite(test.curve.train_loss)]
-        early = float(np.median(losses[: max(3, len(losses) // 10)])) if len(losses) else math.inf
-        if early - smooth(losses).min(initial=math.inf) > LEARNED * noise_of(losses):
-            return True
-    return False
 
 
 def run_confirmation(

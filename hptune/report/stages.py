@@ -17,6 +17,7 @@ from hptune.report.wording import parameter as parameter_name
 from hptune.report.wording import plain
 from hptune.report.wording import stage as stage_name
 from hptune.results.records import Curve, Decision, Stage
+from hptune.results.run_dir import VALIDATION_EXAMPLES
 
 FINAL = (Stage.FINAL, Stage.TRAIN)
 _NUMBERS = ("batch_size", "lr", "momentum", "weight_decay")
@@ -174,10 +175,11 @@ def range_test(record: RunRecord) -> RangeTest | None:
     rules = named_rules(shown[-1].lr, shown[-1].train_loss)
     decided = [d for d in record.decisions if (d.stage, d.parameter) == (Stage.LR_RANGE, "lr")]
     value = decided[-1].value if decided and last.id in decided[-1].trials else None
+    examples = record.manifest.get(VALIDATION_EXAMPLES)
     return RangeTest(
         trials=tuple(same),
         earlier=len({_settings(t) for t in tests}) - 1,
-        reading=read_lr_range(shown),
+        reading=read_lr_range(shown, examples if isinstance(examples, int) else None),
         rules={name: lr for name, lr in rules.items() if math.isfinite(lr) and lr > 0},
         decided=float(value) if isinstance(value, int | float) and value > 0 else None,
     )

@@ -33,6 +33,8 @@ from hptune.results.tables import (
     table_text,
 )
 
+VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
+
 _PART = ".part"
 _OF_THEIR_OWN = {str(Stage.FINAL), str(Stage.TRAIN)}  # their weights are kept under their own ids
 _OWN_END = (Status.COMPLETE, Status.DIVERGED)

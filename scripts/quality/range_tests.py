@@ -234,7 +234,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
     low, high = defaults.lr_range(problem.optimizer)
     with tempfile.TemporaryDirectory() as folder, RunDir.open(Path(folder)) as run_dir:
         runner = Runner(task, run_dir, device, Silent())
-        test = run_lr_range(runner, base, low=low, high=high)
+        test = run_lr_range(runner, base, low=low, high=high, examples=len(task.validation))
         reading = test.reading
         short = base.change(iterations=LENGTH // 2, lr_min=reading.lr_max / 10)
         candidates = run_confirmation(runner, short, reading.lr_max, seeds=1, test=test)

@@ -71,6 +71,10 @@ def test_a_small_validation_set_makes_a_tie_of_what_a_large_one_tells_apart():
     candidates = {"a": [result(0.50)], "b": [result(0.53)]}
     assert rank(candidates, Criterion(examples=10_000)).ties == ("a",)
     assert rank(candidates, Criterion(examples=25)).ties == ("a", "b")
+    # Two nets that have hardly learned differ in what they guess, which few examples do not show.
+    early = {"a": [result(1.05, start=1.1)], "b": [result(1.09, start=1.1)]}
+    assert rank(early, Criterion(examples=1000)).ties == ("a",)
+    assert rank(early, Criterion(examples=27)).ties == ("a", "b")
 
 
 def test_repeats_can_make_the_noise_smaller_or_larger_than_the_guess():

@@ -190,7 +190,7 @@ def test_a_range_test_whose_training_loss_does_not_fall_is_lengthened(fall: floa
         def run(self, trials, until=()):
             trial, n = trials[0], trials[0].iterations
             asked.append(n)
-            x, noise = np.linspace(0, 1, n), np.random.default_rng(0).normal(0, 0.1, n)
+            x, noise = np.linspace(0, 1, n), np.random.default_rng(1).normal(0, 0.1, n)
             curve = Curve(
                 iteration=np.arange(n), epoch=x, lr=np.geomspace(1e-5, 10, n),
                 momentum=np.full(n, 0.9), weight_decay=np.zeros(n), metrics={},
@@ -199,8 +199,14 @@ def test_a_range_test_whose_training_loss_does_not_fall_is_lengthened(fall: floa
             )  # fmt: skip
             return [replace(result(1.0), trial=trial, curve=curve)]
 
-    run_lr_range(Noisy(lambda t: 1.0), BASE.change(iterations=100), low=1e-5, high=10.0)
-    assert asked == lengths
+    law, base = Noisy(lambda t: 1.0), BASE.change(iterations=100)
+    test = run_lr_range(law, base, low=1e-5, high=10.0, examples=27)
+    assert asked == lengths and test.reading.by == "training"
+    # What so few examples say along the test is no measure of the short runs.
+    assert test.reached() == math.inf
+    asked.clear()
+    assert run_lr_range(law, base, low=1e-5, high=10.0, examples=5000).reading.by == "validation"
+    assert asked == [100]
 
 
 def range_test(interval: tuple[float, float], reached: float = 0.6) -> RangeTest:

@@ -23,7 +23,7 @@ from hptune.results.records import (
     Trial,
     TrialResult,
 )
-from hptune.results.run_dir import RunDir
+from hptune.results.run_dir import VALIDATION_EXAMPLES, RunDir
 from hptune.sweep.budget import Budget
 from hptune.sweep.executors import Execution
 from hptune.sweep.progress import Progress
@@ -109,6 +109,7 @@ class Setup:
         """The task, built when it is first needed."""
         if self._task is None:
             self._task = build_task(self.experiment, self._given)
+            self.run_dir.add_fact(VALIDATION_EXAMPLES, len(self._task.validation))
         return self._task
 
     @property

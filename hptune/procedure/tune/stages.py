@@ -51,6 +51,7 @@ def lr_range(setup: Setup, values: Sequence[Scalar] | None, seeds: int) -> Outco
         high=options.lr_high or high,
         mode="exponential" if options.mode == "auto" else options.mode,
         seeds=max(options.seeds, seeds),
+        examples=len(setup.task.validation),
     )
     short = base.change(iterations=runs.short)
     short = short.change(settings=setup.short_settings(short))
