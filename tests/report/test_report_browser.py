@@ -136,7 +136,8 @@ def test_a_chart_names_the_curve_under_the_pointer(browser: Any, page: Path):
     labels = [b.text for b in place.find_elements("css selector", "div > div:last-child > button")]
     assert len(labels) >= 1
     height = over.size["height"]
-    for step in range(height // 4, height, 12):  # down one side of the plot, until a curve is met
+    # Down one side of the plot until a curve is met; again where a busy browser was too late.
+    for step in [*range(height // 4, height, 12)] * 3:
         ActionChains(browser).move_to_element_with_offset(over, 40, step - height // 2).perform()
         if any(readout.text.startswith(label) for label in labels):
             break
