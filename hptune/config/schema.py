@@ -181,7 +181,8 @@ class Training(Section):
 
     epochs: Positive = Field(30, description="length of the final run")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto", description="auto takes bf16 where it is the faster one"
+        "auto",
+        description="auto takes bf16 where that is clearly faster, on a CPU by a timed probe",
     )
     label_smoothing: Rate = Field(0.0, description="share of the target spread over all classes")
     clip_norm: Positive | None = Field(None, description="largest norm of the gradient")

@@ -14,7 +14,8 @@ import torch
 from hptune.errors import InputError
 from hptune.training.allocator import keep_freed_memory
 
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_NO_BF16 = ("DEFAULT", "NO AVX", "AVX2")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,17 @@ class Device:
     Attributes:
         torch_device: The device as torch names it.
         dtype: float32, or the type that autocast computes in.
+        undecided: Whether a probe may still change the type, see `hptune.training.precision`.
     """
 
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
+    undecided: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The precision as the config names it: "fp32", "bf16" or "fp16"."""
+        return next(name for name, dtype in _DTYPES.items() if dtype is self.dtype)
 
     @property
     def name(self) -> str:
@@ -65,7 +73,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
 
     Args:
         name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32.
+        precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32, which is
+            undecided on a CPU that may be faster in bf16.
 
     Raises:
         InputError: The device is unknown or absent, or lacks the precision.
@@ -97,7 +106,9 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         )
     if device.type == "cpu":
         keep_freed_memory()
-    return Device(device, _dtype(device, precision))
+    # Without AVX-512 or the like bf16 is emulated, and slow.
+    capable = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() not in _NO_BF16
+    return Device(device, _dtype(device, precision), undecided=capable and precision == "auto")
 
 
 def _dtype(device: torch.device, precision: str) -> torch.dtype:
@@ -108,7 +119,7 @@ def _dtype(device: torch.device, precision: str) -> torch.dtype:
         raise InputError(
             f"training.precision: 'fp16' on {device}; fp16 needs a CUDA device; use fp32 or auto"
         )
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return _DTYPES[precision]
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_sweep_by_its_names(task):
 @pytest.mark.parametrize(
     ("parameter", "values", "column"),
     [
-        ("model.args.width", [2, 16], "model.args.width"),
+        ("model.args.width", [1, 32], "model.args.width"),
         ("dropout", [0.0, 0.9], "dropout"),
         ("optimizer.args.dampening", [0.0, 0.5], "optimizer.args.dampening"),
         ("lr", [1e-4, 0.05], "lr"),

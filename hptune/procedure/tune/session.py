@@ -62,7 +62,7 @@ class Session:
         execution: Execution | None = None,
         task: Task | None = None,
     ) -> None:
-        self.run_dir, self.device, self.progress = run_dir, device, progress
+        self.run_dir, self.progress = run_dir, progress
         self._restart, self._execution = restart, execution
         self._setup = Setup(experiment, run_dir, device, progress, flags, execution, task)
         self._searched: list[TrialResult] = []
@@ -106,7 +106,12 @@ class Session:
             if not restart and run_dir.rows():
                 tell_of_mixing(run_dir, execution.facts, progress.message)
             run_dir.write_manifest(
-                {"device": place.name, "seed": experiment.seed, **execution.facts}
+                {
+                    "device": place.name,
+                    "precision": place.precision,
+                    "seed": experiment.seed,
+                    **execution.facts,
+                }
             )
             return cls(
                 experiment,
@@ -227,7 +232,7 @@ class Session:
 
     def check(self) -> dict[str, Any]:
         """Run one batch and say what was found."""
-        task, shown = self._setup.task, self._setup.checked
+        task, shown, device = self._setup.task, self._setup.checked, self._setup.device
         return {
             "data": task.data,
             "train": len(task.train),
@@ -241,9 +246,9 @@ class Session:
             "input_shape": list(shown.input_shape),
             "output_shape": list(shown.output_shape),
             "initial_loss": shown.loss,
-            "memory_mb": self.device.peak_memory_mb(),
-            "device": self.device.name,
-            "precision": str(self.device.dtype).removeprefix("torch."),
+            "memory_mb": device.peak_memory_mb(),
+            "device": device.name,
+            "precision": device.precision,
         }
 
     def _stage(

@@ -31,6 +31,7 @@ from hptune.sweep.run import Runner
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.training.loop import iterations_per_epoch
+from hptune.training.precision import measure_precisions, settled
 from hptune.training.preflight import Preflight, preflight
 
 FEWEST_READINGS = 8  # of the validation set in a short run
@@ -68,7 +69,7 @@ class Setup:
         given: Task | None = None,
     ) -> None:
         self.experiment, self.run_dir = experiment, run_dir
-        self.device, self.progress, self.execution = device, progress, execution
+        self._device, self.progress, self.execution = device, progress, execution
         self.budget = Budget()
         self._flags, self._written = flags, experiment
         self._given = given
@@ -113,6 +114,24 @@ class Setup:
         return self._task
 
     @property
+    def device(self) -> Device:
+        """Where to train, and in which precision, measured when it is first needed."""
+        if self._device.undecided:
+            _ = self.checked  # tells wrong input before anything is timed
+            key = f"precision/{self.task.fingerprint}/{self._device.torch_device}"
+            seconds = self.run_dir.timing(key)
+            if not isinstance(seconds, dict):
+                size = self.batch_size(quiet=True)
+                probe = self.base(Stage.LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True)
+                seconds = measure_precisions(self.task, probe, self._device)
+                self.run_dir.set_timing(key, seconds)
+            self._device = settled(self._device, seconds)
+            self.run_dir.add_fact("precision", self._device.precision)
+            if self.execution is not None:
+                self.execution.device = self._device
+        return self._device
+
+    @property
     def is_given(self) -> bool:
         """Whether the task was put together in Python, so that no other process can build it."""
         return self._given is not None
@@ -123,7 +142,7 @@ class Setup:
         if self._preflight is None:
             self._preflight = preflight(
                 self.task,
-                self.device,
+                self._device,
                 batch_size=self.batch_size(quiet=True),
                 optimizer=self.experiment.optimizer.spec(),
                 seed=self.experiment.seed,

@@ -63,7 +63,7 @@ class Execution:
                 f"--jobs: {jobs} with --executor inline, which runs one trial at a time; "
                 "leave one of them out"
             )
-        self._device, self._run_dir = device, run_dir
+        self.device, self._run_dir = device, run_dir
         self._name = "inline" if jobs == 1 and executor == "auto" else executor
         self._jobs = jobs
         self._processes: dict[tuple[Device, ...], Processes] = {}
@@ -85,16 +85,16 @@ class Execution:
     def _chosen(self, task: Task, trials: Sequence[Trial]) -> Inline | Processes:
         jobs = self._jobs or usable_cores()
         if self._name == "processes":
-            return self._workers(devices(self._device, jobs))
+            return self._workers(devices(self.device, jobs))
         if self._name == "fused":
-            places = devices(self._device, min(jobs, math.ceil(len(trials) / FEWEST_FUSED)))
+            places = devices(self.device, min(jobs, math.ceil(len(trials) / FEWEST_FUSED)))
             if len(places) > 1:
                 return self._workers(places, GROUP)
-            return Inline(self._device, 1, GROUP)
+            return Inline(self.device, 1, GROUP)
         measured = self._measured(task, trials)
         threads, seconds = _fewest(measured["inline"])
         if self._name == "inline" or len(trials) == 1:
-            return Inline(self._device, self._threads(threads))
+            return Inline(self.device, self._threads(threads))
         return self._fastest(measured, trials, threads, seconds)
 
     def _fastest(
@@ -112,16 +112,16 @@ class Execution:
         fused, workers = measured.get("fused"), measured.get("processes")
         gain = _gain(fused, len(trials))
         choices: list[tuple[float, Callable[[], Inline | Processes]]] = [
-            (len(trials) * length * seconds, lambda: Inline(self._device, self._threads(threads)))
+            (len(trials) * length * seconds, lambda: Inline(self.device, self._threads(threads)))
         ]
         if gain > 1:
             fused_seconds = len(trials) * length * measured["inline"]["1"] / gain
-            choices.append((fused_seconds, lambda: Inline(self._device, self._threads(1), GROUP)))
+            choices.append((fused_seconds, lambda: Inline(self.device, self._threads(1), GROUP)))
         if workers:
             rounds = math.ceil(len(trials) / workers["jobs"])
-            there = START.get(self._device.torch_device.type, 0.0)
+            there = START.get(self.device.torch_device.type, 0.0)
             in_group = _gain(fused, rounds)
-            places = devices(self._device, workers["jobs"])
+            places = devices(self.device, workers["jobs"])
             group = GROUP if in_group > 1 else 1
             choices.append(
                 (
@@ -158,11 +158,11 @@ class Execution:
         measured: dict[str, Any] = dict(kept) if isinstance(kept, dict) else {}
         inline: dict[str, float] = dict(measured.get("inline", {}))
         if "1" not in inline:
-            inline["1"] = seconds_inline(task, trials[0], self._device, 1)
+            inline["1"] = seconds_inline(task, trials[0], self.device, 1)
         worth = sum(trial.iterations for trial in trials) * inline["1"] > WORTH_PROBING
         usual = torch.get_num_threads()
         if worth and inline["1"] > SMALL and len(inline) == 1 and usual > 1:
-            inline[str(usual)] = seconds_inline(task, trials[0], self._device, usual)
+            inline[str(usual)] = seconds_inline(task, trials[0], self.device, usual)
         measured["inline"] = inline
         if worth and len(trials) > 1 and self._name == "auto" and "processes" not in measured:
             measured["processes"] = self._measure_processes(task, trials[0], min(inline.values()))
@@ -172,22 +172,22 @@ class Execution:
             and self._name == "auto"
             and "fused" not in measured
         ):
-            each = seconds_fused(task, trials[0], self._device, MEASURED_GROUP)
+            each = seconds_fused(task, trials[0], self.device, MEASURED_GROUP)
             measured["fused"] = each and {"gain": inline["1"] / each}
         if measured != kept:
             self._run_dir.set_timing(key, measured)
         return measured
 
     def _key(self, task: Task) -> str:
-        return f"execution/{task.fingerprint}/{self._device.torch_device}"
+        return f"execution/{task.fingerprint}/{self.device.torch_device}"
 
     def _measure_processes(self, task: Task, trial: Trial, inline: float) -> dict[str, Any] | None:
         """Return jobs and seconds per iteration of workers; None where they are no choice."""
-        wanted = workers_that_fit(task, trial, self._device, self._jobs or usable_cores())
-        places = devices(self._device, wanted)
+        wanted = workers_that_fit(task, trial, self.device, self._jobs or usable_cores())
+        places = devices(self.device, wanted)
         if len(places) < 2:
             return None
-        if self._device.torch_device.type != "cpu":
+        if self.device.torch_device.type != "cpu":
             # Devices do not disturb each other, and workers that are not needed take long to start.
             return {"jobs": len(places), "seconds": inline}
         try:
@@ -197,7 +197,7 @@ class Execution:
         return None if seconds is None else {"jobs": len(places), "seconds": seconds}
 
     def _threads(self, count: int) -> int | None:
-        return count if self._device.torch_device.type == "cpu" else None
+        return count if self.device.torch_device.type == "cpu" else None
 
     def _workers(self, places: tuple[Device, ...], group: int = 1) -> Processes:
         if places not in self._processes:
