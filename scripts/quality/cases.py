@@ -136,6 +136,7 @@ def experiment(name: str, split: int, **changes: Any) -> Experiment:
     """Return a case's experiment with a seed for its split and its training."""
     content = dict(CASES[name].experiment)
     content["data"] = {**content["data"], "split_seed": split}
+    content["training"] = {**content["training"], "precision": "fp32"}  # as the grids
     _write_table(content["data"])
     return Experiment(**{"name": name, "seed": split, **content, **changes})
 
