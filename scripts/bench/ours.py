@@ -15,7 +15,8 @@ from hptune.sweep.executors.choice import Execution, ExecutorName, in_words
 from hptune.sweep.progress import Silent
 from hptune.sweep.run import Runner
 from hptune.training.device import resolve_device
-from scripts.bench.cases import task_of
+from hptune.training.precision import measure_precisions, settled
+from scripts.bench.cases import CASES, task_of, trial_of
 
 
 class Ours:
@@ -34,10 +35,13 @@ class Ours:
         self._open = ExitStack()
         folder = self._open.enter_context(tempfile.TemporaryDirectory())
         run_dir = self._open.enter_context(RunDir.open(Path(folder)))
-        place = resolve_device(device, precision)
+        place, task = resolve_device(device, precision), task_of(case)
+        if place.undecided:
+            place = settled(place, measure_precisions(task, trial_of(CASES[case], 100, 0), place))
+        self.precision = place.precision
         self._execution = Execution(place, run_dir, executor=executor)
         self._open.callback(self._execution.close)
-        self._runner = Runner(task_of(case), run_dir, place, Silent(), execution=self._execution)
+        self._runner = Runner(task, run_dir, place, Silent(), execution=self._execution)
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from scripts.bench import peers
 from scripts.bench.cases import Case, trial_of
 from scripts.bench.ours import Ours
 from scripts.bench.rounds import PLAIN, Contestant, OwnProcess, Quartiles, Row, alternate, rows
-from scripts.bench.training import Options, plain_loop
+from scripts.bench.training import Options, auto_precision, plain_loop
 
 CANDIDATES = 8
 AIMS = {"digits/mlp": 0.35, "cifar10/three-layer": 0.45, "cifar10/resnet-20": 0.45}
@@ -28,12 +28,12 @@ def sweep(case: Case, options: Options) -> Iterator[Row]:
     probes: list[float] = []
     notes: dict[str, str] = {}
 
-    def contestant(executor: ExecutorName) -> Contestant:
+    def contestant(name: str, executor: ExecutorName, precision: str = "fp32") -> Contestant:
         def run(seed: int) -> float:
-            with Ours(case.name, options.device, executor=executor) as ours:
+            with Ours(case.name, options.device, executor=executor, precision=precision) as ours:
                 trials = candidates(case, iterations, CANDIDATES, seed)
-                probe, notes[executor] = ours.probe(trials)
-                if executor == "auto":
+                probe, notes[name] = ours.probe(trials)
+                if name == "hptune, auto":
                     probes.append(probe)
                 return ours.seconds(trials)
 
@@ -43,17 +43,21 @@ def sweep(case: Case, options: Options) -> Iterator[Row]:
         contestants: dict[str, Contestant] = {
             PLAIN: plain_loop(process, case, iterations, options, runs=CANDIDATES)
         }
-        for name in ("auto", *FORCED):
-            contestants[f"hptune, {name}"] = contestant(name)
+        for executor in ("auto", *FORCED):
+            name = f"hptune, {executor}"
+            contestants[name] = contestant(name, executor)
+        if auto_precision(case, options) != "fp32":
+            name = "hptune, auto, precision auto"
+            contestants[name] = contestant(name, "auto", "auto")
         for name in peers.available("sweep") if options.peers else ():
             contestants[name] = lambda seed, name=name: others(
                 peers.seconds, name, "sweep", case.name, iterations, case.batch_size, seed,
                 options.device,
             )  # fmt: skip
         taken = alternate(contestants, options.repeats)
-    shown = {f"hptune, {name}": note for name, note in notes.items()}
     aim = AIMS.get(case.name, GPU_AIM) if options.device == "cpu" else GPU_AIM
-    yield from rows("sweep", case.name, taken, "less", {"hptune, auto": aim}, notes=shown)
+    aims = {name: aim for name in taken if name.startswith("hptune, auto")}
+    yield from rows("sweep", case.name, taken, "less", aims, notes=notes)
     # Once for all the sweeps of a run directory, so it is told apart.
     counted = probes[-options.repeats :]
     yield Row(

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-import torch
-
 from hptune.procedure.lr_range import reading_settings
 from hptune.results.records import PolicySpec, Trial
 from hptune.training.device import resolve_device
@@ -67,7 +65,7 @@ def training(case: Case, options: Options) -> Iterator[Row]:
     """Time a run of hptune, recording included, beside the plain loop and the peers."""
     iterations = options.iterations(case, "training")
     precisions = {"hptune": "fp32"}
-    if resolve_device(options.device, "auto").dtype is not torch.float32:
+    if auto_precision(case, options) != "fp32":
         precisions["hptune, precision auto"] = "auto"
     with OwnProcess() as process, OwnProcess() as others:
         contestants: dict[str, Contestant] = {PLAIN: plain_loop(process, case, iterations, options)}
@@ -89,6 +87,12 @@ def training(case: Case, options: Options) -> Iterator[Row]:
         "hptune, precision auto": BF16_AIMS.get(case.name, 1.0),
     }
     yield from rows("training", case.name, taken, "faster", aims, notes={"hptune": note})
+
+
+def auto_precision(case: Case, options: Options) -> str:
+    """Return what `precision: auto` is here: on a CPU a probe chooses."""
+    with Ours(case.name, options.device, precision="auto") as ours:
+        return ours.precision
 
 
 def lr_range(case: Case, options: Options) -> Iterator[Row]:
