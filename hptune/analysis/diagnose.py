@@ -220,7 +220,8 @@ def _with_ends(values: FloatArray, said_nan: pd.Series[bool]) -> FloatArray:
 
 def _error(accuracy: FloatArray) -> FloatArray:
     """Return what is left to an accuracy of 1, which may be in percent."""
-    whole = 100.0 if np.nanmax(accuracy, initial=0.0) > 1 else 1.0
+    # A rounded share may exceed 1 by its last digit.
+    whole = 100.0 if np.nanmax(accuracy, initial=0.0) > 1.01 else 1.0
     return (whole - accuracy) / whole
 
 
