@@ -75,6 +75,7 @@ class RunDir:
         self.path = path
         self._lock = lock
         self._rows = rows_from(_text(self.results_csv))
+        self._table = ""  # what this process has written to results.csv
         self._decisions = [decision_from(row) for row in rows_from(_text(self.decisions_csv))]
 
     @classmethod
@@ -173,9 +174,11 @@ class RunDir:
         if row["trial"] in ids:
             rows = list(self._rows)
             rows[ids.index(row["trial"])] = row
+            self._write_rows(rows)
+        elif self._table and row.keys() <= self._rows[0].keys():
+            self._append(row)
         else:
-            rows = [*self._rows, row]
-        self._write_rows(rows)
+            self._write_rows([*self._rows, row])
 
     def arrange(self, trials: Sequence[str]) -> None:
         """Put the last rows in this order of trial ids, back to the first row of another trial.
@@ -332,6 +335,16 @@ class RunDir:
         write_atomic(self.results_csv, text)
         # As a later process would read them, so that a run and its resume see the same.
         self._rows = rows_from(text)
+        self._table = text if rows else ""
+
+    def _append(self, row: Row) -> None:
+        """Write a row that needs no other columns; all anew would take longer row by row."""
+        columns = list(self._rows[0])
+        text = table_text(columns, [[row.get(c) for c in columns]])
+        _, _, line = text.partition("\n")
+        write_atomic(self.results_csv, self._table + line)
+        self._table += line
+        self._rows += rows_from(text)
 
     def _write_decisions(self, decisions: list[Decision]) -> None:
         rows = [decision_row(d) for d in decisions]

@@ -142,7 +142,11 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 def reseed(seed: int) -> None:
     """Seed torch, Python and NumPy."""
-    torch.manual_seed(seed)
+    if torch.cuda.is_initialized() or torch.backends.mps.is_available():  # type: ignore[no-untyped-call]
+        torch.manual_seed(seed)
+    else:
+        # The whole of it keeps a call, with its stack, for a CUDA that may come: a millisecond.
+        torch.default_generator.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)
 
