@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank_survivors
@@ -125,56 +126,38 @@ def decide_batch_size(
     reason = ranking.reason + _accuracies(candidates)
     if chosen != ranking.best:
         reason += f"; tied, so {chosen}, which passes over the data fastest, is taken"
-    shared: dict[str, Any] = {
-        "stage": Stage.BATCH_SIZE,
-        "trials": trial_ids(candidates),
-        "warnings": tuple(ranking.warnings),
-    }
+    decide = partial(
+        Decision,
+        stage=Stage.BATCH_SIZE,
+        trials=trial_ids(candidates),
+        warnings=tuple(ranking.warnings),
+    )
     decisions = [
-        Decision(
+        decide(
             parameter="batch_size",
             value=trial.batch_size,
             rule=RULE.format(by),
             reason=reason,
             seconds=total_seconds(candidates, Stage.BATCH_SIZE),
-            **shared,
         )
     ]
     if trial.batch_size == base.batch_size:
         return decisions
     why = f"goes with batch size {trial.batch_size} in the place of {base.batch_size}"
-    same_time = (
-        epochs
-        * _epochs(candidates, chosen, examples)
-        / (base.iterations / iterations_per_epoch(examples, base.batch_size))
-    )
-    decisions += [
-        Decision(
-            parameter="lr",
-            value=trial.lr,
-            rule="LR scaled with the batch size",
-            reason=why,
-            **shared,
-        ),
-        Decision(
+    scaled = "LR scaled with the batch size"
+    decisions.append(decide(parameter="lr", value=trial.lr, rule=scaled, reason=why))
+    if trial.lr_min is not None:
+        decisions.append(decide(parameter="lr_min", value=trial.lr_min, rule=scaled, reason=why))
+    before = base.iterations / iterations_per_epoch(examples, base.batch_size)
+    same_time = epochs * _epochs(candidates, chosen, examples) / before
+    decisions.append(
+        decide(
             parameter="epochs",
             value=max(1, round(same_time)),
             rule="near-constant execution time",
             reason=f"{why}, which ran {epochs:g} epochs in the same time",
-            **shared,
-        ),
-    ]
-    if trial.lr_min is not None:
-        decisions.insert(
-            2,
-            Decision(
-                parameter="lr_min",
-                value=trial.lr_min,
-                rule="LR scaled with the batch size",
-                reason=why,
-                **shared,
-            ),
         )
+    )
     return decisions
 
 

@@ -65,25 +65,12 @@ def run_final_safely(
         All results, the last `seeds` of them those that count; and the decisions on the LR
         where it had to be lowered.
     """
-    limit = _worst_to_expect(search, by)
-    fitted = min(
-        (r.train_loss for r in search if r.status is Status.COMPLETE and r.train_loss is not None),
-        default=-math.inf,
-    )
     results: list[TrialResult] = []
     trial = base
     for attempt in range(HALVINGS + 1):
         last = run_final(runner, trial, seeds=seeds)
         results += last
-        broken = sum(
-            result.status is Status.DIVERGED
-            or (
-                result.status is Status.COMPLETE
-                and by.at_end(result) > limit
-                and not (result.train_loss is not None and result.train_loss < fitted)
-            )
-            for result in last
-        )
+        broken = sum(_has_broken(result, search, by) for result in last)
         if not broken or attempt == HALVINGS:
             break
         runner.progress.message(
@@ -105,6 +92,17 @@ def run_final_safely(
     if trial.lr_min is not None:
         decisions.append(Decision(parameter="lr_min", value=trial.lr_min, reason=reason, **shared))
     return results, decisions
+
+
+def _has_broken(result: TrialResult, search: Sequence[TrialResult], by: Criterion) -> bool:
+    """Say whether a final run diverged, or was thrown out and did not come back."""
+    if result.status is not Status.COMPLETE:
+        return result.status is Status.DIVERGED
+    fits = [
+        r.train_loss for r in search if r.status is Status.COMPLETE and r.train_loss is not None
+    ]
+    overfits = result.train_loss is not None and result.train_loss < min(fits, default=-math.inf)
+    return by.at_end(result) > _worst_to_expect(search, by) and not overfits
 
 
 def _worst_to_expect(search: Sequence[TrialResult], by: Criterion) -> float:

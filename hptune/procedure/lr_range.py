@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -192,49 +192,37 @@ def decide_lr(
         stage: For which stage the LR is decided.
         by: What is better.
     """
-    reading = test.reading if test else None
-    warnings = tuple(reading.warnings) if reading else ()
-    trials = tuple(r.trial.id for r in test.results) if test else ()
-    seconds = sum(r.seconds for r in test.results) if test else 0.0
     ranking = rank_survivors(candidates, by)
     # Two readings that agree are worth more than either.
     tied = [float(label) for label in ranking.ties]
     value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
     reason = ranking.reason
-    if test and reading:
-        low, high = reading.interval
+    warnings, seconds = tuple(ranking.warnings), total_seconds(candidates, stage)
+    trials = trial_ids(candidates)
+    if test:
+        low, high = test.reading.interval
         reason = (
-            f"{reading.reason}, plausible {low:.2g} to {high:.2g} ({_others(test)}); "
+            f"{test.reading.reason}, plausible {low:.2g} to {high:.2g} ({_others(test)}); "
             f"confirmed: {reason}"
         )
+        warnings = (*test.reading.warnings, *warnings)
+        seconds += sum(result.seconds for result in test.results)
+        trials = tuple(result.trial.id for result in test.results) + trials
     if _label(value) != ranking.best:
         reason += f"; tied, so {value:g}, the nearest to the candidate, is taken"
     values = sorted(float(label) for label in candidates)
     if len(values) > 1 and (value == values[0] or candidate < value == values[-1]):
         warnings += (f"{value:g} is at the edge of what was confirmed",)
-    shared: dict[str, Any] = {
-        "stage": stage,
-        "trials": trials + trial_ids(candidates),
-        "warnings": warnings + tuple(ranking.warnings),
-    }
-    decisions = [
-        Decision(
-            parameter="lr",
-            value=value,
-            rule=RULE.format(by),
-            reason=reason,
-            seconds=seconds + total_seconds(candidates, stage),
-            **shared,
-        )
-    ]
+    decide = partial(Decision, stage=stage, trials=trials, warnings=warnings)
+    rule = RULE.format(by)
+    decisions = [decide(parameter="lr", value=value, rule=rule, reason=reason, seconds=seconds)]
     if candidates[_label(value)][0].trial.lr_min is not None:
         decisions.append(
-            Decision(
+            decide(
                 parameter="lr_min",
                 value=lr_min(value),
                 rule="a tenth of the maximum",
                 reason="the report's rule; a third or a quarter also work",
-                **shared,
             )
         )
     return decisions

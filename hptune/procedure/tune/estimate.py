@@ -15,7 +15,7 @@ from hptune.procedure.plan import SHORT_SWEEP, PlannedStage
 from hptune.procedure.tune.setup import Setup
 from hptune.results.records import PolicySpec, Stage, Standing, Trial
 from hptune.sweep.executors import Executor, Job
-from hptune.sweep.executors.choice import SMALL
+from hptune.sweep.executors.choice import FUSABLE, SMALL
 from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.probe import seconds_inline
 from hptune.sweep.paired import RUNGS
@@ -26,7 +26,8 @@ PROBE_SECONDS = 1.0  # of the piece that shows what an iteration costs
 SLOW = 0.05  # seconds an iteration takes from where on whole sweeps are not tried
 SPEED_SECONDS, SPEED_ITERATIONS = 1.0, 8  # that measuring a batch size's speed takes at least
 FORWARD = 1 / 3  # of an iteration: what reading as many examples takes
-CHOICE_ITERATIONS = 90  # to measure threads, workers and fused trials, about
+CHOICE_ITERATIONS = 30  # to measure threads and workers, about
+FUSED_ITERATIONS = 60  # to measure fused trials, too
 RECORDING = 0.02  # seconds to write down a trial
 TINY = 1e-6  # an LR that no net diverges at
 
@@ -129,7 +130,8 @@ class Estimate:
         execution = self._setup.execution
         if execution is None or execution.is_settled(self._setup.task):
             return 0.0
-        return CHOICE_ITERATIONS * self._iteration
+        fusable = self._iteration < FUSABLE
+        return (CHOICE_ITERATIONS + fusable * FUSED_ITERATIONS) * self._iteration
 
     def _fastest(self) -> tuple[int | None, float]:
         """Return the number of CPU threads that is fastest inline, and the seconds of an iteration."""

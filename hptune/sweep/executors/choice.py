@@ -28,6 +28,8 @@ WORTH_PROBING = 0.3  # seconds: what a sweep takes at least for its executor to 
 # An iteration of less, in seconds, gains nothing from a second thread, and on a busy machine
 # loses a hundredfold: its threads wait for each other many times in it.
 SMALL = 0.005
+# An iteration of more, in seconds, computes most of that time: fused trials save what it does not.
+FUSABLE = 0.02
 CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
 GROUP = 16  # trials that are fused at most
 FEWEST_FUSED = 4  # trials in a group: of fewer, less is gained than was measured
@@ -40,7 +42,8 @@ class Execution:
 
     What was measured is kept in timings.json as `execution/TASK/DEVICE`, in seconds per
     iteration: "inline" by the number of threads, "processes" with all its "jobs" at work, and the
-    "gain" of "fused" trials over one thread inline; null where it cannot be.
+    "gain" of "fused" trials over one thread inline; null where it cannot be, and not measured
+    where an iteration takes too long to gain.
     The choice follows from that and the sweep's trials alone, so a resumed run makes it again.
 
     Args:
@@ -168,6 +171,7 @@ class Execution:
             measured["processes"] = self._measure_processes(task, trials[0], min(inline.values()))
         if (
             worth
+            and inline["1"] < FUSABLE
             and len(trials) >= FEWEST_FUSED
             and self._name == "auto"
             and "fused" not in measured

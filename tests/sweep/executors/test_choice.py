@@ -100,6 +100,15 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
     }  # fmt: skip
 
 
+def test_trials_that_compute_for_long_are_not_tried_fused(run_dir: RunDir, monkeypatch):
+    monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.3)
+    monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: 0.4)
+    monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
+    monkeypatch.delattr(choice, "seconds_fused")
+    assert isinstance(chosen(run_dir, 8), Processes)
+    assert "fused" not in run_dir.timing(KEY)
+
+
 def test_jobs_and_executor_force_the_choice(run_dir: RunDir):
     run_dir.set_timing(KEY, FASTER)
     assert isinstance(chosen(run_dir, 4, jobs=1), Inline)
