@@ -196,6 +196,10 @@ class Execution:
             return {"jobs": len(places), "seconds": inline}
         try:
             seconds = seconds_in_workers(task, trial, self._workers(places))
+            if seconds and seconds > CLEARLY * len(places) * inline:
+                # A neighbour may have been in the way: it makes slower, never faster.
+                again = seconds_in_workers(task, trial, self._workers(places))
+                seconds = min(seconds, again or seconds)
         except CannotShareError:
             return None
         return None if seconds is None else {"jobs": len(places), "seconds": seconds}

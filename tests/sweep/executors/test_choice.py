@@ -100,6 +100,15 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
     }  # fmt: skip
 
 
+def test_workers_that_were_disturbed_get_a_second_look(run_dir: RunDir, monkeypatch):
+    looks = [0.05, 0.011]
+    monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.01)
+    monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: looks.pop(0))
+    monkeypatch.setattr(choice, "seconds_fused", lambda *a: None)
+    monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
+    assert isinstance(chosen(run_dir, 8), Processes) and not looks
+
+
 def test_trials_that_compute_for_long_are_not_tried_fused(run_dir: RunDir, monkeypatch):
     monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.3)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: 0.4)
