@@ -19,6 +19,7 @@ from hptune.analysis.smoothing import (
     noise_of,
     sampling_error,
     smooth,
+    width_of,
 )
 from hptune.results.divergence import diverged_at
 from hptune.results.records import Curve
@@ -28,6 +29,7 @@ BEGIN = 0.1  # of the fall: from here on the net learns
 RISE = 0.1  # of the fall, above the lowest loss: from here on it has turned up
 EDGE = 0.1  # of the test, in log LR: a lowest loss this close to the end may not be the lowest
 CLIP = 2.0  # falls above the start; higher losses tell no more and would drown the rest
+USUAL_WIDTH = 5  # of the smoothing, for which the bounds on the noise hold
 # Over few validation examples a fall of fewer standard errors than these may be chance, or a batch
 # norm's statistics catching up.
 ERRORS = 3.0
@@ -168,7 +170,9 @@ def _marks(
     untrained = float(everything[np.isfinite(everything)][0])  # LR may begin at 0
     # From the highest point, or from the untrained net: one that learns at once has no plateau.
     highest = float(course[: best + 1].max()) - float(course[best])
-    learned = highest > 3 * noise or untrained - float(course[best]) > 6 * noise
+    # The course of a longer test is smoother.
+    smoother = min(1.0, math.sqrt(USUAL_WIDTH / width_of(len(loss))))
+    learned = highest > 3 * noise * smoother or untrained - float(course[best]) > 6 * noise
     if not learned or fall <= 1e-9 * abs(start):
         early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
         return nothing("diverges-at-once" if early else "never-learns")

@@ -33,11 +33,16 @@ def smooth(values: FloatArray, fraction: float = 0.05) -> FloatArray:
         values: (N,), finite.
         fraction: Of the curve, the width of either neighbourhood; three points at least.
     """
-    width = max(3, 2 * round(len(values) * fraction / 2) + 1)
+    width = width_of(len(values), fraction)
     medians = running_median(values, width)
     half = width // 2
     padded = np.pad(medians, half, mode="edge")
     return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+
+
+def width_of(points: int, fraction: float = 0.05) -> int:
+    """Return the points in a neighbourhood of a curve of so many."""
+    return max(3, 2 * round(points * fraction / 2) + 1)
 
 
 def noise_of(values: FloatArray) -> float:

@@ -182,7 +182,7 @@ def test_confirmation_goes_on_beyond_an_edge_that_wins_and_stops_at_a_tie(best, 
     assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
 
 
-@pytest.mark.parametrize(("fall", "lengths"), [(0.0, [100, 400]), (0.5, [100])])
+@pytest.mark.parametrize(("fall", "lengths"), [(0.0, [100, 200]), (0.5, [100])])
 def test_a_range_test_whose_training_loss_does_not_fall_is_lengthened(fall: float, lengths):
     asked = []
 
