@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from dataclasses import replace
 
 import torch
 
 from hptune.results.records import Trial
 from hptune.task import Task
-from hptune.training.device import Device
-from hptune.training.speed import time_iterations
+from hptune.training.device import Device, seeded
+from hptune.training.evaluation import evaluate
+from hptune.training.loop import TrialRun
 
 WORTH = 0.005  # seconds: what an iteration takes at least for its precision to matter
 CLEARLY = 0.8  # of the time in fp32: what bf16 must not exceed
@@ -38,19 +40,19 @@ def measure_precisions(task: Task, trial: Trial, device: Device) -> Seconds:
         device: The CPU.
     """
     probe = trial.change(batch_size=min(trial.batch_size, BATCH))
-    full, losses = time_iterations(task, probe, device, STEPS + 1)
-    seconds: Seconds = {"fp32": statistics.median(full[1:]), "bf16": None}
-    if statistics.median(full[1:]) < WORTH:
+    full, losses = _steps(task, probe, device)
+    seconds: Seconds = {"fp32": full, "bf16": None}
+    if full < WORTH:
         return seconds
     try:
-        half, found = time_iterations(task, probe, replace(device, dtype=torch.bfloat16), STEPS + 1)
+        half, found = _steps(task, probe, replace(device, dtype=torch.bfloat16))
     except Exception:  # an operation that knows no bf16
         return seconds
     tolerance = AGREE * abs(losses[0])
     if all(
-        math.isfinite(b) and abs(a - b) <= tolerance for a, b in zip(losses, found, strict=True)
+        math.isfinite(b) and abs(a - b) <= tolerance for a, b in zip(losses, found, strict=False)
     ):
-        seconds["bf16"] = statistics.median(half[1:])
+        seconds["bf16"] = half
     return seconds
 
 
@@ -59,3 +61,19 @@ def settled(device: Device, seconds: Seconds) -> Device:
     full, half = seconds.get("fp32"), seconds.get("bf16")
     faster = full is not None and half is not None and half < CLEARLY * full
     return replace(device, dtype=torch.bfloat16 if faster else torch.float32, undecided=False)
+
+
+def _steps(task: Task, trial: Trial, device: Device) -> tuple[float, list[float]]:
+    """Take some steps and a reading; return the seconds of a step, and the losses."""
+    times: list[float] = []
+    losses: list[float] = []
+    with seeded(trial.seed, device.torch_device):
+        run = TrialRun(task, trial, device)
+        batches = run.batches()
+        for _ in range(STEPS + 1):
+            began = time.perf_counter()
+            losses.append(float(run.step(batches)))
+            times.append(time.perf_counter() - began)
+        # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
+        read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
+    return statistics.median(times[1:]), losses if math.isfinite(read) else [math.nan]

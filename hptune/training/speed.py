@@ -44,22 +44,6 @@ def measure_iteration(task: Task, trial: Trial, device: Device, *, seconds: floa
     return statistics.quantiles(times[1:], n=5)[0]
 
 
-def time_iterations(
-    task: Task, trial: Trial, device: Device, count: int
-) -> tuple[list[float], list[float]]:
-    """Return the seconds and the losses of the first iterations, the first ones slower than others."""
-    times: list[float] = []
-    losses: list[float] = []
-    with seeded(trial.seed, device.torch_device):
-        run = TrialRun(task, trial, device)
-        batches = run.batches()
-        for _ in range(count):
-            began = time.perf_counter()
-            losses.append(float(run.step(batches)))  # waits for the device
-            times.append(time.perf_counter() - began)
-    return times, losses
-
-
 def _iterations(
     task: Task, trial: Trial, device: Device, *, least: int, seconds: float
 ) -> list[float]:
