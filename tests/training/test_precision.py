@@ -63,6 +63,17 @@ def test_bf16_is_no_choice_where_a_model_does_not_train_the_same_in_it(habit, mo
     assert measure_precisions(task(habit), TRIAL, CPU)["bf16"] is None
 
 
+def test_what_fails_in_any_precision_is_left_for_the_trials_to_tell(monkeypatch):
+    class Broken(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.training:
+                raise RuntimeError("no validation")
+            return super().forward(x)
+
+    broken = dataclasses.replace(task(), make_model=Broken)
+    assert measure_precisions(broken, TRIAL, CPU) == {"fp32": None, "bf16": None}
+
+
 @pytest.mark.parametrize(
     ("fp32", "bf16", "chosen"),
     [(1.0, 0.5, "bf16"), (1.0, 0.9, "fp32"), (1.0, 3.0, "fp32"), (1.0, None, "fp32")],
