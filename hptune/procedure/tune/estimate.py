@@ -22,13 +22,13 @@ from hptune.sweep.paired import RUNGS
 from hptune.training.speed import measure_iteration
 
 PIECE = 4  # iterations of a piece that shows what starting and ending costs
-PROBE_SECONDS = 1.0  # of the piece that shows what an iteration costs
+PROBE_SECONDS = 0.5  # of the piece that shows what an iteration costs
 SLOW = 0.05  # seconds an iteration takes from where on whole sweeps are not tried
 SPEED_SECONDS, SPEED_ITERATIONS = 1.0, 8  # that measuring a batch size's speed takes at least
 FORWARD = 1 / 3  # of an iteration: what reading as many examples takes
 CHOICE_ITERATIONS = 30  # to measure threads and workers, about
 FUSED_ITERATIONS = 60  # to measure fused trials, too
-RECORDING = 0.02  # seconds to write down a trial
+RECORDING = 0.01  # seconds to write down a trial
 TINY = 1e-6  # an LR that no net diverges at
 
 
