@@ -12,15 +12,18 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from hptune.analysis.fitting import read_training
 from hptune.analysis.ranking import LOSS, Criterion
 from hptune.errors import StageError
 from hptune.results.records import Decision, PolicySpec, Stage, Status, Trial, TrialResult
 from hptune.sweep.run import Runner
+from hptune.task import Task
 
 BASELINE_MOMENTUM = 0.9
 BROKEN = 0.1  # of the fall that the search's best run saw
+GUESSED = 4096  # validation examples whose classes are counted
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
@@ -114,8 +117,33 @@ def _worst_to_expect(search: Sequence[TrialResult], by: Criterion) -> float:
     return by.at_end(best) + BROKEN * max(by.start(best) - by.at_end(best), 0.0)
 
 
-def decide_final(results: Sequence[TrialResult]) -> Decision:
+def guessing(task: Task) -> float | None:
+    """Return the accuracy on the validation set that always answering one class can reach.
+
+    Within its standard error, over the first examples; None where the task has no classes.
+    """
+    if task.classes is None or task.step is not None:
+        return None
+    counts = torch.zeros(task.classes, dtype=torch.int64)
+    for _, targets in task.validation.batches(GUESSED):
+        if targets.ndim != 1 or targets.is_floating_point():
+            return None
+        counts += torch.bincount(targets[targets >= 0].cpu(), minlength=task.classes)
+        if counts.sum() >= GUESSED:
+            break
+    examples = int(counts.sum())
+    if not examples:
+        return None
+    share = int(counts.max()) / examples
+    return share + math.sqrt(share * (1 - share) / examples)
+
+
+def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> Decision:
     """Sum up the final run: mean and standard deviation over the seeds, and whether it fits.
+
+    Args:
+        results: One a seed.
+        guess: The accuracy on the validation set that takes no learning.
 
     Raises:
         StageError: No seed ended with a value.
@@ -128,6 +156,14 @@ def decide_final(results: Sequence[TrialResult]) -> Decision:
     reading = read_training(done[0].curve)
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     lost = len(results) - len(done)
+    warnings = [f"{lost} of {len(results)} seeds did not complete"] if lost else []
+    accuracies = [r.val_metrics.get("accuracy") for r in done]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    if guess is not None and known and statistics.mean(known) <= guess:
+        warnings.append(
+            f"validation accuracy {statistics.mean(known):.3g} is no better than always answering "
+            "the most frequent class; check the labels, the inputs' scale and the model"
+        )
     return Decision(
         stage=stage,
         parameter=name,
@@ -136,8 +172,7 @@ def decide_final(results: Sequence[TrialResult]) -> Decision:
         reason=f"{statistics.mean(values):.4f}{spread}; {reading.verdict}: "
         + "; ".join(reading.reasons),
         trials=tuple(result.trial.id for result in results),
-        warnings=(f"{lost} of {len(results)} seeds did not complete",) * bool(lost)
-        + tuple(reading.advice if reading.verdict != "balanced" else ()),
+        warnings=(*warnings, *(reading.advice if reading.verdict != "balanced" else ())),
         seconds=sum(result.seconds for result in results),
     )
 

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hptune.analysis.lr_range import read_lr_range
 from hptune.analysis.ranking import LOSS, rank
+from hptune.data.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure.batch_size import (
     decide_batch_size,
@@ -20,7 +22,7 @@ from hptune.procedure.batch_size import (
     plausible_gain,
     scaled_lr,
 )
-from hptune.procedure.final import decide_final, run_final_safely
+from hptune.procedure.final import decide_final, guessing, run_final_safely
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
@@ -36,6 +38,7 @@ from hptune.procedure.weight_decay import (
 from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
 from hptune.sweep.budget import Budget
 from hptune.sweep.progress import Silent
+from hptune.task import Task
 
 
 def result(
@@ -280,6 +283,21 @@ def test_the_final_run_gives_mean_and_spread_and_counts_the_lost():
     assert "± 0.0100" in decision.reason and "1 of 4 seeds" in decision.warnings[0]
     with pytest.raises(StageError, match="no seed completed"):
         decide_final([result(0.5, status=Status.DIVERGED)])
+
+
+def test_the_final_run_says_when_it_is_no_better_than_one_answer():
+    labels = torch.tensor([0] * 60 + [1] * 40)
+    source = TensorSource(torch.zeros(100, 2), labels)
+    task = Task(make_model=torch.nn.Identity, train=source, validation=source, classes=2)
+    guess = guessing(task)
+    assert guess is not None and 0.6 < guess < 0.7
+    assert guessing(task.change(classes=None)) is None
+
+    def told(accuracy: float) -> bool:
+        done = replace(result(0.5), val_metrics={"accuracy": accuracy})
+        return any("most frequent class" in w for w in decide_final([done], guess).warnings)
+
+    assert told(0.6) and not told(0.7)
 
 
 @pytest.mark.parametrize("breaks_above", [0.3, 0.09, 0.04, 0.001])

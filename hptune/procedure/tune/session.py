@@ -15,6 +15,7 @@ from hptune.errors import InputError
 from hptune.procedure.final import (
     decide_baseline,
     decide_final,
+    guessing,
     run_baseline,
     run_final,
     run_final_safely,
@@ -287,13 +288,13 @@ class Session:
         base = setup.base(stage, setup.lengths(batch_size).final, batch_size=batch_size)
         if stage is Stage.TRAIN:  # by hand, with the values that the user may have given
             results = run_final(setup.runner, base, seeds=seeds, stage=stage)
-            outcome = Outcome([decide_final(results)], results)
+            outcome = Outcome([decide_final(results, guessing(setup.task))], results)
             return self._end(stage, outcome + self._baseline(results))
         searched = setup.budget.spent
         results, lowered = run_final_safely(
             setup.runner, base, seeds=seeds, search=self._searched, by=setup.criterion
         )
-        final = decide_final(results[-seeds:])
+        final = decide_final(results[-seeds:], guessing(setup.task))
         if searched:
             ratio = searched / setup.experiment.training.epochs
             final = replace(
