@@ -20,10 +20,10 @@ from hptune.errors import StageError
 from hptune.results.records import Decision, PolicySpec, Stage, Status, Trial, TrialResult
 from hptune.sweep.run import Runner
 from hptune.task import Task
+from hptune.training.evaluation import EVALUATION_BATCH
 
 BASELINE_MOMENTUM = 0.9
 BROKEN = 0.1  # of the fall that the search's best run saw
-GUESSED = 4096  # validation examples whose classes are counted
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
@@ -120,17 +120,15 @@ def _worst_to_expect(search: Sequence[TrialResult], by: Criterion) -> float:
 def guessing(task: Task) -> float | None:
     """Return the accuracy on the validation set that always answering one class can reach.
 
-    Within its standard error, over the first examples; None where the task has no classes.
+    Within its standard error; None where the task has no classes.
     """
     if task.classes is None or task.step is not None:
         return None
     counts = torch.zeros(task.classes, dtype=torch.int64)
-    for _, targets in task.validation.batches(GUESSED):
+    for _, targets in task.validation.batches(EVALUATION_BATCH):
         if targets.ndim != 1 or targets.is_floating_point():
             return None
         counts += torch.bincount(targets[targets >= 0].cpu(), minlength=task.classes)
-        if counts.sum() >= GUESSED:
-            break
     examples = int(counts.sum())
     if not examples:
         return None

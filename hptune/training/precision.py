@@ -41,20 +41,19 @@ def measure_precisions(task: Task, trial: Trial, device: Device) -> Seconds:
     """
     probe = trial.change(batch_size=min(trial.batch_size, BATCH))
     try:
-        full, losses = _steps(task, probe, device)
+        full, losses, _ = _steps(task, probe, device)
     except Exception:  # told when the trials run
         return {"fp32": None, "bf16": None}
     seconds: Seconds = {"fp32": full, "bf16": None}
     if full < WORTH:
         return seconds
     try:
-        half, found = _steps(task, probe, replace(device, dtype=torch.bfloat16))
+        half, found, read = _steps(task, probe, replace(device, dtype=torch.bfloat16))
     except Exception:  # an operation that knows no bf16
         return seconds
     tolerance = AGREE * abs(losses[0])
-    if all(
-        math.isfinite(b) and abs(a - b) <= tolerance for a, b in zip(losses, found, strict=False)
-    ):
+    agree = all(abs(a - b) <= tolerance for a, b in zip(losses, found, strict=True))  # NaN never
+    if agree and math.isfinite(read):
         seconds["bf16"] = half
     return seconds
 
@@ -66,8 +65,8 @@ def settled(device: Device, seconds: Seconds) -> Device:
     return replace(device, dtype=torch.bfloat16 if faster else torch.float32, undecided=False)
 
 
-def _steps(task: Task, trial: Trial, device: Device) -> tuple[float, list[float]]:
-    """Take some steps and a reading; return the seconds of a step, and the losses."""
+def _steps(task: Task, trial: Trial, device: Device) -> tuple[float, list[float], float]:
+    """Take some steps; return the seconds of one, their losses, and the validation loss then."""
     times: list[float] = []
     losses: list[float] = []
     with seeded(trial.seed, device.torch_device):
@@ -79,4 +78,4 @@ def _steps(task: Task, trial: Trial, device: Device) -> tuple[float, list[float]
             times.append(time.perf_counter() - began)
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
-    return statistics.median(times[1:]), losses if math.isfinite(read) else [math.nan]
+    return statistics.median(times[1:]), losses, read

@@ -237,7 +237,7 @@ def test_ctrl_c_leaves_a_clean_terminal_with_workers_that_print(tmp_path: Path):
         running = terminal.until(lambda text: "<call 300>" in text and "train loss" in text)
         terminal.press_ctrl_c()
         terminal.until(lambda text: False)
-        assert terminal.process.wait(90) == 130
+        assert terminal.process.wait(30) == 130
     finally:
         if terminal.process.poll() is None:
             os.kill(terminal.process.pid, signal.SIGKILL)

@@ -292,6 +292,10 @@ def test_the_final_run_says_when_it_is_no_better_than_one_answer():
     guess = guessing(task)
     assert guess is not None and 0.6 < guess < 0.7
     assert guessing(task.change(classes=None)) is None
+    # A folder's images come class by class, so no first part of them stands for all.
+    sorted_by_class = torch.arange(10).repeat_interleave(1000)
+    folder = TensorSource(torch.zeros(10_000, 2), sorted_by_class)
+    assert guessing(task.change(validation=folder, classes=10)) == pytest.approx(0.103)
 
     def told(accuracy: float) -> bool:
         done = replace(result(0.5), val_metrics={"accuracy": accuracy})

@@ -117,11 +117,11 @@ class Setup:
     def device(self) -> Device:
         """Where to train, and in which precision, measured when it is first needed."""
         if self._device.undecided:
-            _ = self.checked  # tells wrong input before anything is timed
             key = f"precision/{self.task.fingerprint}/{self._device.torch_device}"
             seconds = self.run_dir.timing(key)
             if not isinstance(seconds, dict):
                 size = self.batch_size(quiet=True)
+                # Making a trial tells wrong input, before anything is timed.
                 probe = self.base(Stage.LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True)
                 seconds = measure_precisions(self.task, probe, self._device)
                 self.run_dir.set_timing(key, seconds)

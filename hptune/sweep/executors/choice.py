@@ -47,7 +47,8 @@ class Execution:
     The choice follows from that and the sweep's trials alone, so a resumed run makes it again.
 
     Args:
-        device: Where to train; a CUDA device without an index stands for all of them.
+        device: Where to train; a CUDA device without an index stands for all of them. Its
+            attribute is set anew once the precision is known.
         run_dir: Keeps the measurements.
         executor: "auto", or the one to use.
         jobs: Trials at once; None takes the usable cores or the devices.

@@ -226,7 +226,7 @@ def test_no_worker_outlives_the_command(how: signal.Signals, tmp_path: Path):
     workers = wait_for(lambda: len(found := children(process.pid)) == 2 and found)
     wait_for(lambda: all(seconds_of(worker) > 0.3 for worker in workers))
     process.send_signal(how)
-    _, told = process.communicate(timeout=90)
+    _, told = process.communicate(timeout=20)
     wait_for(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
     if how is signal.SIGINT:
         assert process.returncode == 130
@@ -239,7 +239,7 @@ def seconds_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def wait_for(condition, seconds: float = 90):
+def wait_for(condition, seconds: float = 30):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "it did not come about"
