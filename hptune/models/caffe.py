@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class LocalResponseNorm(nn.Module):
-    """Caffe's LRN within a channel: x / (1 + alpha * mean of x^2 over a window)^beta."""
+    """Caffe's LRN within a channel: x / (1 + alpha * mean of x^2 over a window)^0.75."""
 
-    def __init__(self, size: int, alpha: float, beta: float) -> None:
+    def __init__(self, size: int, alpha: float) -> None:
         super().__init__()
-        self.alpha, self.beta = alpha, beta
-        self.mean = nn.AvgPool2d(size, 1, size // 2, count_include_pad=True)
+        self.size, self.alpha = size, alpha
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Return a tensor of the input's shape."""
-        out: Tensor = x_BCHW * (1 + self.alpha * self.mean(x_BCHW * x_BCHW)).pow(-self.beta)
+        out: Tensor = _Normalized.apply(x_BCHW, self.size, self.alpha)
         return out
+
+
+class _Normalized(torch.autograd.Function):
+    """LRN whose gradient is written out: that reads the memory half as often as autograd's."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, size: int, alpha: float) -> Tensor:
+        return x * _base(x, size, alpha)[1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int, float], output: Tensor) -> None:
+        x, ctx.size, ctx.alpha = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (x,) = ctx.saved_tensors
+        base, factor = _base(x, ctx.size, ctx.alpha)
+        direct = gradient * factor
+        # The mean over a centred window whose zeros count is its own adjoint.
+        through_the_base = x * _window_mean(direct * x / base, ctx.size)
+        return direct - 1.5 * ctx.alpha * through_the_base, None, None
+
+
+def _base(x: Tensor, size: int, alpha: float) -> tuple[Tensor, Tensor]:
+    """Return what LRN takes a power of, and that power, base^-0.75."""
+    base = 1 + alpha * _window_mean(x * x, size)
+    root = base.rsqrt()
+    return base, root * root.sqrt()  # four times as fast as pow
+
+
+def _window_mean(x: Tensor, size: int) -> Tensor:
+    return F.avg_pool2d(x, size, 1, size // 2, count_include_pad=True)
 
 
 class ThreeLayer(nn.Module):
@@ -38,8 +73,8 @@ class ThreeLayer(nn.Module):
         self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
         self.pool2 = nn.AvgPool2d(3, 2, ceil_mode=True)
         self.pool3 = nn.AvgPool2d(3, 2, ceil_mode=True)
-        self.norm1 = LocalResponseNorm(3, 5e-5, 0.75)
-        self.norm2 = LocalResponseNorm(3, 5e-5, 0.75)
+        self.norm1 = LocalResponseNorm(3, 5e-5)
+        self.norm2 = LocalResponseNorm(3, 5e-5)
         with torch.no_grad():
             features = self.pool3(self.pool2(self.pool1(torch.zeros(1, 64, height, width))))
         self.linear = nn.Linear(features.numel(), outputs)

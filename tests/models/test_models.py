@@ -57,10 +57,23 @@ def test_lenet_is_caffes():
 
 def test_lrn_within_a_channel_by_its_formula():
     x = torch.randn(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
-    out = LocalResponseNorm(3, 0.5, 0.75)(x)
+    out = LocalResponseNorm(3, 0.5)(x)
     window = x[0, 1, 1:4, 2:5]
     expected = x[0, 1, 2, 3] / (1 + 0.5 / 9 * window.square().sum()) ** 0.75
     torch.testing.assert_close(out[0, 1, 2, 3], expected)
+    corner = x[0, 1, :2, :2]  # Caffe divides by the whole window there, too
+    expected = x[0, 1, 0, 0] / (1 + 0.5 / 9 * corner.square().sum()) ** 0.75
+    torch.testing.assert_close(out[0, 1, 0, 0], expected)
+
+
+def test_lrns_gradient_is_that_of_its_formula():
+    norm = LocalResponseNorm(3, 0.5)
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 2, 4, 4, generator=draw, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(norm, x)
+    assert torch.autograd.gradgradcheck(norm, x)
+    together = torch.func.vmap(norm)(torch.stack([x, 2 * x]))
+    torch.testing.assert_close(together, torch.stack([norm(x), norm(2 * x)]))
 
 
 @pytest.mark.parametrize(
