@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
+from hptune.config.build import build_task
+from hptune.config.load import load_experiment
+from hptune.models import build
 from hptune.policies import schedule
+from scripts.reproduction.changes import CHANGES, encoded_again
+from scripts.reproduction.cli import experiment_of, options
 
 ROOT = Path(__file__).parents[1]
 ROWS = yaml.safe_load((ROOT / "scripts" / "reproduction" / "rows.yaml").read_text())
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    loader = SourceFileLoader("reproduce", str(ROOT / "scripts" / "reproduce"))
-    spec = spec_from_loader("reproduce", loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["id"])
-def test_a_row_is_an_experiment_with_the_reports_values(row: dict[str, Any], script: ModuleType):
-    experiment = script.experiment_of(row, scale=1.0, tuned=False)
+def test_a_row_is_an_experiment_with_the_reports_values(row: dict[str, Any]):
+    experiment = experiment_of(row, options([]))
     values = experiment.hyper_parameters
     planned = schedule(
         experiment.policy.name,
@@ -69,9 +64,9 @@ def test_ids_are_unique_and_tables_are_whole():
     assert count == {"1": 19, "2": 26}
 
 
-def test_a_tuned_row_gives_no_hyper_parameter(script: ModuleType):
+def test_a_tuned_row_gives_no_hyper_parameter():
     row = next(row for row in ROWS if row["id"] == "lenet-1cycle-12")
-    experiment = script.experiment_of(row, scale=0.5, tuned=True)
+    experiment = experiment_of(row, options(["--scale", "0.5", "--tuned"]))
     assert set(experiment.hyper_parameters.model_dump().values()) == {None}
     assert experiment.training.epochs == 6
     assert experiment.data.validation_folder is None
@@ -85,3 +80,29 @@ def test_it_lists_its_rows_and_refuses_unknown_ones():
     assert listed.stdout.split() == ["2", "lenet-step-85", "99.0", "±", "0.04", "%"]
     wrong = subprocess.run([*command, "lenet"], capture_output=True, text=True, check=False)
     assert wrong.returncode != 0 and "must be one of" in wrong.stderr
+
+
+def test_an_image_that_is_encoded_again_stays_in_its_place_and_loses_something():
+    y, x = np.mgrid[:32, :32]
+    image = np.stack([8 * x, 8 * y, 128 + 0 * x], -1).astype(np.uint8)
+    for shift in (0, 4):
+        again = encoded_again(image, shift)
+        assert again.shape == image.shape and again.dtype == np.uint8
+        assert 0 < np.abs(again.astype(int) - image).mean() < 8
+
+
+def test_one_change_leaves_the_rest_of_a_task_alone():
+    task = build_task(load_experiment(None))
+    fixed = CHANGES["fixed-order"].of_task(task).train
+    first, again, next_epoch = (
+        [targets.tolist() for _, targets in source.batches(64, seed=1, epoch=epoch)]
+        for source, epoch in ((task.train, 0), (fixed, 0), (fixed, 1))
+    )
+    assert first == again == next_epoch
+    assert first != [t.tolist() for _, t in task.train.batches(64, seed=1, epoch=1)]
+    torch.manual_seed(0)
+    plain = build("three-layer", {}, input_shape=(3, 32, 32), outputs=10)
+    changed = CHANGES["torch-init"].of_task(task.change(make_model=lambda: plain)).make_model()
+    bound = 1 / (64 * math.sqrt(75))  # torch's bound is 1 / sqrt(fan-in)
+    assert 0.9 * bound < changed.conv1.weight.abs().max() <= bound
+    assert changed.linear.weight.abs().max() <= 1 / math.sqrt(1024)

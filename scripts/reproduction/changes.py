@@ -1,0 +1,118 @@
+"""Single changes to a row, to measure what explains its distance to the report's number."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from hptune.data.memory import TensorSource
+from hptune.data.normalize import image_normalization
+from hptune.task import Batch, Source, Task
+
+QUALITY = 75  # of the JPEG files that stand for CIFAR-10; their chroma has half the resolution
+OFF_THE_GRID = 4  # pixels: an image that is encoded so far off its blocks loses as much as at first
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is changed: settings, as for --set, or the task.
+
+    Attributes:
+        words: What it is.
+        settings: Key paths with their values.
+        of_task: Returns the changed task.
+    """
+
+    words: str
+    settings: tuple[str, ...] = ()
+    of_task: Callable[[Task], Task] | None = None
+
+
+def jpeg_again(task: Task, *, shift: int) -> Task:
+    """Encode every image once more, so many pixels off the grid of blocks it was encoded on."""
+    splits = {}
+    for name in ("train", "validation", "test"):
+        source = getattr(task, name)
+        images = source.inputs.permute(0, 2, 3, 1).contiguous().numpy()
+        again = np.stack([encoded_again(image, shift) for image in images])
+        splits[name] = (np.ascontiguousarray(again.transpose(0, 3, 1, 2)), source.targets)
+    pixels, _ = splits["train"]
+    normalize = image_normalization(pixels, np.arange(len(pixels)), "mean-image", 255)
+    return task.change(
+        **{
+            name: TensorSource(torch.from_numpy(images), targets, normalize=normalize)
+            for name, (images, targets) in splits.items()
+        }
+    )
+
+
+def encoded_again(image_HWC: np.ndarray, shift: int) -> np.ndarray:
+    """Return an image as it comes out of one more JPEG file, (H, W, 3) uint8."""
+    height, width, _ = image_HWC.shape
+    framed = np.pad(image_HWC, ((shift, shift), (shift, shift), (0, 0)), mode="reflect")
+    file = io.BytesIO()
+    Image.fromarray(framed).save(file, "JPEG", quality=QUALITY)
+    return np.asarray(Image.open(file))[shift : shift + height, shift : shift + width]
+
+
+class FixedOrder:
+    """A source whose epochs all have the order of the first, as a data base that is read through."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def to(self, device: torch.device) -> FixedOrder:
+        """Return the same on a device."""
+        return FixedOrder(self._source.to(device))
+
+    def batches(
+        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+    ) -> Iterator[Batch]:
+        """Yield the batches of the first epoch."""
+        return self._source.batches(batch_size, seed=seed, epoch=0, skip=skip)
+
+
+def torch_init(task: Task) -> Task:
+    """Initialise as torch does, the first layer for pixels of 0 to 255."""
+
+    def make_model() -> nn.Module:
+        model = task.make_model()
+        for name, layer in model.named_modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                layer.reset_parameters()
+                if name == "conv1":
+                    scaled: Tensor = layer.weight.data
+                    scaled.div_(64)  # about the deviation of these pixels
+        return model
+
+    return task.change(make_model=make_model)
+
+
+CHANGES = {
+    "jpeg-again": Change(
+        "every image encoded once more, 4 pixels off its grid of blocks",
+        of_task=lambda task: jpeg_again(task, shift=OFF_THE_GRID),
+    ),
+    "jpeg-again-same-grid": Change(
+        "every image encoded once more on its own grid",
+        of_task=lambda task: jpeg_again(task, shift=0),
+    ),
+    "torch-init": Change("torch's initial weights", of_task=torch_init),
+    "fixed-order": Change(
+        "the same order of images in every epoch",
+        of_task=lambda task: task.change(train=FixedOrder(task.train)),
+    ),
+    "mirror": Change("images mirrored at random", ("data.flip=true",)),
+    "classical-momentum": Change("classical momentum", ("optimizer.args.nesterov=false",)),
+    "same-rules": Change("no rules for single parameters", ("optimizer.rules=[]",)),
+    "fp32": Change("computed in fp32", ("training.precision=fp32",)),
+}
