@@ -28,7 +28,7 @@ def quick() -> Iterator[None]:
         patch.setattr("hptune.procedure.tune.estimate.PROBE_SECONDS", 0.1)
         patch.setattr("hptune.procedure.tune.estimate.SLOW", 0.01)
         # So that no test's precision depends on the machine; tests of the probe set their own.
-        patch.setattr("hptune.training.precision.WORTH", math.inf)
+        patch.setattr("hptune.training.modes.WORTH", math.inf)
         yield
 
 

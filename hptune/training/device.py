@@ -25,11 +25,14 @@ class Device:
     Attributes:
         torch_device: The device as torch names it.
         dtype: float32, or the type that autocast computes in.
-        undecided: Whether a probe may still change the type, see `hptune.training.precision`.
+        captures: Whether passes are replayed as CUDA graphs.
+        undecided: Whether a probe may still change the type, or whether the device captures; see
+            `hptune.training.modes`.
     """
 
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
+    captures: bool = False
     undecided: bool = False
 
     @property
@@ -74,7 +77,7 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
     Args:
         name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32, which is
-            undecided on a CPU that may be faster in bf16.
+            undecided on a CPU that may be faster in bf16. A CUDA device is undecided, too.
 
     Raises:
         InputError: The device is unknown or absent, or lacks the precision.
@@ -108,7 +111,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         keep_freed_memory()
     # Without AVX-512 or the like bf16 is emulated, and slow.
     capable = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() not in _NO_BF16
-    return Device(device, _dtype(device, precision), undecided=capable and precision == "auto")
+    undecided = device.type == "cuda" or (capable and precision == "auto")
+    return Device(device, _dtype(device, precision), undecided=undecided)
 
 
 def _dtype(device: torch.device, precision: str) -> torch.dtype:

@@ -17,6 +17,7 @@ from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor
 from hptune.results.records import Standing, Status, Trial, TrialResult
 from hptune.task import Batch, Source, Task
+from hptune.training.capture import Captured, Pass
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, batch_loss, evaluate
 from hptune.training.optimizer import ScheduledOptimizer
@@ -126,6 +127,7 @@ class TrialRun:
             iterations_per_epoch=self.per_epoch,
             metrics=list(task.metrics),
         )
+        self._pass: Pass = self.gradients
         self.monitor = DivergenceMonitor(trial.settings.divergence_factor)
         # Iterations after which the validation set is read.
         self.due = {done - 1 for done in readings(trial.iterations, trial.settings.evaluations)}
@@ -160,6 +162,8 @@ class TrialRun:
     def begin(self) -> None:
         """Get ready for the first iteration."""
         self.model.train()
+        if self.device.captures and self._is_one_pass:
+            self._pass = Captured(self.gradients, [self.model], self.device.torch_device)
         self.last_heard = self.last_snapshot = self.mark = time.perf_counter()
 
     def look(
@@ -206,12 +210,8 @@ class TrialRun:
         accumulate = self.trial.settings.accumulate
         total: Tensor | None = None
         for _ in range(accumulate):
-            with self.device.autocast():
-                loss = batch_loss(self.task, self.model, next(batches))
-            if accumulate > 1:
-                loss = loss / accumulate
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            total = loss.detach() if total is None else total + loss.detach()
+            loss = self._pass(next(batches))
+            total = loss if total is None else total + loss
         self.clip()
         if self.scaler.is_enabled():
             self.scaler.step(self.optimizer.torch)
@@ -221,6 +221,25 @@ class TrialRun:
             self.optimizer.step()
         assert total is not None
         return total
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Add the gradients on a batch to those that are there; return its share of the loss."""
+        with self.device.autocast():
+            loss = batch_loss(self.task, self.model, batch)
+        if (accumulate := self.trial.settings.accumulate) > 1:
+            loss = loss / accumulate
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    @property
+    def _is_one_pass(self) -> bool:
+        """Whether a step is one forward and backward pass, whose gradients need no scaling."""
+        return self.trial.settings.accumulate == 1 and not self.scaler.is_enabled()
+
+    @property
+    def not_captured(self) -> str | None:
+        """Why the passes could not be recorded, if they were to be."""
+        return self._pass.error if isinstance(self._pass, Captured) else None
 
     def clip(self) -> None:
         """Bound the norm of the gradient where the trial says so."""

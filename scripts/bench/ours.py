@@ -15,7 +15,7 @@ from hptune.sweep.executors.choice import Execution, ExecutorName, in_words
 from hptune.sweep.progress import Silent
 from hptune.sweep.run import Runner
 from hptune.training.device import resolve_device
-from hptune.training.precision import measure_precisions, settled
+from hptune.training.modes import measure_modes, settled
 from scripts.bench.cases import CASES, task_of, trial_of
 
 
@@ -37,7 +37,7 @@ class Ours:
         run_dir = self._open.enter_context(RunDir.open(Path(folder)))
         place, task = resolve_device(device, precision), task_of(case)
         if place.undecided:
-            place = settled(place, measure_precisions(task, trial_of(CASES[case], 100, 0), place))
+            place = settled(place, measure_modes(task, trial_of(CASES[case], 100, 0), place)[0])
         self.precision = place.precision
         self._execution = Execution(place, run_dir, executor=executor)
         self._open.callback(self._execution.close)

@@ -154,7 +154,7 @@ class Estimate:
         executor: Executor = Inline(setup.device)
         if execution is not None:
             executor = execution.choose(setup.task, trials)
-        one_by_one = isinstance(executor, Inline) and executor.group == 1
+        one_by_one = isinstance(executor, Inline) and executor.group.size == 1
         key = (type(executor), executor.threads, 1 if one_by_one else len(trials))
         if key not in self._known:
             self._known[key] = self._timed(executor, trials[:1] if one_by_one else trials)

@@ -31,7 +31,7 @@ from hptune.sweep.run import Runner
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.training.loop import iterations_per_epoch
-from hptune.training.precision import measure_precisions, settled
+from hptune.training.modes import measure_modes, settled
 from hptune.training.preflight import Preflight, preflight
 
 FEWEST_READINGS = 8  # of the validation set in a short run
@@ -115,18 +115,24 @@ class Setup:
 
     @property
     def device(self) -> Device:
-        """Where to train, and in which precision, measured when it is first needed."""
+        """Where to train, and in which mode, measured when it is first needed."""
         if self._device.undecided:
-            key = f"precision/{self.task.fingerprint}/{self._device.torch_device}"
+            on_cpu = self._device.torch_device.type == "cpu"
+            key = f"{'precision' if on_cpu else 'capture'}/{self.task.fingerprint}"
+            key = f"{key}/{self._device.torch_device}"
             seconds = self.run_dir.timing(key)
             if not isinstance(seconds, dict):
                 size = self.batch_size(quiet=True)
                 # Making a trial tells wrong input, before anything is timed.
                 probe = self.base(Stage.LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True)
-                seconds = measure_precisions(self.task, probe, self._device)
+                seconds, why = measure_modes(self.task, probe, self._device)
                 self.run_dir.set_timing(key, seconds)
+                if why and not on_cpu:
+                    self.run_dir.add_fact("not_captured", why)
             self._device = settled(self._device, seconds)
             self.run_dir.add_fact("precision", self._device.precision)
+            if not on_cpu:
+                self.run_dir.add_fact("cuda_graph", self._device.captures)
             if self.execution is not None:
                 self.execution.device = self._device
         return self._device

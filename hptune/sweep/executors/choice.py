@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import torch
@@ -11,9 +12,11 @@ import torch
 from hptune.errors import InputError
 from hptune.results.records import Scalar, Trial
 from hptune.results.run_dir import RunDir
+from hptune.sweep.executors.fused import ALONE, Group
 from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.probe import (
-    seconds_fused,
+    FEWEST_FUSED,
+    fastest_group,
     seconds_in_workers,
     seconds_inline,
     usable_cores,
@@ -32,8 +35,6 @@ SMALL = 0.005
 FUSABLE = 0.02
 CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
 GROUP = 16  # trials that are fused at most
-FEWEST_FUSED = 4  # trials in a group: of fewer, less is gained than was measured
-MEASURED_GROUP = 8
 START = {"cpu": 0.1, "cuda": 15.0}  # seconds until workers train: forked, or started anew
 
 
@@ -42,8 +43,8 @@ class Execution:
 
     What was measured is kept in timings.json as `execution/TASK/DEVICE`, in seconds per
     iteration: "inline" by the number of threads, "processes" with all its "jobs" at work, and the
-    "gain" of "fused" trials over one thread inline; null where it cannot be, and not measured
-    where an iteration takes too long to gain.
+    "gain" of "fused" trials over one thread inline, with the "size" of their groups and "how" they
+    are fused; null where it cannot be, and not measured where an iteration takes too long to gain.
     The choice follows from that and the sweep's trials alone, so a resumed run makes it again.
 
     Args:
@@ -93,8 +94,8 @@ class Execution:
         if self._name == "fused":
             places = devices(self.device, min(jobs, math.ceil(len(trials) / FEWEST_FUSED)))
             if len(places) > 1:
-                return self._workers(places, GROUP)
-            return Inline(self.device, 1, GROUP)
+                return self._workers(places, Group(GROUP))
+            return Inline(self.device, self._threads(1), Group(GROUP))
         measured = self._measured(task, trials)
         threads, seconds = _fewest(measured["inline"])
         if self._name == "inline" or len(trials) == 1:
@@ -120,13 +121,14 @@ class Execution:
         ]
         if gain > 1:
             fused_seconds = len(trials) * length * measured["inline"]["1"] / gain
-            choices.append((fused_seconds, lambda: Inline(self.device, self._threads(1), GROUP)))
+            as_one = _group(fused)
+            choices.append((fused_seconds, lambda: Inline(self.device, self._threads(1), as_one)))
         if workers:
             rounds = math.ceil(len(trials) / workers["jobs"])
             there = START.get(self.device.torch_device.type, 0.0)
             in_group = _gain(fused, rounds)
             places = devices(self.device, workers["jobs"])
-            group = GROUP if in_group > 1 else 1
+            group = _group(fused) if in_group > 1 else ALONE
             choices.append(
                 (
                     there + rounds * length * workers["seconds"] / in_group,
@@ -177,8 +179,10 @@ class Execution:
             and self._name == "auto"
             and "fused" not in measured
         ):
-            each = seconds_fused(task, trials[0], self.device, MEASURED_GROUP)
-            measured["fused"] = each and {"gain": inline["1"] / each}
+            measured["fused"] = None
+            if found := fastest_group(task, trials[0], self.device, GROUP):
+                each, group = found
+                measured["fused"] = {"gain": inline["1"] / each, **asdict(group)}
         if measured != kept:
             self._run_dir.set_timing(key, measured)
         return measured
@@ -208,7 +212,7 @@ class Execution:
     def _threads(self, count: int) -> int | None:
         return count if self.device.torch_device.type == "cpu" else None
 
-    def _workers(self, places: tuple[Device, ...], group: int = 1) -> Processes:
+    def _workers(self, places: tuple[Device, ...], group: Group = ALONE) -> Processes:
         if places not in self._processes:
             self._processes[places] = Processes(places)
         self._processes[places].group = group
@@ -233,8 +237,9 @@ def in_words(executor: Inline | Processes) -> str:
     words = ["inline"] if isinstance(executor, Inline) else [f"{executor.jobs} processes"]
     if executor.threads is not None:
         words.append(f"{executor.threads} thread{'s' if executor.threads > 1 else ''}")
-    if executor.group > 1:
-        words.append(f"up to {executor.group} trials fused")
+    if executor.group.size > 1:
+        how = "fused" if executor.group.how == "stacked" else "on concurrent streams"
+        words.append(f"up to {executor.group.size} trials {how}")
     return ", ".join(words)
 
 
@@ -245,13 +250,19 @@ def devices(device: Device, jobs: int) -> tuple[Device, ...]:
         return (device,) * jobs
     if str(place) == "cuda":
         count = min(jobs, torch.cuda.device_count())
-        return tuple(Device(torch.device("cuda", n), device.dtype) for n in range(count))
+        return tuple(replace(device, torch_device=torch.device("cuda", n)) for n in range(count))
     return (device,)
 
 
-def _gain(fused: dict[str, float] | None, trials: int) -> float:
+def _group(fused: Mapping[str, Any] | None) -> Group:
+    """Return the group that was measured."""
+    assert fused is not None
+    return Group(fused.get("size", GROUP), fused.get("how", "stacked"))
+
+
+def _gain(fused: Mapping[str, Any] | None, trials: int) -> float:
     """Return how many times as fast so many trials are when they are fused."""
-    return fused["gain"] if fused and trials >= FEWEST_FUSED else 1.0
+    return float(fused["gain"]) if fused and trials >= FEWEST_FUSED else 1.0
 
 
 def _fewest(inline: dict[str, float]) -> tuple[int, float]:

@@ -1,8 +1,10 @@
 """Several trials of one model trained as one: their parameters are stacked, their steps are not.
 
-The forward pass runs over all of them by `torch.func.vmap`, the backward pass once on the sum of
-their losses; each trial then steps with its own optimizer on its slice of the gradients. All that
-is left is the trial's own: divergence, readings of the validation set, snapshots.
+Stacked, the forward pass runs over all of them by `torch.func.vmap`, the backward pass once on the
+sum of their losses; each trial then steps with its own optimizer on its slice of the gradients.
+Concurrent, on a GPU, each trial's passes run on a stream of its own, and all streams are replayed
+as one CUDA graph. All that is left is the trial's own: divergence, readings of the validation set,
+snapshots.
 
 Shapes: K trials, B examples.
 """
@@ -12,8 +14,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,12 +27,26 @@ from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.sweep.executors.job import Job, run_job
 from hptune.task import Batch, Task
+from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.loop import BLOCK, Advance, TrialRun
 
 CHECKED = 4  # iterations in which fused trials are compared with each alone, and timed
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.02}  # of a loss
 
 Advances = Callable[[Job], Advance]
+How = Literal["stacked", "concurrent"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """How many trials are trained as one at most, and how."""
+
+    size: int = 1
+    how: How = "stacked"
+
+
+ALONE = Group()
 
 
 def grouped(jobs: Sequence[Job], size: int) -> list[list[Job]]:
@@ -48,11 +65,14 @@ def grouped(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 def can_fuse(task: Task, device: Device) -> bool:
     """Say whether trials of a task can be stacked at all on a device."""
-    return task.step is None and device.dtype is torch.float32
+    on_cpu = device.torch_device.type == "cpu"
+    return task.step is None and device.dtype in (
+        (torch.float32,) if on_cpu else (torch.float32, torch.bfloat16)
+    )
 
 
 def run_group(
-    task: Task, group: Sequence[Job], device: Device, advances: Advances
+    task: Task, group: Sequence[Job], device: Device, advances: Advances, how: How = "stacked"
 ) -> Iterator[tuple[Job, TrialResult]]:
     """Yield the jobs of a group with their results; one after another where they cannot be fused.
 
@@ -64,7 +84,7 @@ def run_group(
         with seeded(group[0].trial.seed, device.torch_device):
             runs = _started(task, group, device)
             try:
-                for run, ended in _train(runs, group, advances) if runs else ():
+                for run, ended in _train(runs, group, advances, how) if runs else ():
                     job = next(job for job in group if job.trial is run.trial)
                     done.add(job.trial.id)
                     yield job, run.finish(*ended, job.checkpoint)
@@ -82,9 +102,11 @@ class Stack:
 
     Args:
         models: Of one architecture.
+        device: Gives the precision.
     """
 
-    def __init__(self, models: Sequence[nn.Module]) -> None:
+    def __init__(self, models: Sequence[nn.Module], device: Device) -> None:
+        self._device = device
         self._base = models[0]
         self._own = [dict(model.named_parameters()) for model in models]
         self.parameters = {
@@ -109,7 +131,7 @@ class Stack:
             inputs, targets = batch
             return loss(functional_call(self._base, (parameters, buffers), (inputs,)), targets)
 
-        with _silent_fallback():
+        with _silent_fallback(), self._device.autocast():
             # Paired trials drop the same activations, as they do one after another.
             losses_K: Tensor = vmap(of_one, randomness="same")(self.parameters, self.buffers)
         wanted = [self.parameters[name] for name in self._wanted]
@@ -119,6 +141,43 @@ class Stack:
             for own, part in zip(self._own, gradient.contiguous().unbind(0), strict=True):
                 own[name].grad = part
         return losses_K.detach()
+
+
+class Streams:
+    """The passes of K trials side by side, each on a stream of the GPU; one by one on a CPU.
+
+    Args:
+        runs: The trials.
+    """
+
+    def __init__(self, runs: Sequence[TrialRun]) -> None:
+        self._runs, self._device = runs, runs[0].device.torch_device
+        on_gpu = self._device.type == "cuda"
+        self._streams = [new_stream(self._device) for _ in runs] if on_gpu else []
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Leave each model its gradients on a batch, and return the losses (K,)."""
+        if not self._streams:
+            return torch.stack([run.gradients(batch) for run in self._runs])
+        here, losses = torch.cuda.current_stream(self._device), list[Tensor]()
+        for run, stream in zip(self._runs, self._streams, strict=True):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                losses.append(run.gradients(batch))
+        for stream in self._streams:
+            here.wait_stream(stream)
+        return torch.stack(losses)
+
+
+def _together(runs: Sequence[TrialRun], how: How) -> Pass:
+    """Return the pass of all trials, replayed where the device does that."""
+    device, models, loss = runs[0].device, [run.model for run in runs], runs[0].task.loss
+    assert loss is not None
+    if how == "concurrent":
+        compute: Pass = Streams(runs).gradients
+    else:
+        compute = partial(Stack(models, device).gradients, loss)
+    return Captured(compute, models, device.torch_device) if device.captures else compute
 
 
 @contextmanager
@@ -142,7 +201,7 @@ def _stacked(tensors: Sequence[Tensor]) -> Tensor:
 def _kind(job: Job) -> tuple[object, ...] | None:
     """Return what fused trials have in common; None where a trial can only be trained alone."""
     trial, settings = job.trial, job.trial.settings
-    if settings.accumulate > 1 or settings.precision in ("bf16", "fp16") or trial.snapshot:
+    if settings.accumulate > 1 or trial.snapshot:
         return None
     return (
         trial.seed,
@@ -167,7 +226,7 @@ def _started(task: Task, group: Sequence[Job], device: Device) -> list[TrialRun]
 
 
 def _train(
-    runs: list[TrialRun], group: Sequence[Job], advances: Advances
+    runs: list[TrialRun], group: Sequence[Job], advances: Advances, how: How
 ) -> Iterator[tuple[TrialRun, tuple[Status, str]]]:
     """Train all runs, and yield each with how it ended."""
     first = runs[0]
@@ -181,7 +240,7 @@ def _train(
         )
         for run in runs
     }
-    stack, batches, losses = Stack([run.model for run in runs]), first.batches(), list[Tensor]()
+    together, batches, losses = _together(runs, how), first.batches(), list[Tensor]()
     for run in runs:
         run.optimizer.match_layout()
         run.begin()
@@ -190,7 +249,7 @@ def _train(
             run.optimizer.set(
                 float(run.schedule.lr[iteration]), float(run.schedule.momentum[iteration])
             )
-        losses.append(_step(stack, runs, next(batches)))
+        losses.append(_step(together, runs, next(batches)))
         if iteration not in first.due and len(losses) < BLOCK:
             continue
         read = torch.stack(losses, 1).tolist()
@@ -204,12 +263,14 @@ def _train(
             runs = [run for run in runs if run.trial.id not in ended]
             if not runs:
                 return
-            stack = Stack([run.model for run in runs])
+            together = _together(runs, how)
     yield from ((run, (Status.COMPLETE, "")) for run in runs)
 
 
-def measure_fused(task: Task, trial: Trial, device: Device, *, size: int) -> float | None:
-    """Return the seconds that an iteration takes for each of so many fused trials.
+def measure_fused(
+    task: Task, trial: Trial, device: Device, *, size: int
+) -> tuple[float, How] | None:
+    """Return the seconds that an iteration takes for each of so many fused trials, and how.
 
     Returns:
         None where they cannot be fused, or do not learn as a trial alone does: where its layout
@@ -218,17 +279,24 @@ def measure_fused(task: Task, trial: Trial, device: Device, *, size: int) -> flo
     if not can_fuse(task, device):
         return None
     trials = [trial.change(lr=trial.lr / (k + 1), lr_min=None) for k in range(size)]
+    ways: tuple[How, ...] = ("stacked", "concurrent") if device.captures else ("stacked",)
+    found = [(_seconds(task, trials, device, how), how) for how in ways]
+    return min(((s / size, how) for s, how in found if s is not None), default=None)
+
+
+def _seconds(task: Task, trials: Sequence[Trial], device: Device, how: How) -> float | None:
+    """Return the seconds of an iteration of all trials; None where they do not learn as alone."""
+    tolerance = TOLERANCE[device.dtype]
     try:
-        with seeded(trial.seed, device.torch_device):
-            alone = [_first_losses([_run(task, each, device)]) for each in trials[:2]]
+        with seeded(trials[0].seed, device.torch_device):
+            alone = [_first_losses([_run(task, each, device)], how) for each in trials[:2]]
             runs = [_run(task, each, device) for each in trials]
-            together = _first_losses(runs)
-            if not torch.allclose(torch.cat(alone), together[:2], rtol=1e-3, atol=1e-5):
+            together = _first_losses(runs, how)
+            if not torch.allclose(torch.cat(alone), together[:2], rtol=tolerance, atol=1e-5):
                 return None
-            times = _times(runs)
+            return min(_times(runs, how))
     except Exception:  # an operation that does not batch; an error is told when the trials run
         return None
-    return min(times) / size
 
 
 def _run(task: Task, trial: Trial, device: Device) -> TrialRun:
@@ -236,29 +304,27 @@ def _run(task: Task, trial: Trial, device: Device) -> TrialRun:
     return TrialRun(task, trial, device)
 
 
-def _first_losses(runs: Sequence[TrialRun]) -> Tensor:
+def _first_losses(runs: Sequence[TrialRun], how: How) -> Tensor:
     """Take a few iterations; return the losses, (K, iterations)."""
     batches = runs[0].batches()
     if len(runs) == 1:
         return torch.stack([runs[0].step(batches) for _ in range(CHECKED)])[None]
-    stack = Stack([run.model for run in runs])
-    return torch.stack([_step(stack, runs, next(batches)) for _ in range(CHECKED)], 1)
+    together = _together(runs, how)
+    return torch.stack([_step(together, runs, next(batches)) for _ in range(CHECKED)], 1)
 
 
-def _times(runs: Sequence[TrialRun]) -> list[float]:
-    stack, batches, times = Stack([run.model for run in runs]), runs[0].batches(), list[float]()
-    for _ in range(CHECKED):
+def _times(runs: Sequence[TrialRun], how: How) -> list[float]:
+    together, batches, times = _together(runs, how), runs[0].batches(), list[float]()
+    for _ in range(CHECKED + 1):
         began = time.perf_counter()
-        _step(stack, runs, next(batches)).tolist()
+        _step(together, runs, next(batches)).tolist()
         times.append(time.perf_counter() - began)
-    return times
+    return times[1:]  # the first one may record a graph
 
 
-def _step(stack: Stack, runs: Sequence[TrialRun], batch: Batch) -> Tensor:
+def _step(together: Pass, runs: Sequence[TrialRun], batch: Batch) -> Tensor:
     """Take an iteration of all trials; return their losses (K,)."""
-    loss = runs[0].task.loss
-    assert loss is not None
-    losses_K = stack.gradients(loss, batch)
+    losses_K = together(batch)
     for run in runs:
         run.clip()
         run.optimizer.step()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from hptune.sweep.executors.fused import grouped, run_group
+from hptune.sweep.executors.fused import ALONE, Group, grouped, run_group
 from hptune.sweep.executors.job import Job, Listener, Results
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
@@ -21,7 +21,7 @@ class Inline:
         group: Trials that are trained as one, where they can be.
     """
 
-    def __init__(self, device: Device, threads: int | None = None, group: int = 1) -> None:
+    def __init__(self, device: Device, threads: int | None = None, group: Group = ALONE) -> None:
         self._device, self.threads, self.group = device, threads, group
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
@@ -30,11 +30,11 @@ class Inline:
         def advances(job: Job) -> Advance:
             return partial(listener.advanced, job)
 
-        for group in grouped(jobs, self.group):
+        for group in grouped(jobs, self.group.size):
             for job in group:
                 listener.started(job)
             with cpu_threads(self.threads):
-                yield from run_group(task, group, self._device, advances)
+                yield from run_group(task, group, self._device, advances, self.group.how)
 
     def close(self) -> None:
         """Nothing was started."""

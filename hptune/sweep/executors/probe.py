@@ -8,14 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hptune.results.records import Trial
-from hptune.sweep.executors.fused import measure_fused
+from hptune.sweep.executors.fused import Group, measure_fused
 from hptune.sweep.executors.processes import Processes
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
 from hptune.training.memory import available_memory, estimated_memory
 from hptune.training.speed import measure_iteration
 
+FEWEST_FUSED = 4  # trials in a group: of fewer, less is gained than was measured
+MEASURED_GROUP = 8
 SHARE = 0.8  # of the memory there is, for all workers
 
 
@@ -25,10 +29,28 @@ def seconds_inline(task: Task, trial: Trial, device: Device, threads: int) -> fl
         return measure_iteration(task, trial, device)
 
 
-def seconds_fused(task: Task, trial: Trial, device: Device, size: int) -> float | None:
-    """Return the seconds that an iteration takes for each of so many fused trials, if they can be."""
+def fastest_group(
+    task: Task, trial: Trial, device: Device, most: int
+) -> tuple[float, Group] | None:
+    """Return the seconds that an iteration takes for each of the fused trials, if they can be.
+
+    Args:
+        task: What is trained.
+        trial: Stands for all.
+        device: Where; a GPU takes no more trials at once than it was measured with.
+        most: Trials at once.
+    """
     with cpu_threads(1):
-        return measure_fused(task, trial, device, size=size)
+        if (found := measure_fused(task, trial, device, size=MEASURED_GROUP)) is not None:
+            seconds, how = found
+            return seconds, Group(
+                most if device.torch_device.type == "cpu" else MEASURED_GROUP, how
+            )
+        if device.torch_device.type == "cpu":
+            return None
+        torch.cuda.empty_cache()  # so many may have been too many
+        found = measure_fused(task, trial, device, size=FEWEST_FUSED)
+        return (found[0], Group(FEWEST_FUSED, found[1])) if found else None
 
 
 def seconds_in_workers(task: Task, trial: Trial, processes: Processes) -> float | None:

@@ -22,7 +22,7 @@ import torch
 
 from hptune import errors
 from hptune.errors import HptuneError
-from hptune.sweep.executors.fused import grouped
+from hptune.sweep.executors.fused import ALONE, Group, grouped
 from hptune.sweep.executors.job import Job, Listener, Results, failed
 from hptune.sweep.executors.worker import Advanced, Ended, Said, Stopped, Work, serve, train
 from hptune.task import Task
@@ -40,7 +40,7 @@ class Processes:
         group: Trials that a worker trains as one, where they can be.
     """
 
-    def __init__(self, devices: Sequence[Device], threads: int = 1, group: int = 1) -> None:
+    def __init__(self, devices: Sequence[Device], threads: int = 1, group: Group = ALONE) -> None:
         self._devices, self.group = tuple(devices), group
         self.threads: int | None = threads
         self._task: Task | None = None
@@ -50,7 +50,7 @@ class Processes:
         """Yield the jobs with their results as they end."""
         self._use(task)
         each = math.ceil(len(jobs) / len(self._workers))  # no worker is to be without
-        waiting, attempts = deque(grouped(jobs, min(self.group, each))), Counter[str]()
+        waiting, attempts = deque(grouped(jobs, min(self.group.size, each))), Counter[str]()
         try:
             while waiting or self._busy:
                 self._hand_out(waiting, listener)
@@ -126,7 +126,7 @@ class Processes:
             if waiting and not worker.busy:
                 group = waiting.popleft()
                 worker.jobs = {job.trial.id: job for job in group}
-                worker.send(train, group)
+                worker.send(train, (group, self.group.how))
                 for job in group:
                     listener.started(job)
 

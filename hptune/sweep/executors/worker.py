@@ -17,7 +17,7 @@ import torch
 
 from hptune.errors import HptuneError
 from hptune.results.records import Standing, TrialResult
-from hptune.sweep.executors.fused import run_group
+from hptune.sweep.executors.fused import How, run_group
 from hptune.sweep.executors.job import Job
 from hptune.task import Task
 from hptune.training.device import Device
@@ -107,9 +107,13 @@ def serve(
 
 
 def train(
-    task: Task, group: Sequence[Job], device: Device, report: Callable[[Report], None]
+    task: Task,
+    request: tuple[Sequence[Job], How],
+    device: Device,
+    report: Callable[[Report], None],
 ) -> Report:
     """Run a group of jobs, and report where they are and what came of each."""
+    group, how = request
 
     def tell(told: Report) -> None:
         try:
@@ -121,7 +125,7 @@ def train(
         return lambda standing: tell(Advanced(job.trial.id, standing))
 
     try:
-        for job, result in run_group(task, group, device, advances):
+        for job, result in run_group(task, group, device, advances, how):
             tell(Ended(job.trial.id, result))
     except (HptuneError, OSError) as error:
         return Stopped(type(error).__name__, str(error))

@@ -13,6 +13,7 @@ from hptune.errors import InputError
 from hptune.results.records import Stage, Trial
 from hptune.results.run_dir import RunDir
 from hptune.sweep.executors import Execution, choice
+from hptune.sweep.executors.fused import Group
 from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.processes import Processes
 from hptune.task import Task
@@ -74,7 +75,7 @@ def test_the_choice_follows_from_timings_json_and_the_number_of_trials_alone(
     for _ in range(2):
         found = chosen(run_dir, count)
         assert isinstance(found, executor)
-        assert (found.threads, found.group) == (threads, group)
+        assert (found.threads, found.group.size) == (threads, group)
     assert run_dir.timing(KEY) == measured
 
 
@@ -87,7 +88,7 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
 
     monkeypatch.setattr(choice, "seconds_inline", inline)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: asked.append("w") or 0.004)
-    monkeypatch.setattr(choice, "seconds_fused", lambda *a: asked.append("f") or 0.005)
+    monkeypatch.setattr(choice, "fastest_group", lambda *a: asked.append("f") or (0.005, Group(16)))
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 4)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     # A sweep of a fifth of a second is not worth more than one look.
@@ -96,7 +97,7 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
     assert isinstance(chosen(run_dir, 4), Processes) and asked == [1, 2, "w", "f"]
     assert run_dir.timing(KEY) == {
         "inline": {"1": 0.01, "2": 0.005}, "processes": {"jobs": 4, "seconds": 0.004},
-        "fused": {"gain": 2.0},
+        "fused": {"gain": 2.0, "size": 16, "how": "stacked"},
     }  # fmt: skip
 
 
@@ -104,7 +105,7 @@ def test_workers_that_were_disturbed_get_a_second_look(run_dir: RunDir, monkeypa
     looks = [0.05, 0.011]
     monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.01)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: looks.pop(0))
-    monkeypatch.setattr(choice, "seconds_fused", lambda *a: None)
+    monkeypatch.setattr(choice, "fastest_group", lambda *a: None)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
     assert isinstance(chosen(run_dir, 8), Processes) and not looks
 
@@ -113,7 +114,7 @@ def test_trials_that_compute_for_long_are_not_tried_fused(run_dir: RunDir, monke
     monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.3)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: 0.4)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
-    monkeypatch.delattr(choice, "seconds_fused")
+    monkeypatch.delattr(choice, "fastest_group")
     assert isinstance(chosen(run_dir, 8), Processes)
     assert "fused" not in run_dir.timing(KEY)
 

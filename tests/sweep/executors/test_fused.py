@@ -13,10 +13,11 @@ from torch import nn
 
 from hptune.results.records import OptimizerSpec, ParameterRule, Status, TrainingSettings
 from hptune.sweep.executors import fused
-from hptune.sweep.executors.fused import Stack, grouped, measure_fused
+from hptune.sweep.executors.fused import Group, Stack, grouped, measure_fused
 from hptune.sweep.executors.inline import Inline
 from hptune.sweep.executors.processes import Processes
 from hptune.training import loop
+from hptune.training.device import resolve_device
 
 BUNDLED = [net for net in NETS if isinstance(net, str) and not net.startswith("densenet")]
 
@@ -32,7 +33,7 @@ class Fused(Inline):
 
 @pytest.fixture
 def together() -> Fused:
-    return Fused(CPU, 1, group=8)
+    return Fused(CPU, 1, Group(8))
 
 
 def assert_close(alone: dict, fused: dict, **tolerance: float) -> None:
@@ -172,7 +173,7 @@ def test_what_cannot_be_fused_is_trained_one_after_another(tmp_path: Path):
         task = make_task(**changes)
         assert measure_fused(task, TRIAL, CPU, size=4) is None
         alone = results_of(Inline(CPU, 1), task, jobs)
-        assert_close(alone, results_of(Inline(CPU, 1, group=4), task, jobs), rtol=0)
+        assert_close(alone, results_of(Inline(CPU, 1, Group(4)), task, jobs), rtol=0)
 
 
 def test_the_measurement_refuses_what_learns_differently_in_a_stack():
@@ -183,7 +184,7 @@ def test_the_measurement_refuses_what_learns_differently_in_a_stack():
 
 def test_groups_are_spread_over_workers(tmp_path: Path):
     task, jobs = make_task(), jobs_in(tmp_path, candidates(7))
-    executor = Processes([CPU, CPU], group=16)
+    executor = Processes([CPU, CPU], group=Group(16))
     try:
         told = [job.trial.id for job, _ in executor.run(task, jobs, Deaf())]
     finally:
@@ -194,7 +195,7 @@ def test_groups_are_spread_over_workers(tmp_path: Path):
 def test_the_models_own_parameters_and_buffers_are_views_of_the_stack():
     torch.manual_seed(0)
     net = [nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)) for _ in range(3)]
-    stack = Stack(net)
+    stack = Stack(net, CPU)
     x, y = torch.randn(8, 4), torch.randint(3, (8,))
     losses = stack.gradients(nn.functional.cross_entropy, (x, y))
     assert losses.shape == (3,)
@@ -205,3 +206,25 @@ def test_the_models_own_parameters_and_buffers_are_views_of_the_stack():
         torch.testing.assert_close(losses[k], alone.detach())
         (gradient,) = torch.autograd.grad(alone, model[0].weight)
         torch.testing.assert_close(model[0].weight.grad, gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_concurrent_trials_learn_as_each_alone(tmp_path: Path):
+    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(3))
+    alone = results_of(Inline(CPU, 1), task, jobs)
+    assert_close(alone, results_of(Fused(CPU, 1, Group(8, "concurrent")), task, jobs), rtol=0)
+
+
+def test_the_measurement_refuses_concurrent_trials_that_draw_in_turn():
+    assert fused._seconds(make_task("resnet-20"), candidates(4), CPU, "concurrent") is not None
+    # Paired trials drop the same activations; one after another they draw others.
+    assert fused._seconds(make_task("mlp"), candidates(4), CPU, "concurrent") is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("how", ["stacked", "concurrent"])
+def test_trials_on_a_gpu_learn_together_as_each_alone(how, tmp_path: Path):
+    device = replace(resolve_device("cuda", "fp32"), captures=True, undecided=False)
+    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(4))
+    alone = results_of(Inline(device), task, jobs)
+    together = results_of(Fused(device, None, Group(8, how)), task, jobs)
+    assert_close(alone, together, rtol=0.05, atol=1e-3)

@@ -15,9 +15,9 @@ from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.results.records import Stage, Trial
 from hptune.task import Task
-from hptune.training import precision
+from hptune.training import modes
 from hptune.training.device import Device, resolve_device
-from hptune.training.precision import measure_precisions, settled
+from hptune.training.modes import measure_modes, settled
 
 CPU = Device(torch.device("cpu"), undecided=True)
 TRIAL = Trial(
@@ -51,16 +51,17 @@ def task(habit: str = "") -> Task:
 
 
 def test_both_precisions_are_timed_where_an_iteration_takes_long_enough(monkeypatch):
-    assert measure_precisions(task(), TRIAL, CPU)["bf16"] is None
-    monkeypatch.setattr(precision, "WORTH", 0.0)
-    seconds = measure_precisions(task(), TRIAL, CPU)
+    assert measure_modes(task(), TRIAL, CPU)[0]["bf16"] is None
+    monkeypatch.setattr(modes, "WORTH", 0.0)
+    seconds, _ = measure_modes(task(), TRIAL, CPU)
     assert all(value is not None and value > 0 for value in seconds.values())
 
 
 @pytest.mark.parametrize("habit", ["raises", "reads", "other", "nan"])
 def test_bf16_is_no_choice_where_a_model_does_not_train_the_same_in_it(habit, monkeypatch):
-    monkeypatch.setattr(precision, "WORTH", 0.0)
-    assert measure_precisions(task(habit), TRIAL, CPU)["bf16"] is None
+    monkeypatch.setattr(modes, "WORTH", 0.0)
+    seconds, why = measure_modes(task(habit), TRIAL, CPU)
+    assert seconds["bf16"] is None and why
 
 
 def test_what_fails_in_any_precision_is_left_for_the_trials_to_tell(monkeypatch):
@@ -71,7 +72,7 @@ def test_what_fails_in_any_precision_is_left_for_the_trials_to_tell(monkeypatch)
             return super().forward(x)
 
     broken = dataclasses.replace(task(), make_model=Broken)
-    assert measure_precisions(broken, TRIAL, CPU) == {"fp32": None, "bf16": None}
+    assert measure_modes(broken, TRIAL, CPU)[0] == {"fp32": None, "bf16": None}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_run_keeps_the_precision_that_was_measured_first(tmp_path: Path, monke
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     measured = [{"fp32": 1.0, "bf16": 0.5}, {"fp32": 1.0, "bf16": 2.0}]
     monkeypatch.setattr(
-        "hptune.procedure.tune.setup.measure_precisions", lambda *_: measured.pop(0)
+        "hptune.procedure.tune.setup.measure_modes", lambda *_: (measured.pop(0), "")
     )
     command = ["train", "--epochs", "3", "--lr", "0.05", "--quiet"]
 

@@ -1,0 +1,139 @@
+"""Forward and backward pass as a CUDA graph: recorded once, replayed with one launch.
+
+A small net leaves a GPU idle while the host launches its kernels one by one. What is recorded
+is what the passes do on the device, so what a model decides on the host, step by step, is frozen:
+whether a model trains the same is for `hptune.training.modes` to find out.
+
+Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from hptune.task import Batch
+
+WARM_UP = 3  # passes before one is recorded: libraries choose their kernels in the first ones
+
+Pass = Callable[[Batch], Tensor]
+"""Leaves the gradients on a batch at the parameters; returns the loss or losses, detached."""
+Replay = Callable[[], None]
+Record = Callable[[Callable[[], Tensor], torch.device], tuple[Tensor, Replay]]
+"""Records what a function does on a device; returns where its losses stand, and what repeats it."""
+
+
+class Captured:
+    """A pass that is recorded with its first batch and replayed with those like it.
+
+    Where it cannot be recorded it is computed as it is, every time.
+
+    Args:
+        compute: The pass.
+        models: All that it touches.
+        device: Where they are.
+        record: Records a pass.
+    """
+
+    def __init__(
+        self,
+        compute: Pass,
+        models: Sequence[nn.Module],
+        device: torch.device,
+        record: Record | None = None,
+    ) -> None:
+        self._compute, self._models, self._device = compute, models, device
+        self._record = record or cuda_graph
+        self._parameters = [p for model in models for p in model.parameters() if p.requires_grad]
+        self._replay: Replay | None = None
+        self.error: str | None = None
+        """Why it could not be recorded."""
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Leave the gradients on a batch at the parameters, and return its loss or losses."""
+        if self._replay is None and self.error is None:
+            try:
+                self._capture(batch)
+            except Exception as error:  # whatever the user's model does
+                self.error = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if self._replay is None or not self._is_alike(batch):
+            return self._compute(batch)
+        for own, new in zip(self._batch, batch, strict=True):
+            own.copy_(new, non_blocking=True)
+        self._replay()
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            parameter.grad = gradient
+        return self._losses.clone()
+
+    def _capture(self, batch: Batch) -> None:
+        if not isinstance(batch, list | tuple) or not all(isinstance(t, Tensor) for t in batch):
+            raise TypeError("the batch is not a sequence of tensors")
+        self._batch: tuple[Tensor, ...] = tuple(part.clone() for part in batch)
+        # Neither the passes before the recorded one nor a recording that fails must show: in running
+        # means, in gradients, or in what is drawn afterwards.
+        with _as_before(self._models, self._parameters, self._device):
+            for _ in range(WARM_UP):
+                _drop_gradients(self._parameters)
+                self._aside(lambda: self._compute(self._batch))
+            _drop_gradients(self._parameters)
+            self._losses, replay = self._record(lambda: self._compute(self._batch), self._device)
+            self._gradients = [parameter.grad for parameter in self._parameters]
+        self._replay = replay
+
+    def _aside(self, do: Callable[[], Any]) -> None:
+        """Do something on a stream of its own, as what is to be recorded has to run first."""
+        if self._device.type != "cuda":
+            do()
+            return
+        here, aside = torch.cuda.current_stream(self._device), new_stream(self._device)
+        aside.wait_stream(here)
+        with torch.cuda.stream(aside):
+            do()
+        here.wait_stream(aside)
+
+    def _is_alike(self, batch: Batch) -> bool:
+        """Say whether a batch is laid out as the recorded one; the last of a pass may be shorter."""
+        return len(batch) == len(self._batch) and all(
+            isinstance(new, Tensor) and new.shape == own.shape and new.dtype == own.dtype
+            for own, new in zip(self._batch, batch, strict=True)
+        )
+
+
+def cuda_graph(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
+    """Record a function as a CUDA graph."""
+    graph, stream = torch.cuda.CUDAGraph(), new_stream(device)
+    # Another thread may pin memory meanwhile, for batches to come.
+    with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        losses = compute()
+    return losses, graph.replay
+
+
+def new_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return one more stream of a GPU."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _as_before(
+    models: Sequence[nn.Module], parameters: Sequence[Tensor], device: torch.device
+) -> Iterator[None]:
+    """Put buffers and random states back as they were before the block, and drop gradients."""
+    buffers = [buffer for model in models for buffer in model.buffers()]
+    kept = [buffer.clone() for buffer in buffers]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            _drop_gradients(parameters)
+            with torch.no_grad():
+                for buffer, before in zip(buffers, kept, strict=True):
+                    buffer.copy_(before)
+
+
+def _drop_gradients(parameters: Sequence[Tensor]) -> None:
+    for parameter in parameters:
+        parameter.grad = None

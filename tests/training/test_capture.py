@@ -1,0 +1,224 @@
+"""Replayed passes: the curves of launched ones, and what happens where none can be recorded.
+
+On a CPU a recording is a function that is called again and writes into the tensors of the first
+call, as a CUDA graph does; tests marked `gpu` record real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_hot_loop import make_task, make_trial
+from torch import Tensor, nn
+
+from hptune import models
+from hptune.results.records import OptimizerSpec, Status, TrainingSettings, TrialResult
+from hptune.training import capture
+from hptune.training.capture import Captured, Replay
+from hptune.training.device import Device, resolve_device
+from hptune.training.loop import BLOCK, TrialRun, run_trial
+from hptune.training.modes import measure_modes, settled
+
+CPU = Device(torch.device("cpu"))
+REPLAYING = replace(CPU, captures=True)
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let passes be recorded on the CPU; counts the replays of each recording."""
+    replays: list[int] = []
+
+    def record(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
+        (cell,) = compute.__closure__ or ()
+        captured: Captured = cell.cell_contents
+        which = len(replays)
+        replays.append(0)
+        with capture._as_before(captured._models, captured._parameters, device):
+            losses = compute()
+            gradients = [p.grad for p in captured._parameters]
+
+        def replay() -> None:
+            replays[which] += 1
+            for parameter in captured._parameters:
+                parameter.grad = None
+            losses.copy_(compute())
+            for own, parameter in zip(gradients, captured._parameters, strict=True):
+                assert own is not None and parameter.grad is not None
+                own.copy_(parameter.grad)
+
+        for parameter, gradient in zip(captured._parameters, gradients, strict=True):
+            parameter.grad = gradient  # as a recording leaves them
+        return losses, replay
+
+    monkeypatch.setattr(capture, "cuda_graph", record)
+    return replays
+
+
+def assert_same(first: TrialResult, second: TrialResult, **tolerance: float) -> None:
+    assert first.status is second.status and len(first.curve) == len(second.curve)
+    for name in ("train_loss", "val_loss"):
+        a, b = getattr(first.curve, name), getattr(second.curve, name)
+        np.testing.assert_allclose(a, b, **({"rtol": 0.0} | tolerance))
+
+
+@pytest.mark.parametrize("net", ["resnet-8", "densenet-10-4"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"optimizer": OptimizerSpec(name="adamw")},
+        {"settings": TrainingSettings(evaluations=3, clip_norm=0.1)},
+        {"lr": 1e9},
+    ],
+    ids=["sgd", "adamw", "clipped", "diverging"],
+)
+def test_a_replayed_trial_has_the_curve_of_a_launched_one(
+    net: str, changes: dict[str, Any], recorded: list[int]
+):
+    # Running means and dropout show whether what precedes a recording leaves a trace.
+    args = {"dropout": 0.2} if net.startswith("densenet") else {}
+    task = make_task().change(
+        make_model=lambda: models.build(net, args, input_shape=(3, 8, 8), outputs=4)
+    )
+    trial = make_trial(iterations=20, **changes)
+    launched, replayed = (run_trial(task, trial, device) for device in (CPU, REPLAYING))
+    assert_same(launched, replayed)
+    assert len(recorded) == 1 and recorded[0] >= len(replayed.curve)
+
+
+def test_a_replayed_trial_goes_on_from_its_snapshot(tmp_path: Path, recorded: list[int]):
+    task, trial = make_task(), make_trial(iterations=12)
+    snapshot = tmp_path / "s.pt"
+    paused = run_trial(
+        task, trial.change(settings=TrainingSettings(evaluations=3)), REPLAYING,
+        snapshot=snapshot, until=4,
+    )  # fmt: skip
+    assert paused.status is Status.PRUNED
+    trial = trial.change(settings=TrainingSettings(evaluations=3))
+    assert_same(run_trial(task, trial, CPU), run_trial(task, trial, REPLAYING, snapshot=snapshot))
+    assert recorded == [4, 8]
+
+
+def test_several_passes_a_step_are_launched(recorded: list[int]):
+    trial = make_trial(settings=TrainingSettings(evaluations=1, accumulate=2))
+    assert_same(run_trial(make_task(), trial, CPU), run_trial(make_task(), trial, REPLAYING))
+    assert not recorded
+
+
+def test_what_cannot_be_recorded_is_launched_and_says_why(monkeypatch: pytest.MonkeyPatch):
+    def record(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
+        compute()
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(capture, "cuda_graph", record)
+    task, trial = make_task(), make_trial()
+    run = TrialRun(task, trial, REPLAYING)
+    run.begin()
+    run.step(run.batches())
+    assert run.not_captured == "RuntimeError: operation not permitted when stream is capturing"
+    assert_same(run_trial(task, trial, CPU), run_trial(task, trial, REPLAYING), rtol=1e-6)
+
+
+def test_a_batch_of_another_shape_or_kind_is_launched(recorded: list[int]):
+    model = nn.Linear(3, 2)
+
+    def compute(batch: tuple[Tensor, Tensor]) -> Tensor:
+        loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        loss.backward()
+        return loss.detach()
+
+    def gradient_on(examples: int, passing: Callable[..., Tensor]) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(examples)
+        model.weight.grad = None
+        batch = torch.randn(examples, 3, generator=generator), torch.arange(examples) % 2
+        loss = passing(batch)
+        assert model.weight.grad is not None
+        return loss, model.weight.grad.clone()
+
+    captured = Captured(compute, [model], torch.device("cpu"))
+    for examples in (8, 8, 5, 8):
+        for ours, theirs in zip(
+            gradient_on(examples, captured), gradient_on(examples, compute), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs)
+    assert recorded == [3]
+    words = Captured(lambda batch: compute(batch["all"]), [model], torch.device("cpu"))
+    gradient_on(4, lambda batch: words({"all": batch}))
+    assert words.error == "TypeError: the batch is not a sequence of tensors"
+
+
+@pytest.mark.parametrize(
+    ("launched", "replayed", "captures"),
+    [(1.0, 0.5, True), (1.0, 0.97, False), (1.0, None, False), (None, None, False)],
+)
+def test_a_gpu_replays_where_that_was_measured_to_be_faster(
+    launched: float | None, replayed: float | None, captures: bool
+):
+    undecided = Device(torch.device("cuda"), torch.bfloat16, undecided=True)
+    device = settled(undecided, {"launched": launched, "replayed": replayed})
+    assert (device.captures, device.undecided, device.dtype) == (captures, False, torch.bfloat16)
+
+
+class Deciding(nn.Module):
+    """Takes another way every other time, which a recording does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.calls = nn.Linear(192, 4), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        self.calls += 1
+        logits: Tensor = self.layer(x.flatten(1))
+        return logits * (1.0 if self.calls % 2 else 30.0)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
+    device = replace(resolve_device("cuda", precision), undecided=False)
+    spec = OptimizerSpec(name=optimizer)
+    trial = make_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, lr=1e-3)
+    task = make_task(examples=512)
+    replaying = replace(device, captures=True)
+    run = TrialRun(task, trial, replaying)
+    run.begin()
+    run.step(run.batches())
+    assert run.not_captured is None
+    tolerance = {"fp32": 0.01, "bf16": 0.1}[precision]
+    assert_same(run_trial(task, trial, device), run_trial(task, trial, replaying), rtol=tolerance)
+
+
+@pytest.mark.gpu
+def test_a_gpus_probe_finds_replaying_faster_and_a_model_that_decides_out():
+    device = resolve_device("cuda")
+    assert device.undecided
+    task, trial = make_task(examples=512), make_trial(iterations=100, batch_size=32, lr=1e-3)
+    seconds, why = measure_modes(task, trial, device)
+    assert not why and settled(device, seconds).captures
+    seconds, why = measure_modes(task.change(make_model=Deciding), trial, device)
+    assert seconds["replayed"] is None and why == "the model trains otherwise"
+
+
+@pytest.mark.gpu
+def test_replaying_does_not_wait_for_the_gpu():
+    device = replace(resolve_device("cuda"), captures=True, undecided=False)
+    run = TrialRun(make_task(examples=1024), make_trial(iterations=BLOCK), device)
+    batches = run.batches()
+    run.begin()
+    for _ in range(3):
+        run.step(batches)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        losses = [run.step(batches) for _ in range(20)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.stack(losses).isfinite().all()
