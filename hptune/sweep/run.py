@@ -114,7 +114,7 @@ class Runner:
 
     def examples_per_second(self, trial: Trial) -> float:
         """Return the training speed at a trial's batch size, measured once a run directory."""
-        key = f"examples_per_second/{self.task.fingerprint}/{self.device.torch_device}/{trial.batch_size}"
+        key = f"examples_per_second/{self.task.fingerprint}/{self.device.key}/{trial.batch_size}"
         known = self.run_dir.timing(key)
         if isinstance(known, int | float):
             return float(known)

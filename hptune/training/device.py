@@ -41,6 +41,12 @@ class Device:
         return next(name for name, dtype in _DTYPES.items() if dtype is self.dtype)
 
     @property
+    def key(self) -> str:
+        """The device and its precision, under which what was measured on it is kept."""
+        precision = "" if self.dtype is torch.float32 else f"/{self.precision}"
+        return f"{self.torch_device}{precision}"
+
+    @property
     def name(self) -> str:
         """The device for the tables: "cpu", or the card's name."""
         if self.torch_device.type == "cuda":

@@ -119,8 +119,17 @@ def experiment_of(row: dict[str, Any], args: argparse.Namespace) -> Experiment:
     if args.change:
         changes += CHANGES[args.change].settings
     experiment = load_experiment(path, changes)
-    epochs = experiment.training.epochs * args.scale
-    return load_experiment(path, [*changes, f"training.epochs={epochs}"])
+    training = experiment.training
+    # Reading the test set takes as long in a short run as in a whole one.
+    readings = max(2, round(training.evaluations * args.scale))
+    return load_experiment(
+        path,
+        [
+            *changes,
+            f"training.epochs={training.epochs * args.scale}",
+            f"training.evaluations={readings}",
+        ],
+    )
 
 
 def reported(

@@ -50,10 +50,10 @@ def plot_range_test(test: RangeTest, ax: Axes) -> None:
     if decided is not None:
         name = "decided" if test.decided else "read"
         ax.axvline(decided, color=GREEN, linewidth=1.8, label=f"{name} {plain(decided)}")
-    _mark_rules(test.rules, ax)
     ax.yaxis.set_major_locator(MaxNLocator(6))
     ax.set_yticks([tick for tick in ax.get_yticks() if low - 1e-9 <= tick <= high])
     _lr_axis(test, ax)
+    _mark_rules(test.rules, ax)
     ax.set_ylabel("loss")
     legend_above(ax, columns=4)
 
@@ -129,8 +129,10 @@ def _mark_rules(rules: dict[str, float], ax: Axes) -> None:
         height = 0.045 + 0.085 * row
         ax.plot(lr, height, marker="v", markersize=4, color=INK, transform=ax.get_xaxis_transform(),
                 linestyle="none")  # fmt: skip
+        at_the_end = lr > ax.get_xlim()[1] / 3  # where a name to its right would be cut off
         ax.annotate(
-            name, (lr, height), zorder=4, xycoords=ax.get_xaxis_transform(), xytext=(4, 0),
+            name, (lr, height), zorder=4, xycoords=ax.get_xaxis_transform(),
+            xytext=(-4 if at_the_end else 4, 0), ha="right" if at_the_end else "left",
             textcoords="offset points", fontsize=LABEL_POINTS - 1, va="center", color=INK,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip

@@ -188,7 +188,7 @@ class Execution:
         return measured
 
     def _key(self, task: Task) -> str:
-        return f"execution/{task.fingerprint}/{self.device.torch_device}"
+        return f"execution/{task.fingerprint}/{self.device.key}"
 
     def _measure_processes(self, task: Task, trial: Trial, inline: float) -> dict[str, Any] | None:
         """Return jobs and seconds per iteration of workers; None where they are no choice."""
