@@ -109,3 +109,15 @@ def test_modules_that_read_import_nothing_heavy(names: list[str]):
     code = WITHOUT_TORCH.format(names=names)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_training_does_not_import_torchs_compiler(optimizer: str, tmp_path: Path):
+    code = (
+        "import sys; from hptune.cli import run; "
+        f"run(['train', '--lr', '0.01', '--epochs', '1', '--jobs', '1', '--quiet', '--out', "
+        f"{str(tmp_path)!r}, '--set', 'optimizer.name={optimizer}']); "
+        "print('torch._dynamo' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.split()[-1] == "False", done.stderr

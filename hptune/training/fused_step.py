@@ -7,6 +7,7 @@ and what a snapshot holds are the same to the bit.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,24 @@ from torch import Tensor
 
 Step = Callable[[], bool]
 """Updates the parameters, or returns False where only the class's own step can."""
+
+
+def unmarked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of torch's optimizers as it is without its mark for torch's compiler.
+
+    Calling a marked one imports the compiler for the mark alone, which takes a second or more.
+    """
+    plain: Callable[..., Any] = inspect.unwrap(method)
+    return plain
+
+
+def first_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take an optimizer's first step, in which it makes its state."""
+    if type(optimizer) in _MAKERS:
+        with torch.no_grad():
+            unmarked(type(optimizer).step)(optimizer)
+    else:
+        optimizer.step()
 
 
 def fused_step(optimizer: torch.optim.Optimizer) -> Step | None:

@@ -318,7 +318,7 @@ class TrialRun:
             "trial": self.trial.digest,
             "iteration": next_iteration,
             "model": model_state(self.model),
-            "optimizer": self.optimizer.torch.state_dict(),
+            "optimizer": self.optimizer.state(),
             "scaler": self.scaler.state_dict(),
             "random": random_state(self.device.torch_device),
             "recorder": self.recorder.state(),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from hptune.errors import InputError
 from hptune.results.records import OptimizerSpec
-from hptune.training.fused_step import Step, fused_step
+from hptune.training.fused_step import Step, first_step, fused_step, unmarked
 
 # LBFGS evaluates the loss several times a step; SparseAdam and the base class do not fit dense nets.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
@@ -65,7 +66,8 @@ class ScheduledOptimizer:
         if "fused" in accepted and "fused" not in args and "foreach" not in args:
             args["fused"] = _can_fuse(model.parameters())
         try:
-            self.torch = cls(groups, **args)
+            with _adding_groups_unmarked():
+                self.torch = cls(groups, **args)
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer.args: {spec.name} refuses them: {error}") from None
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
@@ -86,8 +88,10 @@ class ScheduledOptimizer:
     def step(self) -> None:
         """Update the parameters from their gradients, and drop the gradients."""
         if self._quick is None or not self._quick():
-            self.torch.step()
-            if not self._stepped:
+            if self._stepped:
+                self.torch.step()
+            else:
+                first_step(self.torch)
                 self._quick, self._stepped = fused_step(self.torch), True
         self.drop_gradients()
 
@@ -96,9 +100,14 @@ class ScheduledOptimizer:
         for parameter in self._parameters:
             parameter.grad = None
 
+    def state(self) -> dict[str, Any]:
+        """Return what `load` takes back."""
+        state: dict[str, Any] = unmarked(type(self.torch).state_dict)(self.torch)
+        return state
+
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a state of this very trial."""
-        self.torch.load_state_dict(state)
+        unmarked(type(self.torch).load_state_dict)(self.torch, state)
         self.match_layout()
 
     def load_history(self, state: dict[str, Any]) -> None:
@@ -114,6 +123,16 @@ class ScheduledOptimizer:
             for name, value in state.items():
                 if isinstance(value, Tensor) and value.shape == parameter.shape:
                     state[name] = torch.empty_like(parameter).copy_(value).detach()
+
+
+@contextmanager
+def _adding_groups_unmarked() -> Iterator[None]:
+    marked = torch.optim.Optimizer.add_param_group
+    torch.optim.Optimizer.add_param_group = unmarked(marked)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = marked  # type: ignore[method-assign]
 
 
 def _find(name: str) -> type[torch.optim.Optimizer]:
