@@ -23,8 +23,6 @@ WARM_UP = 3  # passes before one is recorded: libraries choose their kernels in 
 Pass = Callable[[Batch], Tensor]
 """Leaves the gradients on a batch at the parameters; returns the loss or losses, detached."""
 Replay = Callable[[], None]
-Record = Callable[[Callable[[], Tensor], torch.device], tuple[Tensor, Replay]]
-"""Records what a function does on a device; returns where its losses stand, and what repeats it."""
 
 
 class Captured:
@@ -36,18 +34,10 @@ class Captured:
         compute: The pass.
         models: All that it touches.
         device: Where they are.
-        record: Records a pass.
     """
 
-    def __init__(
-        self,
-        compute: Pass,
-        models: Sequence[nn.Module],
-        device: torch.device,
-        record: Record | None = None,
-    ) -> None:
+    def __init__(self, compute: Pass, models: Sequence[nn.Module], device: torch.device) -> None:
         self._compute, self._models, self._device = compute, models, device
-        self._record = record or cuda_graph
         self._parameters = [p for model in models for p in model.parameters() if p.requires_grad]
         self._replay: Replay | None = None
         self.error: str | None = None
@@ -80,7 +70,7 @@ class Captured:
                 _drop_gradients(self._parameters)
                 self._aside(lambda: self._compute(self._batch))
             _drop_gradients(self._parameters)
-            self._losses, replay = self._record(lambda: self._compute(self._batch), self._device)
+            self._losses, replay = cuda_graph(lambda: self._compute(self._batch), self._device)
             self._gradients = [parameter.grad for parameter in self._parameters]
         self._replay = replay
 
@@ -104,7 +94,7 @@ class Captured:
 
 
 def cuda_graph(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
-    """Record a function as a CUDA graph."""
+    """Record a function as a CUDA graph; return where its losses stand, and what repeats it."""
     graph, stream = torch.cuda.CUDAGraph(), new_stream(device)
     # Another thread may pin memory meanwhile, for batches to come.
     with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
