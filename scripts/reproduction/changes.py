@@ -113,6 +113,7 @@ CHANGES = {
     ),
     "mirror": Change("images mirrored at random", ("data.flip=true",)),
     "classical-momentum": Change("classical momentum", ("optimizer.args.nesterov=false",)),
+    "clipped": Change("gradients clipped to a norm of 10", ("training.clip_norm=10",)),
     "same-rules": Change("no rules for single parameters", ("optimizer.rules=[]",)),
     "fp32": Change("computed in fp32", ("training.precision=fp32",)),
 }
