@@ -112,6 +112,7 @@ CHANGES = {
         of_task=lambda task: task.change(train=FixedOrder(task.train)),
     ),
     "mirror": Change("images mirrored at random", ("data.flip=true",)),
+    "constant-momentum": Change("momentum held at its maximum", ("policy.momentum=constant",)),
     "classical-momentum": Change("classical momentum", ("optimizer.args.nesterov=false",)),
     "clipped": Change("gradients clipped to a norm of 10", ("training.clip_norm=10",)),
     "same-rules": Change("no rules for single parameters", ("optimizer.rules=[]",)),
