@@ -89,6 +89,22 @@ def run_trial(
         return run.finish(status, message, checkpoint)
 
 
+def _gradients(
+    task: Task, model: nn.Module, device: Device, scaler: torch.amp.GradScaler, accumulate: int
+) -> Pass:
+    """Return the pass that adds the gradients on a batch, and returns its share of the loss."""
+
+    def gradients(batch: Batch) -> Tensor:
+        with device.autocast():
+            loss = batch_loss(task, model, batch)
+        if accumulate > 1:
+            loss = loss / accumulate
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    return gradients
+
+
 class TrialRun:
     """A trial in progress: the model and all that changes with it."""
 
@@ -127,7 +143,11 @@ class TrialRun:
             iterations_per_epoch=self.per_epoch,
             metrics=list(task.metrics),
         )
-        self._pass: Pass = self.gradients
+        # Knows nothing of the run: one that refers to itself would keep its memory when it is done.
+        self.gradients = _gradients(
+            task, self.model, device, self.scaler, trial.settings.accumulate
+        )
+        self._pass = self.gradients
         self.monitor = DivergenceMonitor(trial.settings.divergence_factor)
         # Iterations after which the validation set is read.
         self.due = {done - 1 for done in readings(trial.iterations, trial.settings.evaluations)}
@@ -221,15 +241,6 @@ class TrialRun:
             self.optimizer.step()
         assert total is not None
         return total
-
-    def gradients(self, batch: Batch) -> Tensor:
-        """Add the gradients on a batch to those that are there; return its share of the loss."""
-        with self.device.autocast():
-            loss = batch_loss(self.task, self.model, batch)
-        if (accumulate := self.trial.settings.accumulate) > 1:
-            loss = loss / accumulate
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
 
     @property
     def _is_one_pass(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -116,6 +118,19 @@ def test_validation_builds_no_graph_and_reads_large_batches(monkeypatch: pytest.
 
     run_trial(task.change(loss=loss), make_trial(iterations=1, batch_size=512), CPU)
     assert sizes == [EVALUATION_BATCH, EVALUATION_BATCH, 3000 - 2 * EVALUATION_BATCH]
+
+
+@pytest.mark.parametrize("captures", [False, True])
+def test_a_run_that_is_done_leaves_its_memory_at_once(captures: bool):
+    run = TrialRun(make_task(), make_trial(), Device(torch.device("cpu"), captures=captures))
+    run.train(None, None)
+    model = weakref.ref(run.model)
+    gc.disable()
+    try:
+        del run
+        assert model() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.gpu
