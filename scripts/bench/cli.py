@@ -72,6 +72,8 @@ def main() -> None:
             began = time.perf_counter()
             found += parts[part](CASES[name], options)
             print(f"{part} {name}: {time.perf_counter() - began:.0f} s", file=sys.stderr)
+            if args.json:  # after each part: the whole may take longer than there is
+                write(args.json, document(found, skipped, device))
     show(found)
     if args.json:
         write(args.json, document(found, skipped, device))
