@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from importlib import resources
@@ -49,6 +50,8 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
                 f"--set: {override!r}; must be key.path=value; write --set seed=1, say"
             )
         _put(values, key, parse_value(value, f"--set {key}"), "--set: ")
+    if path is None and values["name"] == written["name"] and values["data"] != written["data"]:
+        values["name"] = _name_of(values["data"]) or written["name"]
     try:
         experiment = Experiment.model_validate(values)
     except ValidationError as error:
@@ -57,6 +60,14 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
         raise InputError(f"{where}: {explain(error, Experiment)}") from None
     _check_order(experiment, where)
     return _with_absolute_paths(experiment)
+
+
+def _name_of(data: Any) -> str | None:
+    """Return what an experiment on other data than the bundled ones is called: as its file or set."""
+    if not isinstance(data, dict) or data.get("name") == "digits":
+        return None
+    name = Path(str(data["path"])).stem if data.get("path") else Path(str(data.get("name"))).name
+    return re.sub(r"[^\w.-]+", "-", name)  # a folder will have it
 
 
 def dump(experiment: Experiment) -> str:

@@ -195,3 +195,18 @@ def test_a_value_that_a_key_does_not_take_is_told(key: str, value: object, line:
     with pytest.raises(InputError) as caught:
         with_value(Experiment(), key, value)
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "name"),
+    [
+        ([], "digits"),
+        (["data.validation=0.2"], "digits"),
+        (["data.name=csv", "data.path=some/iris.csv"], "iris"),
+        (["data.name=torchvision:MNIST"], "torchvision-MNIST"),
+        (["data.name=my/sets.py:pets"], "sets.py-pets"),
+        (["data.name=csv", "data.path=iris.csv", "name=mine"], "mine"),
+    ],
+)
+def test_without_a_config_an_experiment_is_called_as_its_data(overrides: list[str], name: str):
+    assert load_experiment(None, overrides).name == name
