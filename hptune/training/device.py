@@ -25,20 +25,24 @@ class Device:
     Attributes:
         torch_device: The device as torch names it.
         dtype: float32, or the type that autocast computes in.
-        captures: Whether passes are replayed as CUDA graphs.
-        undecided: Whether a probe may still change the type, or whether the device captures; see
-            `hptune.training.modes`.
+        captures_from: Iterations from which on it pays to record a trial's passes as a CUDA graph
+            and to replay them; None never records.
+        undecided: Whether a probe may still change these; see `hptune.training.modes`.
     """
 
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
-    captures: bool = False
+    captures_from: int | None = None
     undecided: bool = False
 
     @property
     def precision(self) -> str:
         """The precision as the config names it: "fp32", "bf16" or "fp16"."""
         return next(name for name, dtype in _DTYPES.items() if dtype is self.dtype)
+
+    def captures(self, iterations: int) -> bool:
+        """Say whether the passes of so many iterations are recorded and replayed."""
+        return self.captures_from is not None and iterations >= self.captures_from
 
     @property
     def key(self) -> str:

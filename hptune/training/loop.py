@@ -182,7 +182,8 @@ class TrialRun:
     def begin(self) -> None:
         """Get ready for the first iteration."""
         self.model.train()
-        if self.device.captures and self._is_one_pass:
+        remaining = self.trial.iterations - self.first_iteration
+        if self._is_one_pass and self.device.captures(remaining):
             self._pass = Captured(self.gradients, [self.model], self.device.torch_device)
         self.last_heard = self.last_snapshot = self.mark = time.perf_counter()
 

@@ -30,7 +30,7 @@ AGREE = {"cpu": 0.1, "cuda": 0.02}  # of the first loss: how far the losses of b
 
 NAMES = {"cpu": ("fp32", "bf16"), "cuda": ("launched", "replayed")}  # the usual mode, another
 Seconds = dict[str, float | None]
-"""Of an iteration, by mode; None where it was not measured, or cannot be used."""
+"""Of an iteration, by mode, and of a first one that is recorded; None: not measured, or of no use."""
 
 
 def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, str]:
@@ -51,7 +51,7 @@ def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, st
     on_cpu = kind == "cpu"
     usually, otherwise = NAMES[kind]
     seconds: Seconds = {usually: None, otherwise: None}
-    other = replace(device, dtype=torch.bfloat16) if on_cpu else replace(device, captures=True)
+    other = replace(device, dtype=torch.bfloat16) if on_cpu else replace(device, captures_from=0)
     probe = trial.change(batch_size=min(trial.batch_size, BATCH)) if on_cpu else trial
     try:
         usual = _steps(task, probe, device)
@@ -71,6 +71,8 @@ def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, st
     if not all(abs(a - b) <= tolerance for a, b in pairs) or not math.isfinite(found.read):
         return seconds, "the model trains otherwise"  # NaN is never within the tolerance
     seconds[otherwise] = found.seconds
+    if not on_cpu:
+        seconds["recording"] = found.first
     return seconds, ""
 
 
@@ -82,13 +84,17 @@ def settled(device: Device, seconds: Seconds) -> Device:
     if kind == "cpu":
         dtype = torch.bfloat16 if faster else torch.float32
         return replace(device, dtype=dtype, undecided=False)
-    return replace(device, captures=faster, undecided=False)
+    if usual is None or other is None or not faster:
+        return replace(device, captures_from=None, undecided=False)
+    pays_from = math.ceil((seconds.get("recording") or 0.0) / (usual - other))
+    return replace(device, captures_from=pays_from, undecided=False)
 
 
 @dataclass(frozen=True)
 class _Steps:
-    """Some steps of a trial: seconds of one, the losses, the validation loss after them."""
+    """Some steps of a trial: seconds of the first and of another, the losses, the validation loss."""
 
+    first: float
     seconds: float
     losses: list[float]
     read: float
@@ -111,4 +117,4 @@ def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
     values = torch.stack(losses).tolist()
-    return _Steps(statistics.median(times[first:]), values, read, run.not_captured)
+    return _Steps(times[0], statistics.median(times[first:]), values, read, run.not_captured)

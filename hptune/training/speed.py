@@ -51,6 +51,7 @@ def _iterations(
     times: list[float] = []
     with seeded(trial.seed, device.torch_device):
         run = TrialRun(task, trial, device)
+        run.begin()
         batches = run.batches()
         end = time.perf_counter() + seconds
         while len(times) < least or (len(times) < MOST and time.perf_counter() < end):

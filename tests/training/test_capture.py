@@ -26,7 +26,7 @@ from hptune.training.loop import BLOCK, TrialRun, run_trial
 from hptune.training.modes import measure_modes, settled
 
 CPU = Device(torch.device("cpu"))
-REPLAYING = replace(CPU, captures=True)
+REPLAYING = replace(CPU, captures_from=0)
 
 
 @pytest.fixture
@@ -154,15 +154,25 @@ def test_a_batch_of_another_shape_or_kind_is_launched(recorded: list[int]):
 
 
 @pytest.mark.parametrize(
-    ("launched", "replayed", "captures"),
-    [(1.0, 0.5, True), (1.0, 0.97, False), (1.0, None, False), (None, None, False)],
+    ("launched", "replayed", "pays_from"),
+    [(1.0, 0.5, 60), (1.0, 0.97, None), (1.0, None, None), (None, None, None)],
 )
 def test_a_gpu_replays_where_that_was_measured_to_be_faster(
-    launched: float | None, replayed: float | None, captures: bool
+    launched: float | None, replayed: float | None, pays_from: int | None
 ):
     undecided = Device(torch.device("cuda"), torch.bfloat16, undecided=True)
-    device = settled(undecided, {"launched": launched, "replayed": replayed})
-    assert (device.captures, device.undecided, device.dtype) == (captures, False, torch.bfloat16)
+    seconds = {"launched": launched, "replayed": replayed, "recording": 30.0}
+    device = settled(undecided, seconds)
+    assert (device.captures_from, device.undecided) == (pays_from, False)
+    assert device.dtype is torch.bfloat16
+    assert [device.captures(n) for n in (59, 60)] == [False, pays_from is not None]
+
+
+def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
+    later = replace(CPU, captures_from=10)
+    for iterations, count in ((9, 0), (10, 1)):
+        run_trial(make_task(), make_trial(iterations=iterations), later)
+        assert len(recorded) == count
 
 
 class Deciding(nn.Module):
@@ -187,7 +197,7 @@ def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
     spec = OptimizerSpec(name=optimizer)
     trial = make_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, lr=1e-3)
     task = make_task(examples=512)
-    replaying = replace(device, captures=True)
+    replaying = replace(device, captures_from=0)
     run = TrialRun(task, trial, replaying)
     run.begin()
     run.step(run.batches())
@@ -202,14 +212,14 @@ def test_a_gpus_probe_finds_replaying_faster_and_a_model_that_decides_out():
     assert device.undecided
     task, trial = make_task(examples=512), make_trial(iterations=100, batch_size=32, lr=1e-3)
     seconds, why = measure_modes(task, trial, device)
-    assert not why and settled(device, seconds).captures
+    assert not why and settled(device, seconds).captures_from is not None
     seconds, why = measure_modes(task.change(make_model=Deciding), trial, device)
     assert seconds["replayed"] is None and why == "the model trains otherwise"
 
 
 @pytest.mark.gpu
 def test_replaying_does_not_wait_for_the_gpu():
-    device = replace(resolve_device("cuda"), captures=True, undecided=False)
+    device = replace(resolve_device("cuda"), captures_from=0, undecided=False)
     run = TrialRun(make_task(examples=1024), make_trial(iterations=BLOCK), device)
     batches = run.batches()
     run.begin()

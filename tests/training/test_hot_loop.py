@@ -120,9 +120,10 @@ def test_validation_builds_no_graph_and_reads_large_batches(monkeypatch: pytest.
     assert sizes == [EVALUATION_BATCH, EVALUATION_BATCH, 3000 - 2 * EVALUATION_BATCH]
 
 
-@pytest.mark.parametrize("captures", [False, True])
-def test_a_run_that_is_done_leaves_its_memory_at_once(captures: bool):
-    run = TrialRun(make_task(), make_trial(), Device(torch.device("cpu"), captures=captures))
+@pytest.mark.parametrize("captures_from", [None, 0])
+def test_a_run_that_is_done_leaves_its_memory_at_once(captures_from: int | None):
+    device = Device(torch.device("cpu"), captures_from=captures_from)
+    run = TrialRun(make_task(), make_trial(), device)
     run.train(None, None)
     model = weakref.ref(run.model)
     gc.disable()

@@ -132,7 +132,7 @@ class Setup:
             self._device = settled(self._device, seconds)
             self.run_dir.add_fact("precision", self._device.precision)
             if not on_cpu:
-                self.run_dir.add_fact("cuda_graph", self._device.captures)
+                self.run_dir.add_fact("cuda_graph", self._device.captures_from is not None)
             if self.execution is not None:
                 self.execution.device = self._device
         return self._device

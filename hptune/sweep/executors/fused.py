@@ -177,7 +177,9 @@ def _together(runs: Sequence[TrialRun], how: How) -> Pass:
         compute: Pass = Streams(runs).gradients
     else:
         compute = partial(Stack(models, device).gradients, loss)
-    return Captured(compute, models, device.torch_device) if device.captures else compute
+    if device.captures(runs[0].trial.iterations - runs[0].first_iteration):
+        return Captured(compute, models, device.torch_device)
+    return compute
 
 
 @contextmanager
@@ -279,7 +281,9 @@ def measure_fused(
     if not can_fuse(task, device):
         return None
     trials = [trial.change(lr=trial.lr / (k + 1), lr_min=None) for k in range(size)]
-    ways: tuple[How, ...] = ("stacked", "concurrent") if device.captures else ("stacked",)
+    ways: tuple[How, ...] = (
+        ("stacked", "concurrent") if device.captures(trial.iterations) else ("stacked",)
+    )
     found = [(_seconds(task, trials, device, how), how) for how in ways]
     return min(((s / size, how) for s, how in found if s is not None), default=None)
 

@@ -223,7 +223,7 @@ def test_the_measurement_refuses_concurrent_trials_that_draw_in_turn():
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", ["stacked", "concurrent"])
 def test_trials_on_a_gpu_learn_together_as_each_alone(how, tmp_path: Path):
-    device = replace(resolve_device("cuda", "fp32"), captures=True, undecided=False)
+    device = replace(resolve_device("cuda", "fp32"), captures_from=0, undecided=False)
     task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(4))
     alone = results_of(Inline(device), task, jobs)
     together = results_of(Fused(device, None, Group(8, how)), task, jobs)
