@@ -30,7 +30,7 @@ def page(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30  # a busy machine takes its time
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
