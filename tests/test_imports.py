@@ -115,7 +115,7 @@ def test_modules_that_read_import_nothing_heavy(names: list[str]):
 def test_training_does_not_import_torchs_compiler(optimizer: str, tmp_path: Path):
     code = (
         "import sys; from hptune.cli import run; "
-        f"run(['train', '--lr', '0.01', '--epochs', '1', '--jobs', '1', '--quiet', '--out', "
+        f"assert 0 == run(['train', '--lr', '0.01', '--epochs', '1', '--jobs', '1', '--quiet', '--out', "
         f"{str(tmp_path)!r}, '--set', 'optimizer.name={optimizer}']); "
         "print('torch._dynamo' in sys.modules, file=sys.stderr)"
     )

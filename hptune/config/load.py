@@ -66,7 +66,8 @@ def _name_of(data: Any) -> str | None:
     """Return what an experiment on other data than the bundled ones is called: as its file or set."""
     if not isinstance(data, dict) or data.get("name") == "digits":
         return None
-    name = Path(str(data["path"])).stem if data.get("path") else Path(str(data.get("name"))).name
+    path = data.get("path")  # "." and ".." have names, too
+    name = Path(str(path)).resolve().stem if path else Path(str(data.get("name"))).name
     return re.sub(r"[^\w.-]+", "-", name)  # a folder will have it
 
 

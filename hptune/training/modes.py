@@ -80,12 +80,10 @@ def settled(device: Device, seconds: Seconds) -> Device:
     """Return the device in the mode that the measurement speaks for."""
     kind = device.torch_device.type
     usual, other = (seconds.get(name) for name in NAMES[kind])
-    faster = usual is not None and other is not None and other < CLEARLY[kind] * usual
+    if usual is None or other is None or other >= CLEARLY[kind] * usual:
+        return replace(device, undecided=False)
     if kind == "cpu":
-        dtype = torch.bfloat16 if faster else torch.float32
-        return replace(device, dtype=dtype, undecided=False)
-    if usual is None or other is None or not faster:
-        return replace(device, captures_from=None, undecided=False)
+        return replace(device, dtype=torch.bfloat16, undecided=False)
     pays_from = math.ceil((seconds.get("recording") or 0.0) / (usual - other))
     return replace(device, captures_from=pays_from, undecided=False)
 
@@ -103,12 +101,12 @@ class _Steps:
 
 def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
     place, times, losses = device.torch_device, list[float](), list[Tensor]()
-    first = 1 if place.type == "cpu" else WARM_UP
+    untimed = 1 if place.type == "cpu" else WARM_UP
     with seeded(trial.seed, place):
         run = TrialRun(task, trial, device)
         run.begin()
         batches = run.batches()
-        for _ in range(first + STEPS[place.type]):
+        for _ in range(untimed + STEPS[place.type]):
             began = time.perf_counter()
             losses.append(run.step(batches))
             if place.type == "cuda":
@@ -117,4 +115,4 @@ def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
     values = torch.stack(losses).tolist()
-    return _Steps(times[0], statistics.median(times[first:]), values, read, run.not_captured)
+    return _Steps(times[0], statistics.median(times[untimed:]), values, read, run.not_captured)

@@ -127,6 +127,7 @@ class ScheduledOptimizer:
 
 @contextmanager
 def _adding_groups_unmarked() -> Iterator[None]:
+    """Let optimizers that are made in the block call `add_param_group` without its mark."""
     marked = torch.optim.Optimizer.add_param_group
     torch.optim.Optimizer.add_param_group = unmarked(marked)  # type: ignore[method-assign]
     try:

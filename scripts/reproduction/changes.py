@@ -16,7 +16,7 @@ from hptune.data.normalize import image_normalization
 from hptune.task import Batch, Source, Task
 
 QUALITY = 75  # of the JPEG files that stand for CIFAR-10; their chroma has half the resolution
-OFF_THE_GRID = 4  # pixels: an image that is encoded so far off its blocks loses as much as at first
+OFF_THE_GRID = 4  # pixels, from the grid of blocks that the files are encoded on
 
 
 @dataclass(frozen=True)

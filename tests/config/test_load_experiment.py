@@ -197,6 +197,14 @@ def test_a_value_that_a_key_does_not_take_is_told(key: str, value: object, line:
     assert str(caught.value) == line
 
 
+def test_data_in_the_working_folder_or_above_it_have_its_name(tmp_path: Path, monkeypatch):
+    (tmp_path / "pets" / "here").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "pets" / "here")
+    for path, name in ((".", "here"), ("..", "pets")):
+        overrides = ["data.name=image-folder", f"data.path={path}"]
+        assert load_experiment(None, overrides).name == name
+
+
 @pytest.mark.parametrize(
     ("overrides", "name"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -135,10 +136,12 @@ def test_a_run_that_is_done_leaves_its_memory_at_once(captures_from: int | None)
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("captures_from", [None, 0])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_the_loop_does_not_wait_for_the_gpu(optimizer: str):
+def test_the_loop_does_not_wait_for_the_gpu(optimizer: str, captures_from: int | None):
     trial = make_trial(optimizer=OptimizerSpec(name=optimizer), iterations=BLOCK)
-    run = TrialRun(make_task(examples=1024), trial, resolve_device("cuda"))
+    device = replace(resolve_device("cuda"), captures_from=captures_from, undecided=False)
+    run = TrialRun(make_task(examples=1024), trial, device)
     batches = run.batches()
     run.begin()
     for _ in range(3):  # the first iterations choose kernels, and lay the epoch out

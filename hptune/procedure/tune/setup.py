@@ -118,8 +118,8 @@ class Setup:
         """Where to train, and in which mode, measured when it is first needed."""
         if self._device.undecided:
             on_cpu = self._device.torch_device.type == "cpu"
-            key = f"{'precision' if on_cpu else 'capture'}/{self.task.fingerprint}"
-            key = f"{key}/{self._device.torch_device}"
+            what = "precision" if on_cpu else "capture"
+            key = f"{what}/{self.task.fingerprint}/{self._device.torch_device}"
             seconds = self.run_dir.timing(key)
             if not isinstance(seconds, dict):
                 size = self.batch_size(quiet=True)

@@ -65,14 +65,12 @@ def grouped(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 
 def can_fuse(task: Task, device: Device) -> bool:
     """Say whether trials of a task can be stacked at all on a device."""
-    on_cpu = device.torch_device.type == "cpu"
-    return task.step is None and device.dtype in (
-        (torch.float32,) if on_cpu else (torch.float32, torch.bfloat16)
-    )
+    bf16_on_gpu = device.dtype is torch.bfloat16 and device.torch_device.type == "cuda"
+    return task.step is None and (device.dtype is torch.float32 or bf16_on_gpu)
 
 
 def run_group(
-    task: Task, group: Sequence[Job], device: Device, advances: Advances, how: How = "stacked"
+    task: Task, group: Sequence[Job], device: Device, advances: Advances, how: How
 ) -> Iterator[tuple[Job, TrialResult]]:
     """Yield the jobs of a group with their results; one after another where they cannot be fused.
 
@@ -169,15 +167,15 @@ class Streams:
         return torch.stack(losses)
 
 
-def _together(runs: Sequence[TrialRun], how: How) -> Pass:
-    """Return the pass of all trials, replayed where the device does that."""
+def _together(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
+    """Return the pass of all trials, replayed where that pays in so many iterations."""
     device, models, loss = runs[0].device, [run.model for run in runs], runs[0].task.loss
     assert loss is not None
     if how == "concurrent":
         compute: Pass = Streams(runs).gradients
     else:
         compute = partial(Stack(models, device).gradients, loss)
-    if device.captures(runs[0].trial.iterations - runs[0].first_iteration):
+    if device.captures(iterations):
         return Captured(compute, models, device.torch_device)
     return compute
 
@@ -242,7 +240,8 @@ def _train(
         )
         for run in runs
     }
-    together, batches, losses = _together(runs, how), first.batches(), list[Tensor]()
+    together = _together(runs, how, first.trial.iterations - first.first_iteration)
+    batches, losses = first.batches(), list[Tensor]()
     for run in runs:
         run.optimizer.match_layout()
         run.begin()
@@ -265,7 +264,7 @@ def _train(
             runs = [run for run in runs if run.trial.id not in ended]
             if not runs:
                 return
-            together = _together(runs, how)
+            together = _together(runs, how, first.trial.iterations - iteration - 1)
     yield from ((run, (Status.COMPLETE, "")) for run in runs)
 
 
@@ -313,12 +312,13 @@ def _first_losses(runs: Sequence[TrialRun], how: How) -> Tensor:
     batches = runs[0].batches()
     if len(runs) == 1:
         return torch.stack([runs[0].step(batches) for _ in range(CHECKED)])[None]
-    together = _together(runs, how)
+    together = _together(runs, how, runs[0].trial.iterations)
     return torch.stack([_step(together, runs, next(batches)) for _ in range(CHECKED)], 1)
 
 
 def _times(runs: Sequence[TrialRun], how: How) -> list[float]:
-    together, batches, times = _together(runs, how), runs[0].batches(), list[float]()
+    together = _together(runs, how, runs[0].trial.iterations)
+    batches, times = runs[0].batches(), list[float]()
     for _ in range(CHECKED + 1):
         began = time.perf_counter()
         _step(together, runs, next(batches)).tolist()
