@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
+from scipy import fft
 
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.models import build
 from hptune.policies import schedule
-from scripts.reproduction.changes import CHANGES, encoded_again
+from scripts.reproduction.changes import CHANGES, encode, encoded_again, quarter_chroma
 from scripts.reproduction.cli import experiment_of, options
+from scripts.reproduction.jpeg_loss import brightness, estimated_loss
 
 ROOT = Path(__file__).parents[1]
 ROWS = yaml.safe_load((ROOT / "scripts" / "reproduction" / "rows.yaml").read_text())
@@ -86,13 +89,41 @@ def test_an_image_that_is_encoded_again_stays_in_its_place_and_loses_something()
     y, x = np.mgrid[:32, :32]
     image = np.stack([8 * x, 8 * y, 128 + 0 * x], -1).astype(np.uint8)
     for shift in (0, 4):
-        again = encoded_again(image, shift)
+        again = encoded_again(image, shift=shift)
         assert again.shape == image.shape and again.dtype == np.uint8
         difference = np.abs(again.astype(int) - image).mean()
         assert 0 < difference < 8
         for axis, by in ((0, 1), (0, -1), (1, 1), (1, -1)):
             moved = np.roll(image, by, axis)
             assert difference < np.abs(again.astype(int) - moved).mean()
+
+
+def test_colour_is_made_coarse_and_brightness_is_not():
+    random = np.random.default_rng(0)
+    image = random.integers(64, 192, (32, 32, 3), dtype=np.uint8)
+    coarse = quarter_chroma(image)
+
+    def planes(pixels: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(pixels).convert("YCbCr"), dtype=float)
+
+    before, after = planes(image), planes(coarse)
+    # Noise in each pixel: averages of 4 x 4 keep a quarter of its deviation, and less between them.
+    assert after[..., 1:].std() < 0.3 * before[..., 1:].std()
+    assert np.abs(after - before)[..., 0].mean() < 1
+
+
+@pytest.mark.parametrize("quality", [75, 50])
+def test_the_loss_of_an_encoding_is_estimated_from_its_files_alone(quality: int):
+    random = np.random.default_rng(0)
+    scale = 30 / (1 + np.add.outer(np.arange(8), np.arange(8)) / 7)  # less of the high frequencies
+    frequencies = random.laplace(scale=scale, size=(400, 8, 8))
+    blocks = 128 + fft.idctn(frequencies, axes=(1, 2), norm="ortho")
+    before = np.rint(blocks).clip(0, 255).astype(np.uint8)
+    files = [encode(np.stack([grey] * 3, -1), shift=0, quality=quality) for grey in before]
+    after = np.stack([brightness(file) for file in files])
+    lost = ((after - before) ** 2).mean()
+    assert lost > 10
+    assert estimated_loss(files) == pytest.approx(lost, rel=0.05)
 
 
 def test_one_change_leaves_the_rest_of_a_task_alone():

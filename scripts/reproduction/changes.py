@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,14 +35,14 @@ class Change:
     of_task: Callable[[Task], Task] | None = None
 
 
-def jpeg_again(task: Task, *, shift: int) -> Task:
-    """Encode every image once more, so many pixels off the grid of blocks it was encoded on."""
+def with_images(task: Task, edit: Callable[[np.ndarray], np.ndarray]) -> Task:
+    """Edit every image, (H, W, 3) uint8, before the mean image is taken."""
     splits = {}
     for name in ("train", "validation", "test"):
         source = getattr(task, name)
         images = source.inputs.permute(0, 2, 3, 1).contiguous().numpy()
-        again = np.stack([encoded_again(image, shift) for image in images])
-        splits[name] = (np.ascontiguousarray(again.transpose(0, 3, 1, 2)), source.targets)
+        edited = np.stack([edit(image) for image in images])
+        splits[name] = (np.ascontiguousarray(edited.transpose(0, 3, 1, 2)), source.targets)
     pixels, _ = splits["train"]
     normalize = image_normalization(pixels, np.arange(len(pixels)), "mean-image", 255)
     return task.change(
@@ -52,13 +53,37 @@ def jpeg_again(task: Task, *, shift: int) -> Task:
     )
 
 
-def encoded_again(image_HWC: np.ndarray, shift: int) -> np.ndarray:
+def encode(image_HWC: np.ndarray, *, shift: int = OFF_THE_GRID, quality: int = QUALITY) -> bytes:
+    """Return an image as a JPEG file, in a frame that puts it `shift` pixels off the file's blocks."""
+    frame = ((shift, shift), (shift, shift), (0, 0))
+    file = io.BytesIO()
+    Image.fromarray(np.pad(image_HWC, frame, mode="reflect")).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def encoded_again(
+    image_HWC: np.ndarray, *, shift: int = OFF_THE_GRID, quality: int = QUALITY
+) -> np.ndarray:
     """Return an image as it comes out of one more JPEG file, (H, W, 3) uint8."""
     height, width, _ = image_HWC.shape
-    framed = np.pad(image_HWC, ((shift, shift), (shift, shift), (0, 0)), mode="reflect")
-    file = io.BytesIO()
-    Image.fromarray(framed).save(file, "JPEG", quality=QUALITY)
-    return np.asarray(Image.open(file))[shift : shift + height, shift : shift + width]
+    file = encode(image_HWC, shift=shift, quality=quality)
+    return np.asarray(Image.open(io.BytesIO(file)))[shift : shift + height, shift : shift + width]
+
+
+def quarter_chroma(image_HWC: np.ndarray) -> np.ndarray:
+    """Return an image with colour at a quarter of its resolution, (H, W, 3) uint8.
+
+    The files have it at half: what that cost is at most what halving it once more does.
+    """
+    height, width, _ = image_HWC.shape
+    luma, *chroma = Image.fromarray(image_HWC).convert("YCbCr").split()
+    coarse = [
+        plane.resize((width // 4, height // 4), Image.Resampling.BOX).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
+        for plane in chroma
+    ]
+    return np.asarray(Image.merge("YCbCr", (luma, *coarse)).convert("RGB"))
 
 
 class FixedOrder:
@@ -100,11 +125,19 @@ def torch_init(task: Task) -> Task:
 CHANGES = {
     "jpeg-again": Change(
         "every image encoded once more, 4 pixels off its grid of blocks",
-        of_task=lambda task: jpeg_again(task, shift=OFF_THE_GRID),
+        of_task=lambda task: with_images(task, encoded_again),
     ),
-    "jpeg-again-same-grid": Change(
-        "every image encoded once more on its own grid",
-        of_task=lambda task: jpeg_again(task, shift=0),
+    "jpeg-again-50": Change(
+        "the same at quality 50, with steps twice as coarse",
+        of_task=lambda task: with_images(task, partial(encoded_again, quality=50)),
+    ),
+    "jpeg-again-25": Change(
+        "the same at quality 25, with steps four times as coarse",
+        of_task=lambda task: with_images(task, partial(encoded_again, quality=25)),
+    ),
+    "quarter-chroma": Change(
+        "colour at a quarter of the images' resolution",
+        of_task=lambda task: with_images(task, quarter_chroma),
     ),
     "torch-init": Change("torch's initial weights", of_task=torch_init),
     "fixed-order": Change(
