@@ -85,6 +85,22 @@ def test_it_lists_its_rows_and_refuses_unknown_ones():
     assert wrong.returncode != 0 and "must be one of" in wrong.stderr
 
 
+def test_it_finds_where_hptune_is_installed_or_says_what_to_do(tmp_path: Path):
+    script = tmp_path / "scripts" / "reproduce"
+    script.parent.mkdir()
+    script.write_bytes((ROOT / "scripts" / "reproduce").read_bytes())
+    bare = [sys.executable, "-S", str(script), "--list"]  # a Python without packages
+    refused = subprocess.run(bare, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert "scripts/quickstart" in refused.stderr
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$@"\n')
+    python.chmod(0o755)
+    found = subprocess.run(bare, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [str(script), "--list"]
+
+
 def test_an_image_that_is_encoded_again_stays_in_its_place_and_loses_something():
     y, x = np.mgrid[:32, :32]
     image = np.stack([8 * x, 8 * y, 128 + 0 * x], -1).astype(np.uint8)

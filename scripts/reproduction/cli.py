@@ -1,6 +1,6 @@
 """Runs rows of the report's tables with the report's hyper-parameters and prints ours beside theirs.
 
-Usage: .venv/bin/python scripts/reproduce --table 1|2|super-convergence [--rows ID ...] [--seeds 4]
+Usage: scripts/reproduce --table 1|2|super-convergence [--rows ID ...] [--seeds 4]
        [--device auto] [--scale 1.0] [--minutes N] [--tuned] [--change NAME] [--list]
 
 A row is a config of configs/ with changes (scripts/reproduction/rows.yaml). It trains on all
