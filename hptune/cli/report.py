@@ -20,19 +20,20 @@ from hptune.cli.completion import run_dirs
 )
 @click.option(
     "--out",
+    "folder",  # not `out`, which takes the default of where runs go
     type=click.Path(path_type=Path),
     help="Where report.html and plots/ go [the run directory].",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def command(run: Path | None, out: Path | None, as_json: bool, quiet: bool, debug: bool) -> None:
+def command(run: Path | None, folder: Path | None, as_json: bool, quiet: bool, debug: bool) -> None:
     """Write report.html and plots/*.png of a run directory, of CONFIG's, or of the latest in runs/."""
     from hptune.cli.show import find_run_dir
     from hptune.report.page import write_report
 
     run_dir = find_run_dir(run)
-    written = write_report(run_dir, out)
+    written = write_report(run_dir, folder)
     if as_json:
         document = {
             "run_dir": str(run_dir),

@@ -17,13 +17,26 @@ if TYPE_CHECKING:
 
 @click.command("show")
 @click.argument("run_dir", required=False, type=click.Path(path_type=Path), shell_complete=run_dirs)
+@click.option(
+    "--out",
+    "named",  # not `out`, which takes the default of where runs go
+    type=click.Path(path_type=Path),
+    shell_complete=run_dirs,
+    help="The run directory, as for the commands that write it.",
+)
 @click.option("--stage", shell_complete=words(*STAGES), help="Trials of one stage only.")
 @click.option("--plots", is_flag=True, help="Draw the curves of every stage too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def command(
-    run_dir: Path | None, stage: str | None, plots: bool, as_json: bool, quiet: bool, debug: bool
+    run_dir: Path | None,
+    named: Path | None,
+    stage: str | None,
+    plots: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Show the decisions and the trials of a run directory [the latest under runs/]."""
     from hptune.cli.options import finite
@@ -37,7 +50,7 @@ def command(
         if stage not in list(Stage):
             raise InputError(f"--stage: {stage!r}; must be one of {', '.join(Stage)}; choose one")
         chosen = Stage(stage)
-    directory = RunDir.open(find_run_dir(run_dir), write=False)
+    directory = RunDir.open(find_run_dir(named or run_dir), write=False)
     decisions, rows = directory.decisions(), directory.rows(chosen)
     if as_json:
         document = {

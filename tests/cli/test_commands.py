@@ -223,6 +223,8 @@ def test_show_lists_decisions_and_trials(whole: Path, capsys):
     assert run(["show", str(whole)]) == 0
     shown = capsys.readouterr().out
     assert "weight_decay" in shown and "final-" in shown
+    assert run(["show", "--out", str(whole)]) == 0
+    assert capsys.readouterr().out == shown
 
 
 def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys):

@@ -94,6 +94,8 @@ def test_show_finds_the_run_directory_where_the_default_puts_it(here: Path, caps
     capsys.readouterr()
     assert run(["show", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["run_dir"] == str(here / "results" / "digits")
+    assert run(["report"]) == 0
+    assert capsys.readouterr().out.strip() == str(here / "results" / "digits" / "report.html")
 
 
 @pytest.mark.parametrize(
