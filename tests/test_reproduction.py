@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -19,6 +21,7 @@ from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.models import build
 from hptune.policies import schedule
+from scripts.reproduction import beginning, cli
 from scripts.reproduction.changes import CHANGES, encode, encoded_again, quarter_chroma
 from scripts.reproduction.cli import experiment_of, options
 from scripts.reproduction.jpeg_loss import brightness, estimated_loss
@@ -99,6 +102,85 @@ def test_it_finds_where_hptune_is_installed_or_says_what_to_do(tmp_path: Path):
     python.chmod(0o755)
     found = subprocess.run(bare, capture_output=True, text=True, check=True)
     assert found.stdout.split() == [str(script), "--list"]
+
+
+@pytest.fixture
+def short_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a row of 10 epochs on digits, whose results go to an empty folder."""
+    row = {
+        "id": "short",
+        "table": "1",
+        "config": "digits",
+        "report": [97.0, 0.5],
+        "set": {
+            "data.subset": 600,
+            "training.epochs": 10,
+            "hyper_parameters.lr": 0.05,
+            "hyper_parameters.batch_size": 64,
+        },
+    }
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump([row]))
+    monkeypatch.setattr(cli, "ROWS", tmp_path / "rows.yaml")
+    monkeypatch.setattr(cli, "RESULTS", tmp_path / "results.csv")
+    monkeypatch.setattr(cli, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(beginning, "RESULTS", tmp_path / "beginnings.csv")
+    monkeypatch.setattr(beginning, "RUNS", tmp_path / "runs")
+    return "short"
+
+
+def call(main: Callable[[], None], monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["script", *map(str, words)])
+    main()
+
+
+def test_a_row_is_run_beside_the_reports_number_and_goes_on_from_finished_seeds(
+    short_row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    words = ("--rows", short_row, "--device", "cpu", "--seeds")
+    call(cli.main, monkeypatch, *words, 1)
+    first = capsys.readouterr().out
+    assert "report 97.0 ± 0.5 %" in first and "(n = 1)" in first
+    trials = sorted((tmp_path / "runs" / "short" / "curves").iterdir())
+    before = [file.stat().st_mtime_ns for file in trials]
+    call(cli.main, monkeypatch, *words, 2)
+    assert [file.stat().st_mtime_ns for file in trials] == before
+    call(cli.main, monkeypatch, *words, 1, "--change", "classical-momentum")
+    table = pd.read_csv(tmp_path / "results.csv", keep_default_na=False)
+    assert table["change"].tolist() == ["", "classical-momentum"]
+    assert table["seeds"].tolist() == [2, 1]
+    assert table["epochs"].tolist() == [10, 10]
+    assert (table["test_accuracy"] > 60).all() and (table["test_accuracy"] <= 100).all()
+
+
+def test_a_tuned_row_says_what_was_decided_and_what_the_search_cost(
+    short_row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    call(cli.main, monkeypatch, "--rows", short_row, "--device", "cpu", "--seeds", 1, "--tuned")
+    (row,) = pd.read_csv(tmp_path / "results.csv").to_dict("records")
+    assert row["tuned"] and 0 < row["search_epochs"] <= 30  # 3 times the final run
+    decided = dict(pair.split("=") for pair in row["decided"].split())
+    assert {"lr", "momentum", "weight_decay", "batch_size"} <= set(decided)
+    assert float(decided["lr"]) > 0
+
+
+def test_the_beginning_of_a_row_is_that_of_the_whole_run(
+    short_row: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    log = tmp_path / "log.csv"
+    log.write_text("iteration,train_loss,test_accuracy\n0,2.3,\n6,1.5,0.4\n12,1.0,0.7\n")
+    words = (short_row, log, "--iterations", 12, "--every", 6, "--device", "cpu")
+    call(beginning.main, monkeypatch, *words, "--precision", "fp32")
+    table = pd.read_csv(tmp_path / "beginnings.csv")
+    assert table["iteration"].tolist() == [5, 11]  # after 6 and 12 of them
+    assert table["author_iteration"].tolist() == [6, 12]
+    assert table["author_test_accuracy"].tolist() == [0.4, 0.7]
+    call(cli.main, monkeypatch, "--rows", short_row, "--device", "cpu", "--seeds", 1)
+    (curve,) = (tmp_path / "runs" / "short" / "curves").iterdir()
+    whole = pd.read_csv(curve)
+    for at, lr, loss in zip(table["iteration"], table["lr"], table["train_loss"], strict=True):
+        upto = whole[whole["iteration"] <= at]
+        assert lr == pytest.approx(upto["lr"].iloc[-1], abs=1e-6)
+        assert loss == pytest.approx(upto["train_loss"].tail(20).mean(), abs=1e-4)
 
 
 def test_an_image_that_is_encoded_again_stays_in_its_place_and_loses_something():
