@@ -18,7 +18,8 @@ from PIL import Image
 from scipy import fft
 
 from hptune.config.build import build_task
-from hptune.config.load import load_experiment
+from hptune.config.load import dump, load_experiment
+from hptune.errors import InputError
 from hptune.models import build
 from hptune.policies import schedule
 from scripts.reproduction import beginning, cli
@@ -161,6 +162,27 @@ def test_a_tuned_row_says_what_was_decided_and_what_the_search_cost(
     decided = dict(pair.split("=") for pair in row["decided"].split())
     assert {"lr", "momentum", "weight_decay", "batch_size"} <= set(decided)
     assert float(decided["lr"]) > 0
+
+
+def test_a_row_trains_on_all_images_as_it_was_tuned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    row = {"id": "short", "config": "cifar10-3layer"}
+    monkeypatch.setattr(cli, "RUNS", tmp_path)
+    args = options(["--as-tuned"])
+    with pytest.raises(InputError, match="run --tuned first"):
+        experiment_of(row, args)
+    decided = ["lr=0.007", "lr_min=0.0007", "momentum=0.9", "momentum_min=0.9"]
+    experiment = load_experiment(
+        ROOT / "configs" / "cifar10-3layer.yaml", [f"hyper_parameters.{each}" for each in decided]
+    )
+    tuned = tmp_path / "short-tuned" / "tuned.yaml"
+    tuned.parent.mkdir()
+    tuned.write_text(dump(experiment))
+    again = experiment_of(row, args)
+    assert again.hyper_parameters == experiment.hyper_parameters
+    assert again.training == experiment.training and again.policy == experiment.policy
+    assert again.data.validation_folder == again.data.test_folder == "test"
 
 
 def test_the_beginning_of_a_row_is_that_of_the_whole_run(

@@ -1,14 +1,15 @@
 """Runs rows of the report's tables with the report's hyper-parameters and prints ours beside theirs.
 
 Usage: scripts/reproduce --table 1|2|super-convergence [--rows ID ...] [--seeds 4]
-       [--device auto] [--scale 1.0] [--minutes N] [--tuned] [--change NAME] [--list]
+       [--device auto] [--scale 1.0] [--minutes N] [--tuned | --as-tuned] [--change NAME] [--list]
 
 A row is a config of configs/ with changes (scripts/reproduction/rows.yaml). It trains on all
 training images; the test set is read along the way, as the author did, and at the end, which is
 what is reported. Finished seeds are kept in runs/reproduction/ROW and not run again, so rows can be
 collected in pieces: --minutes starts no seed that would not end in time. --scale shortens every run
 and says so. --tuned runs hptune's own procedure instead, with no hyper-parameter given and with
-validation images split off the training set. --change makes one change to the row (jpeg-again,
+validation images split off the training set; --as-tuned then trains with what it decided on all
+training images, as the report's rows are trained. --change makes one change to the row (jpeg-again,
 torch-init, ...), to see what it costs. Rows go to scripts/reproduction/results.csv.
 """
 
@@ -30,7 +31,7 @@ import yaml
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.config.schema import Experiment
-from hptune.errors import HptuneError
+from hptune.errors import HptuneError, InputError
 from hptune.procedure.tune import Session
 from hptune.results.records import Stage, Status, TrialResult
 from hptune.sweep.progress import Silent
@@ -62,7 +63,9 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--minutes", type=float, default=float("inf"))
-    parser.add_argument("--tuned", action="store_true")
+    ours = parser.add_mutually_exclusive_group()
+    ours.add_argument("--tuned", action="store_true")
+    ours.add_argument("--as-tuned", action="store_true")
     parser.add_argument("--change", choices=CHANGES)
     parser.add_argument("--list", action="store_true")
     return parser.parse_args(words)
@@ -106,7 +109,17 @@ def wanted(table: str | None, names: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def experiment_of(row: dict[str, Any], args: argparse.Namespace) -> Experiment:
-    """Return a row's experiment, with nothing but its length known where hptune is to tune it."""
+    """Return a row's experiment, with nothing but its length known where hptune is to tune it.
+
+    Raises:
+        InputError: It is to be trained as tuned, and has not been tuned.
+    """
+    if args.as_tuned:
+        path = RUNS / f"{name_of(row, args)}-tuned" / "tuned.yaml"
+        if not path.exists():
+            raise InputError(f"--as-tuned: no {path}; must have been tuned; run --tuned first")
+        changed = CHANGES[args.change].settings if args.change else ()
+        return load_experiment(path, [*TEST_ALONG_THE_WAY, *changed])
     changes = [
         f"{key}={'null' if value is None else value}" for key, value in row.get("set", {}).items()
     ]
@@ -159,7 +172,8 @@ def reported(
                     flush=True,
                 )
         precision = session.run_dir.fact("precision")
-    return results, {"precision": precision}
+    values = experiment.hyper_parameters.model_dump()
+    return results, {"precision": precision, "decided": shown(values) if args.as_tuned else ""}
 
 
 def tuned(
@@ -177,22 +191,29 @@ def tuned(
         precision = session.run_dir.fact("precision")
     final = [r for r in outcome.results if r.trial.stage is Stage.FINAL][-args.seeds :]
     search = {r.trial.id: r.epochs for r in outcome.results if r.trial.stage is not Stage.FINAL}
-    values = {d.parameter: d.value for d in outcome.decisions}
-    names = ("lr", "momentum", "momentum_min", "weight_decay", "batch_size")
-    decided = " ".join(f"{name}={values[name]:g}" for name in names if name in values)
     return final, {
         "search_epochs": round(sum(search.values()), 1),
-        "decided": decided,
+        "decided": shown({d.parameter: d.value for d in outcome.decisions}),
         "precision": precision,
     }
 
 
+def shown(values: dict[str, Any]) -> str:
+    """Return hyper-parameters in one line."""
+    names = ("lr", "momentum", "momentum_min", "weight_decay", "batch_size")
+    return " ".join(f"{name}={values[name]:g}" for name in names if name in values)
+
+
 def folder(row: dict[str, Any], args: argparse.Namespace) -> Path:
     """Return the run directory of a row."""
-    name = row["id"] + (f"-scale-{args.scale:g}" if args.scale != 1 else "")
-    for suffix in ("tuned" if args.tuned else None, args.change):
-        name += f"-{suffix}" if suffix else ""
-    return RUNS / name
+    kind = "as-tuned" if args.as_tuned else "tuned" if args.tuned else None
+    parts = (name_of(row, args), kind, args.change)
+    return RUNS / "-".join(part for part in parts if part)
+
+
+def name_of(row: dict[str, Any], args: argparse.Namespace) -> str:
+    """Return the name of a row at its length."""
+    return row["id"] + (f"-scale-{args.scale:g}" if args.scale != 1 else "")
 
 
 def record(
@@ -208,7 +229,8 @@ def record(
     ours = f"{mean:.2f} ± {std:.2f} % (n = {len(values)})"
     print(f"{row['id']}{changed}: {ours}, report {report_of(row)}")
     entry = {
-        "row": row["id"], "table": row["table"], "tuned": args.tuned,
+        "row": row["id"], "table": row["table"],
+        "tuned": "as-tuned" if args.as_tuned else args.tuned,
         "change": args.change or "", "scale": args.scale,
         "epochs": round(results[0].epochs, 2), "seeds": len(values),
         "test_accuracy": round(mean, 2), "std": round(std, 2),
