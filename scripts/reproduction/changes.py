@@ -145,6 +145,7 @@ CHANGES = {
         of_task=lambda task: task.change(train=FixedOrder(task.train)),
     ),
     "mirror": Change("images mirrored at random", ("data.flip=true",)),
+    "lr-0.005": Change("at LR 0.005", ("hyper_parameters.lr=0.005",)),
     "constant-momentum": Change("momentum held at its maximum", ("policy.momentum=constant",)),
     "classical-momentum": Change("classical momentum", ("optimizer.args.nesterov=false",)),
     "clipped": Change("gradients clipped to a norm of 10", ("training.clip_norm=10",)),

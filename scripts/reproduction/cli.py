@@ -227,7 +227,8 @@ def record(
     std = statistics.stdev(values) if len(values) > 1 else float("nan")
     changed = f", {CHANGES[args.change].words}" if args.change else ""
     ours = f"{mean:.2f} ± {std:.2f} % (n = {len(values)})"
-    print(f"{row['id']}{changed}: {ours}, report {report_of(row)}")
+    kind = ", tuned" if args.tuned else ", as tuned" if args.as_tuned else ""
+    print(f"{row['id']}{kind}{changed}: {ours}, report {report_of(row)}")
     entry = {
         "row": row["id"], "table": row["table"],
         "tuned": "as-tuned" if args.as_tuned else args.tuned,

@@ -5,7 +5,8 @@ Usage: .venv/bin/python -m scripts.reproduction.jpeg_loss [FOLDER, default data/
 
 Prints the mean squared errors of the brightness, in squared grey levels: the estimated one of the
 files, and those of the encodings of changes.py with the estimate that the same method would give
-of them, which shows what it is worth.
+of them, which shows what it is worth. Where results.csv has the row that was run on these encodings
+too, a straight line through its accuracies says what the first encoding has cost.
 
 How: a file keeps each frequency of its blocks as a multiple of a known step. Frequencies of natural
 images have a Laplacian distribution; its scale, fitted to the multiples by maximum likelihood, says
@@ -16,6 +17,7 @@ Images differ in scale among themselves, which makes the estimate too high rathe
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import math
 from pathlib import Path
@@ -26,6 +28,8 @@ from scipy import fft, optimize
 
 from scripts.reproduction.changes import OFF_THE_GRID, QUALITY, encode
 
+RESULTS = Path(__file__).with_name("results.csv")
+ROW = "3layer-clr-0.95"  # that was run with the changes
 BLOCK = 8  # pixels of a block's side
 
 
@@ -39,7 +43,10 @@ def main() -> None:
     args = parser.parse_args()
     paths = sorted(args.folder.rglob("*.jpg"))
     files = [path.read_bytes() for path in paths[:: max(1, len(paths) // args.images)]]
-    print(f"{len(files)} images of {args.folder}: estimated {estimated_loss(files):.1f}")
+    first = estimated_loss(files)
+    print(f"{len(files)} images of {args.folder}: estimated {first:.1f}")
+    accuracies = measured()
+    points = [(0.0, accuracies.get(""))]
     for quality in (QUALITY, 50, 25):
         again = [
             encode(np.asarray(Image.open(io.BytesIO(file))), quality=quality) for file in files
@@ -55,6 +62,27 @@ def main() -> None:
             f"once more at quality {quality}, {OFF_THE_GRID} pixels off: {lost:.1f}, "
             f"estimated {estimated_loss(again):.1f}"
         )
+        change = "jpeg-again" + (f"-{quality}" if quality != QUALITY else "")
+        points.append((float(lost), accuracies.get(change)))
+    known = [(x, y) for x, y in points if y is not None]
+    if len(known) > 2:
+        slope, _ = np.polyfit(*zip(*known, strict=True), 1)
+        print(
+            f"{ROW}: {', '.join(f'{y:.2f} %' for _, y in known)}; {-slope:.4f} points for each "
+            f"squared grey level, so the first encoding has cost about {-slope * first:.1f}"
+        )
+
+
+def measured() -> dict[str, float]:
+    """Return what the row reached on two cores at full length, by change."""
+    if not RESULTS.exists():
+        return {}
+    with RESULTS.open(newline="") as file:
+        return {
+            row["change"]: float(row["test_accuracy"])
+            for row in csv.DictReader(file)
+            if row["row"] == ROW and row["tuned"] == "False" and float(row["scale"]) == 1
+        }
 
 
 def brightness(file: bytes) -> np.ndarray:
