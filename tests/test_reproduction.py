@@ -140,7 +140,7 @@ def test_a_row_is_run_beside_the_reports_number_and_goes_on_from_finished_seeds(
     words = ("--rows", short_row, "--device", "cpu", "--seeds")
     call(cli.main, monkeypatch, *words, 1)
     first = capsys.readouterr().out
-    assert "report 97.0 ± 0.5 %" in first and "(n = 1)" in first
+    assert "report 97.0 ± 0.5 %; falls short by" in first and "(n = 1)" in first
     trials = sorted((tmp_path / "runs" / "short" / "curves").iterdir())
     before = [file.stat().st_mtime_ns for file in trials]
     call(cli.main, monkeypatch, *words, 2)
@@ -151,6 +151,15 @@ def test_a_row_is_run_beside_the_reports_number_and_goes_on_from_finished_seeds(
     assert table["seeds"].tolist() == [2, 1]
     assert table["epochs"].tolist() == [10, 10]
     assert (table["test_accuracy"] > 60).all() and (table["test_accuracy"] <= 100).all()
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "verdict"),
+    [(99.4, "above it"), (99.23, "within its standard deviation"), (99.1, "falls short by 0.15")],
+)
+def test_a_row_that_falls_short_is_said_to(accuracy: float, verdict: str):
+    assert cli.verdict_on(accuracy, {"report": [99.25, 0.03]}) == verdict
+    assert cli.verdict_on(accuracy, {"report": [None, None]}) == "nothing to compare"
 
 
 def test_a_tuned_row_says_what_was_decided_and_what_the_search_cost(

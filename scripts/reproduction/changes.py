@@ -128,11 +128,11 @@ CHANGES = {
         of_task=lambda task: with_images(task, encoded_again),
     ),
     "jpeg-again-50": Change(
-        "the same at quality 50, with steps twice as coarse",
+        "every image encoded once more at quality 50, with steps twice as coarse",
         of_task=lambda task: with_images(task, partial(encoded_again, quality=50)),
     ),
     "jpeg-again-25": Change(
-        "the same at quality 25, with steps four times as coarse",
+        "every image encoded once more at quality 25, with steps four times as coarse",
         of_task=lambda task: with_images(task, partial(encoded_again, quality=25)),
     ),
     "quarter-chroma": Change(

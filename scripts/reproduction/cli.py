@@ -228,7 +228,8 @@ def record(
     changed = f", {CHANGES[args.change].words}" if args.change else ""
     ours = f"{mean:.2f} ± {std:.2f} % (n = {len(values)})"
     kind = ", tuned" if args.tuned else ", as tuned" if args.as_tuned else ""
-    print(f"{row['id']}{kind}{changed}: {ours}, report {report_of(row)}")
+    verdict = f"; {verdict_on(mean, row)}" if args.scale == 1 else ""
+    print(f"{row['id']}{kind}{changed}: {ours}, report {report_of(row)}{verdict}")
     entry = {
         "row": row["id"], "table": row["table"],
         "tuned": "as-tuned" if args.as_tuned else args.tuned,
@@ -259,6 +260,18 @@ def report_of(row: dict[str, Any]) -> str:
     if mean is None:
         return "gives no number"
     return f"{mean}" + (f" ± {std}" if std is not None else "") + " %"
+
+
+def verdict_on(mean: float, row: dict[str, Any]) -> str:
+    """Say how an accuracy in percent stands to what was reported."""
+    reported, std = row["report"]
+    if reported is None or math.isnan(mean):
+        return "nothing to compare"
+    if mean > reported:
+        return "above it"
+    if mean >= reported - (std or 0.0):
+        return "within its standard deviation"
+    return f"falls short by {reported - mean:.2f}"
 
 
 if __name__ == "__main__":
