@@ -73,7 +73,7 @@ def encoded_again(
 def quarter_chroma(image_HWC: np.ndarray) -> np.ndarray:
     """Return an image with colour at a quarter of its resolution, (H, W, 3) uint8.
 
-    The files have it at half: what that cost is at most what halving it once more does.
+    The files have it at half; halving it once more shows how much that matters.
     """
     height, width, _ = image_HWC.shape
     luma, *chroma = Image.fromarray(image_HWC).convert("YCbCr").split()

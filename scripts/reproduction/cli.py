@@ -206,9 +206,13 @@ def shown(values: dict[str, Any]) -> str:
 
 def folder(row: dict[str, Any], args: argparse.Namespace) -> Path:
     """Return the run directory of a row."""
-    kind = "as-tuned" if args.as_tuned else "tuned" if args.tuned else None
-    parts = (name_of(row, args), kind, args.change)
+    parts = (name_of(row, args), kind_of(args), args.change)
     return RUNS / "-".join(part for part in parts if part)
+
+
+def kind_of(args: argparse.Namespace) -> str:
+    """Return whose values a row is run with, empty for the report's."""
+    return "as-tuned" if args.as_tuned else "tuned" if args.tuned else ""
 
 
 def name_of(row: dict[str, Any], args: argparse.Namespace) -> str:
@@ -227,7 +231,7 @@ def record(
     std = statistics.stdev(values) if len(values) > 1 else float("nan")
     changed = f", {CHANGES[args.change].words}" if args.change else ""
     ours = f"{mean:.2f} ± {std:.2f} % (n = {len(values)})"
-    kind = ", tuned" if args.tuned else ", as tuned" if args.as_tuned else ""
+    kind = f", {kind_of(args)}" if kind_of(args) else ""
     verdict = f"; {verdict_on(mean, row)}" if args.scale == 1 else ""
     print(f"{row['id']}{kind}{changed}: {ours}, report {report_of(row)}{verdict}")
     entry = {

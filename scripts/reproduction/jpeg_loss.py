@@ -6,29 +6,30 @@ Usage: .venv/bin/python -m scripts.reproduction.jpeg_loss [FOLDER, default data/
 Prints the mean squared errors of the brightness, in squared grey levels: the estimated one of the
 files, and those of the encodings of changes.py with the estimate that the same method would give
 of them, which shows what it is worth. Where results.csv has the row that was run on these encodings
-too, a straight line through its accuracies says what the first encoding has cost.
+too, a straight line through its accuracies says what the first encoding has cost, and so does the
+first step alone, which is less steep.
 
 How: a file keeps each frequency of its blocks as a multiple of a known step. Frequencies of natural
 images have a Laplacian distribution; its scale, fitted to the multiples by maximum likelihood, says
 how far the images were from the multiples before (Lam & Goodman, IEEE Trans. Image Processing 9, 2000).
-Images differ in scale among themselves, which makes the estimate too high rather than too low.
+Of the encodings whose loss is known, with CIFAR-10 as it is here, it comes out 13 to 24 % too high.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from scipy import fft, optimize
 
 from scripts.reproduction.changes import OFF_THE_GRID, QUALITY, encode
+from scripts.reproduction.cli import RESULTS
 
-RESULTS = Path(__file__).with_name("results.csv")
 ROW = "3layer-clr-0.95"  # that was run with the changes
 BLOCK = 8  # pixels of a block's side
 
@@ -71,18 +72,18 @@ def main() -> None:
             f"{ROW}: {', '.join(f'{y:.2f} %' for _, y in known)}; {-slope:.4f} points for each "
             f"squared grey level, so the first encoding has cost about {-slope * first:.1f}"
         )
+        (x0, y0), (x1, y1), *_ = known
+        print(f"by the first step alone {(y0 - y1) / (x1 - x0) * first:.1f}")
 
 
 def measured() -> dict[str, float]:
     """Return what the row reached on two cores at full length, by change."""
     if not RESULTS.exists():
         return {}
-    with RESULTS.open(newline="") as file:
-        return {
-            row["change"]: float(row["test_accuracy"])
-            for row in csv.DictReader(file)
-            if row["row"] == ROW and row["tuned"] == "False" and float(row["scale"]) == 1
-        }
+    table = pd.read_csv(RESULTS, dtype={"tuned": str}, keep_default_na=False)
+    plain = (table["row"] == ROW) & (table["tuned"] == "False") & (table["device"] == "cpu")
+    whole = table[plain & (table["scale"] == 1)]
+    return dict(zip(whole["change"], whole["test_accuracy"].astype(float), strict=True))
 
 
 def brightness(file: bytes) -> np.ndarray:
@@ -94,7 +95,7 @@ def brightness(file: bytes) -> np.ndarray:
 
 def estimated_loss(files: list[bytes]) -> float:
     """Estimate the mean squared error of files of one quality against what they were made of."""
-    steps = np.reshape(Image.open(io.BytesIO(files[0])).quantization[0], (BLOCK, BLOCK))  # type: ignore[attr-defined]
+    steps = np.reshape(Image.open(io.BytesIO(files[0])).quantization[0], (BLOCK, BLOCK))
     blocks = np.concatenate([in_blocks(brightness(file) - 128) for file in files])
     multiples = np.rint(fft.dctn(blocks, axes=(1, 2), norm="ortho") / steps)
     losses = [
