@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
-    from hptune.procedure.tune import Outcome, Session
+    from hptune.procedure.session import Outcome, Session
 
 __all__ = [
     "DataSpec",
@@ -37,8 +37,8 @@ _HOMES = {
     "HptuneError": "hptune.errors",
     "InputError": "hptune.errors",
     "Options": "hptune.api",
-    "Outcome": "hptune.procedure.tune",
-    "Session": "hptune.procedure.tune",
+    "Outcome": "hptune.procedure.session",
+    "Session": "hptune.procedure.session",
     "Splits": "hptune.data.spec",
     "Task": "hptune.api",
     "from_lightning": "hptune.api",

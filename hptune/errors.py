@@ -1,4 +1,9 @@
-"""The errors that hptune raises on purpose, and the exit code each one ends a command with."""
+"""The errors that hptune raises on purpose, the exit code of each, and how they are worded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -20,3 +25,20 @@ class InputError(HptuneError):
 
 class StageError(HptuneError):
     """A stage of the procedure could not reach a decision, for instance because every trial failed."""
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return "did you mean 'NAME'?" with the known name nearest to a word.
+
+    Args:
+        word: As the user wrote it.
+        known: The names there are.
+        otherwise: What to return where none is near.
+    """
+    close = get_close_matches(word, list(known), 1)
+    return f"did you mean {close[0]!r}?" if close else otherwise
+
+
+def one_line(error: BaseException | str, most: int = 200) -> str:
+    """Return an error's message, or any text, in one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]

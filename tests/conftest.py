@@ -24,11 +24,11 @@ def quick() -> Iterator[None]:
     """Plots of few pixels and speeds measured for a moment: no test asserts what more would give."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hptune.report.plots.style.DPI", 60)
-        patch.setattr("hptune.sweep.run.measure_speed", partial(measure_speed, seconds=0.1))
-        patch.setattr("hptune.procedure.tune.estimate.PROBE_SECONDS", 0.1)
-        patch.setattr("hptune.procedure.tune.estimate.SLOW", 0.01)
+        patch.setattr("hptune.trials.run.measure_speed", partial(measure_speed, seconds=0.1))
+        patch.setattr("hptune.procedure.session.estimate.PROBE_SECONDS", 0.1)
+        patch.setattr("hptune.procedure.session.estimate.SLOW", 0.01)
         # So that no test's precision depends on the machine; tests of the probe set their own.
-        patch.setattr("hptune.training.modes.WORTH", math.inf)
+        patch.setattr("hptune.training.execution_mode.WORTH", math.inf)
         yield
 
 

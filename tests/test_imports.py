@@ -10,49 +10,56 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors", "user_code"}
+EVERYWHERE = {"errors", "stages", "user_code"}
 ALL = {
     "analysis",
     "config",
+    "console",
     "data",
     "models",
     "policies",
     "procedure",
     "report",
     "results",
-    "sweep",
+    "step",
     "task",
     "trackers",
     "training",
+    "trials",
 }
 ALLOWED = {
     "cli": ALL,
-    # Beside the shell: the same commands as functions. Its progress is told by the shell's console.
-    "api": {"cli", "config", "data", "procedure", "results", "sweep", "task", "training"},
-    "sweep.__init__": {"api"},  # hptune.sweep can be called
-    "procedure": {"sweep", "training", "analysis", "policies", "task", "results"},
-    "procedure.tune": {
+    # Beside the shell: the same commands as functions.
+    "api": ALL | {"fingerprint"},
+    "console": {"report", "results"},
+    "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
+    "procedure.session": {
         "config",
-        "sweep",
+        "fingerprint",
+        "trials",
         "training",
         "analysis",
         "policies",
+        "step",
         "task",
         "results",
     },
-    "sweep": {"training", "policies", "task", "results"},
-    "config": {"data", "models", "policies", "task", "results"},
-    "training": {"policies", "task", "results"},
+    "trials": {"training", "policies", "task", "results"},
+    "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
+    "training": {"policies", "step", "task", "results"},
     "analysis": {"results"},
     "report": {"analysis", "results"},
-    "data": {"task"},
+    "data": {"step", "task"},
     "models": {"task"},
     "policies": set(),
     "results": set(),
     "schedulers": {"policies"},
     "trackers": {"results"},
+    "step": {"task"},
+    "fingerprint": {"step", "task"},
     "task": set(),
     "errors": set(),
+    "stages": set(),
     "user_code": set(),
 }
 
@@ -102,7 +109,12 @@ print([name for name in heavy if name in sys.modules])
         ["hptune.analysis.lr_range", "hptune.analysis.fitting", "hptune.analysis.ranking"],
         ["hptune.report.read", "hptune.report.stages", "hptune.report.page", "hptune.cli.report"],
         ["hptune.report.figures", "hptune.report.plots", "hptune.report.terminal"],
-        ["hptune.cli.show", "hptune.cli.policies", "hptune.cli.diagnose", "hptune.cli.console"],
+        [
+            "hptune.cli.show",
+            "hptune.cli.policies",
+            "hptune.cli.diagnose",
+            "hptune.console.terminal",
+        ],
     ],
 )
 def test_modules_that_read_import_nothing_heavy(names: list[str]):

@@ -20,7 +20,7 @@ CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
 GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
 # Of the leader's fall: who lags this far behind at half of a run does not come back.
-HOPELESS = 0.25
+DOMINATED = 0.25
 FAR = 4.0  # noises, beside
 
 
@@ -107,7 +107,7 @@ class Ranking:
     failed: bool
 
     @property
-    def unbeaten(self) -> tuple[str, ...]:
+    def not_clearly_beaten(self) -> tuple[str, ...]:
         """Labels that the best does not beat clearly, the best among them.
 
         Short runs favour what learns fast: a large momentum, little weight decay. Where such a
@@ -179,7 +179,7 @@ def rank_survivors(
     return ranking
 
 
-def hopeless(
+def dominated(
     candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS
 ) -> tuple[str, ...]:
     """Return the candidates that cannot win any more, from what all did up to the same point.
@@ -193,7 +193,7 @@ def hopeless(
     means = {k: float(np.mean([by.at_end(r) for r in rs])) for k, rs in candidates.items()}
     leader = means[ranking.best]
     fall = _start(candidates[ranking.best], by) - leader
-    margin = max(HOPELESS * fall, FAR * ranking.noise)
+    margin = max(DOMINATED * fall, FAR * ranking.noise)
     return tuple(k for k, mean in means.items() if leader + margin < mean < math.inf)
 
 

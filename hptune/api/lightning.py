@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from hptune.api.step import Read, loss_in, number
 from hptune.api.task import Task
 from hptune.data.given import given_split
 from hptune.errors import InputError
+from hptune.step import Read, loss_in, number
 from hptune.task import MetricSpec
 from hptune.training.device import seeded
 from hptune.training.evaluation import batch_size_of

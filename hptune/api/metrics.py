@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from hptune.api.step import fitted
 from hptune.config.metrics import find_metrics
 from hptune.errors import InputError
+from hptune.step import fitted
 from hptune.task import Metric, MetricSpec
 
 AUTO = {"classification": ("accuracy",), "regression": ("r2_score",), "multilabel": ("accuracy",)}
@@ -20,7 +20,7 @@ Metrics = str | Sequence[str] | Mapping[str, MetricSpec] | None
 
 
 @dataclass(frozen=True)
-class Feeding:
+class MetricInputs:
     """How a model's outputs and the targets are brought into the form that metrics take.
 
     Attributes:
@@ -47,27 +47,29 @@ class Feeding:
         return outputs, targets
 
 
-class Fed:
-    """A metric behind a `Feeding`."""
+class AdaptedMetric:
+    """A metric behind a `MetricInputs`."""
 
-    def __init__(self, metric: Metric, feeding: Feeding) -> None:
-        self._metric, self._feeding = metric, feeding
+    def __init__(self, metric: Metric, metric_inputs: MetricInputs) -> None:
+        self._metric, self._metric_inputs = metric, metric_inputs
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take a batch in."""
-        self._metric.update(*self._feeding(outputs, targets))
+        self._metric.update(*self._metric_inputs(outputs, targets))
 
     def compute(self) -> Tensor:
         """Return the value over all batches."""
         return self._metric.compute()
 
 
-def metrics_for(metrics: Metrics, feeding: Feeding | None, outputs: int) -> dict[str, MetricSpec]:
+def metrics_for(
+    metrics: Metrics, metric_inputs: MetricInputs | None, outputs: int
+) -> dict[str, MetricSpec]:
     """Return metrics by name.
 
     Args:
         metrics: Names as in the YAML, or specifications; None takes the usual one of the kind.
-        feeding: None where outputs or targets are not known, so that only a loss is.
+        metric_inputs: None where outputs or targets are not known, so that only a loss is.
         outputs: Classes, labels, or numbers.
 
     Raises:
@@ -76,7 +78,7 @@ def metrics_for(metrics: Metrics, feeding: Feeding | None, outputs: int) -> dict
     if isinstance(metrics, Mapping):
         return dict(metrics)
     names = [metrics] if isinstance(metrics, str) else metrics
-    if feeding is None:
+    if metric_inputs is None:
         if names:
             raise InputError(
                 f"metrics: {', '.join(names)}; outputs and targets are not known; let step return "
@@ -84,13 +86,17 @@ def metrics_for(metrics: Metrics, feeding: Feeding | None, outputs: int) -> dict
             )
         return {}
     found = find_metrics(
-        AUTO[feeding.kind] if names is None else names, kind=feeding.kind, outputs=outputs
+        AUTO[metric_inputs.kind] if names is None else names,
+        kind=metric_inputs.kind,
+        outputs=outputs,
     )
     return {
-        name: MetricSpec(partial(_fed, spec, feeding), higher_is_better=spec.higher_is_better)
+        name: MetricSpec(
+            partial(_adapted, spec, metric_inputs), higher_is_better=spec.higher_is_better
+        )
         for name, spec in found.items()
     }
 
 
-def _fed(spec: MetricSpec, feeding: Feeding) -> Any:
-    return Fed(spec.make(), feeding)
+def _adapted(spec: MetricSpec, metric_inputs: MetricInputs) -> Any:
+    return AdaptedMetric(spec.make(), metric_inputs)

@@ -18,10 +18,10 @@ from hptune.config.load import with_value
 from hptune.config.schema import Data, Experiment, Model
 from hptune.data import GIVEN
 from hptune.errors import InputError
-from hptune.procedure.tune import Session
+from hptune.procedure.session import Session
 from hptune.results.records import Scalar
-from hptune.sweep.progress import Progress, Silent
 from hptune.training.device import seeded
+from hptune.trials.progress import Progress, Silent
 
 _VALUES = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 _OF_THE_TASK = ("data", "loss", "metrics")
@@ -204,7 +204,7 @@ def _jobs(jobs: object) -> int | None:
 def _progress(wanted: bool) -> Progress:
     if not wanted:
         return Silent()
-    from hptune.cli.console import Console
+    from hptune.console.terminal import Console
 
     return Console()
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from hptune.api.step import Read, fitted
-from hptune.data.columns import leaves, with_leaves
+from hptune.data.sources.columns import leaves, with_leaves
 from hptune.errors import InputError
+from hptune.step import Read, fitted
 
 Step = Callable[[nn.Module, Any], Read]
 
@@ -74,7 +74,7 @@ def has_lazy_parameters(net: nn.Module) -> bool:
     return any(is_lazy(parameter) for parameter in net.parameters())
 
 
-def materialized(
+def initialize_lazy(
     make_model: Callable[..., nn.Module], step: Step, batch: Any, **args: Any
 ) -> nn.Module:
     """Return a fresh model whose lazy parameters have their shapes, from a first batch."""
@@ -105,7 +105,7 @@ def probe(net: nn.Module, step: Step, batch: Any) -> Probe:
     return Probe(kind, _width(outputs))
 
 
-def channels_last_bears(net: nn.Module, step: Step, batch: Any) -> bool:
+def supports_channels_last(net: nn.Module, step: Step, batch: Any) -> bool:
     """Say whether a model with convolutions still runs when these are in channels-last layout.
 
     Leaves them so.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hptune.api.options import Place
 from hptune.api.task import Task
 from hptune.errors import HptuneError
-from hptune.procedure.tune import Outcome
+from hptune.procedure.session import Outcome
 from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
 from hptune.results.tables import result_row
 from hptune.training.device import seeded

@@ -10,20 +10,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hptune.api.fingerprint import fingerprint
-from hptune.api.metrics import KINDS, Feeding, Metrics, metrics_for
+from hptune.api.metrics import KINDS, MetricInputs, Metrics, metrics_for
 from hptune.api.probe import (
     Probe,
-    channels_last_bears,
     fresh_models,
     has_lazy_parameters,
-    materialized,
+    initialize_lazy,
     probe,
+    supports_channels_last,
 )
-from hptune.api.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets
-from hptune.data.columns import target_of
-from hptune.data.given import Given, divide, given_split
+from hptune.data.given import GivenSplit, divide, given_split
 from hptune.errors import InputError
+from hptune.fingerprint import fingerprint
+from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
 from hptune.task import Task as Record
 from hptune.training.device import seeded
 
@@ -96,18 +95,18 @@ class Task(Record):
             batch = _first_batch(parts["train"])
             computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
             if has_lazy_parameters(net):
-                make_model = partial(materialized, make_model, computed, batch)
+                make_model = partial(initialize_lazy, make_model, computed, batch)
                 net, spare = fresh_models(make_model)
             found = probe(spare, computed, batch)
-            feeding = _feeding(kind, computed, found)
-            classes = _classes(feeding, found, parts)
+            metric_inputs = _metric_inputs(kind, computed, found)
+            classes = _classes(metric_inputs, found, parts)
             digests = []
             for name, part in parts.items():
                 parts[name], digest = part.read()
                 digests.append(digest)
             content = fingerprint(net, [computed, metrics, kind], digests)
-            channels_last = channels_last_bears(spare, computed, batch)
-            specs = metrics_for(metrics, feeding, found.outputs)
+            channels_last = supports_channels_last(spare, computed, batch)
+            specs = metrics_for(metrics, metric_inputs, found.outputs)
         self.batch_size = parts["train"].batch_size
         self.optimizer: Mapping[str, Any] | None = None
         self.splits: Mapping[str, int | str | None] = {
@@ -138,7 +137,7 @@ class Task(Record):
         return f"Task(model={self.model}, data={self.data}, {counts}, metrics={list(self.metrics)})"
 
 
-def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str, Given], str]:
+def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str, GivenSplit], str]:
     """Return the splits as they are given or divided, and how."""
     parts, how = {"train": given_split(train, "train")}, "given"
     if validation is None or isinstance(validation, float):
@@ -151,7 +150,7 @@ def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str,
     return parts, how
 
 
-def _first_batch(given: Given) -> Any:
+def _first_batch(given: GivenSplit) -> Any:
     try:
         return next(iter(given.source().batches(min(2, len(given)))))
     except InputError:
@@ -201,7 +200,7 @@ def _loss_step(
     return LossOf(loss, aligned=ours)
 
 
-def _feeding(kind: str | None, step: Any, found: Probe) -> Feeding | None:
+def _metric_inputs(kind: str | None, step: Any, found: Probe) -> MetricInputs | None:
     """Say what the outputs mean, None where there is nothing to compute a metric from."""
     if found.kind is None:
         return None
@@ -218,12 +217,14 @@ def _feeding(kind: str | None, step: Any, found: Probe) -> Feeding | None:
         else:
             kind = found.kind
     probabilities = loss is F.binary_cross_entropy or isinstance(loss, nn.BCELoss)
-    return Feeding(kind, logits=not probabilities)
+    return MetricInputs(kind, logits=not probabilities)
 
 
-def _classes(feeding: Feeding | None, found: Probe, parts: Mapping[str, Given]) -> int | None:
+def _classes(
+    metric_inputs: MetricInputs | None, found: Probe, parts: Mapping[str, GivenSplit]
+) -> int | None:
     """Return the number of classes; refuse targets that the model has no output for."""
-    if feeding is None or feeding.kind != "classification":
+    if metric_inputs is None or metric_inputs.kind != "classification":
         return None
     for name, part in parts.items():
         labels = part.labels() if part.in_memory else None

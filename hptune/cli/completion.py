@@ -19,20 +19,22 @@ from click.shell_completion import (
     add_completion_class,
 )
 
+from hptune.stages import procedure
+
 Items = list[CompletionItem[str]]
 Complete = Callable[[click.Context, click.Parameter, str], Items]
 
 # Folders are looked through no further: who has a million images there waits for no TAB.
 DEPTH, ENTRIES, ALL_ENTRIES, MOST = 4, 500, 10_000, 100
-STAGES = ("lr-range", "momentum", "weight-decay", "batch-size", "final", "train", "sweep", "search")
 SWEPT = {
-    "momentum": "the maximum of cyclical momentum",
-    "wd": "weight decay",
-    "batch-size": "total batch size",
+    **{
+        (s.aliases[0] if s.aliases and "_" not in s.aliases[0] else s.name): s.summary
+        for s in procedure()
+        if s.summary
+    },
     "lr": "maximum learning rate",
     "dropout": "rate of the model's dropout layers",
 }
-
 # As click's, but that names of files are quoted, and that no space follows half a key.
 _BASH = """\
 %(complete_func)s() {
@@ -141,10 +143,11 @@ def words(*known: str) -> Complete:
 
 def stages(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Complete the last of several stages with commas between them."""
-    from hptune.config.schema import StageName
 
     before, comma, last = incomplete.rpartition(",")
-    names = [name for name in get_args(StageName) if name not in before.split(",")]
+    names = [
+        name for name in (stage.name for stage in procedure()) if name not in before.split(",")
+    ]
     return [CompletionItem(before + comma + n) for n in names if n.startswith(last)]
 
 

@@ -15,10 +15,10 @@ from hptune.trackers import NAMES as TRACKERS
 
 if TYPE_CHECKING:
     from hptune.config.schema import Experiment
-    from hptune.procedure.tune import Session
+    from hptune.procedure.session import Session
     from hptune.results.records import Scalar
-    from hptune.sweep.executors import ExecutorName
-    from hptune.sweep.progress import Progress
+    from hptune.trials.executors import ExecutorName
+    from hptune.trials.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 LOCAL_CONFIG = Path("hptune.yaml")
@@ -59,14 +59,14 @@ class Common:
 
     def session(self, *, flags: dict[str, Scalar] | None = None, restart: bool = False) -> Session:
         """Open the run directory for work and say which experiment it is."""
-        from hptune.cli.console import Console
-        from hptune.procedure.tune import Session
-        from hptune.sweep.progress import Together
+        from hptune.console.terminal import Console
+        from hptune.procedure.session import Session
+        from hptune.trials.progress import ProgressGroup
 
         experiment, source = self.experiment()
         out = self.run_dir(experiment)
         console = Console(silent=self.json or self.quiet)
-        progress = Together([console, *self._trackers(out, experiment.name)])
+        progress = ProgressGroup([console, *self._trackers(out, experiment.name)])
         progress.message(f"{experiment.name}: {source}, results in {out}")
         return Session.open(
             experiment,

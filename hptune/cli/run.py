@@ -45,7 +45,7 @@ def command(
         if not common.json:
             from rich.console import Console
 
-            from hptune.cli.console import decisions_table
+            from hptune.console.terminal import decisions_table
 
             # A file is not a terminal of 80 columns: its lines are as long as they are.
             Console(width=None if sys.stdout.isatty() else 160).print(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hptune.cli.completion import STAGES, run_dirs, words
+from hptune.cli.completion import run_dirs, words
+from hptune.stages import STAGES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,15 +42,14 @@ def command(
     """Show the decisions and the trials of a run directory [the latest under runs/]."""
     from hptune.cli.options import finite
     from hptune.errors import InputError
-    from hptune.results.records import Stage
     from hptune.results.run_dir import RunDir
     from hptune.results.tables import decision_row
 
     chosen = None
     if stage is not None:
-        if stage not in list(Stage):
-            raise InputError(f"--stage: {stage!r}; must be one of {', '.join(Stage)}; choose one")
-        chosen = Stage(stage)
+        if stage not in STAGES:
+            raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
+        chosen = stage
     directory = RunDir.open(find_run_dir(named or run_dir), write=False)
     decisions, rows = directory.decisions(), directory.rows(chosen)
     if as_json:
@@ -64,7 +64,7 @@ def command(
     from rich.console import Console
     from rich.table import Table
 
-    from hptune.cli.console import decisions_table
+    from hptune.console.terminal import decisions_table
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(decisions_table(decisions))

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from hptune.results.records import Decision, Stage, TrialResult
-from hptune.sweep.progress import Silent
+from hptune.results.records import Decision, TrialResult
 from hptune.trackers import Tracker
+from hptune.trials.progress import Silent
 
 
 class Tracking(Silent):
@@ -31,7 +31,7 @@ class Tracking(Silent):
         self._try(lambda: self._tracker.log_trial(result, reused=reused))
 
     def stage_finished(
-        self, stage: Stage, results: Sequence[TrialResult], decisions: Sequence[Decision]
+        self, stage: str, results: Sequence[TrialResult], decisions: Sequence[Decision]
     ) -> None:
         """Hand the decisions on."""
         self._try(lambda: self._tracker.log_decisions(stage, decisions))

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from hptune.errors import InputError
 from hptune.policies import schedule
 from hptune.results.records import OptimizerSpec, ParameterRule, PolicySpec, TrainingSettings
+from hptune.stages import choose, procedure
 
 
 def _no_boolean(value: Any) -> Any:
@@ -30,7 +31,6 @@ Ends = tuple[Positive, Positive]
 Count = Annotated[Whole, Field(ge=1)]
 Size = Annotated[Whole, Field(ge=0)]
 Seed = Annotated[Whole, Field(ge=0, lt=2**31)]  # scikit-learn and numpy take no larger ones
-StageName = Literal["lr-range", "momentum", "weight-decay", "batch-size", "final"]
 
 
 class Section(BaseModel):
@@ -300,8 +300,8 @@ class Search(Section):
 class Procedure(Section):
     """The stages and what they may cost."""
 
-    stages: tuple[StageName, ...] = Field(
-        ("lr-range", "momentum", "weight-decay", "batch-size", "final"),
+    stages: tuple[str, ...] = Field(
+        tuple(stage.name for stage in procedure()),
         min_length=1,
         description="which to run; they come in this order",
     )
@@ -318,6 +318,14 @@ class Procedure(Section):
     weight_decay: WeightDecayStage = Field(WeightDecayStage(), description="the weight-decay stage")
     batch_size: BatchSizeStage = Field(BatchSizeStage(), description="the batch-size stage")
     final: FinalStage = Field(FinalStage(), description="the final run")
+
+    @field_validator("stages")
+    @classmethod
+    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(stage.name for stage in choose(names, "procedure.stages"))
+        except InputError as error:
+            raise PydanticCustomError("explained", "{problem}", {"problem": str(error)}) from None
 
 
 class Experiment(Section):

@@ -13,16 +13,16 @@ __all__ = ["GIVEN", "DataSpec", "Splits", "load", "names"]
 GIVEN = "python"  # stands for data that were given in Python, in what a run directory records
 # Name -> module with `load(spec)`; imported when asked for.
 _READERS = {
-    "digits": "hptune.data.digits",
-    "image-folder": "hptune.data.image_folder",
-    "npz": "hptune.data.npz",
-    "csv": "hptune.data.table",
+    "digits": "hptune.data.readers.digits",
+    "image-folder": "hptune.data.readers.image_folder",
+    "npz": "hptune.data.readers.npz",
+    "csv": "hptune.data.readers.table",
 }
 
 
 def names() -> list[str]:
     """Return the names that `load` knows, besides "package.module:function"."""
-    from hptune.data.torchvision_sets import SETS
+    from hptune.data.readers.torchvision_sets import SETS
 
     return [*_READERS, *SETS]
 
@@ -39,11 +39,11 @@ def load(spec: DataSpec) -> Splits:
             "with hptune.Task and the same out"
         )
     if ":" in spec.name:
-        module = "hptune.data.user"
+        module = "hptune.data.readers.user"
     elif spec.name in _READERS:
         module = _READERS[spec.name]
     elif spec.name.lower().replace("_", "-") in names():
-        module = "hptune.data.torchvision_sets"
+        module = "hptune.data.readers.torchvision_sets"
     else:
         close = get_close_matches(spec.name.lower(), names(), 1)
         raise InputError(

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hptune.data.augment import Augment
-from hptune.data.memory import TensorSource
-from hptune.data.normalize import Normalize, image_normalization
+from hptune.data.sources.augment import Augment
+from hptune.data.sources.memory import TensorSource
+from hptune.data.sources.normalize import Normalize, image_normalization
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.split import Indices, class_counts, split_off, subset
 from hptune.errors import InputError

@@ -25,10 +25,11 @@ from torch.utils.data import (
     default_collate,
 )
 
-from hptune.data.columns import ColumnSource, is_columns, leaves, take, target_of, tensors_of
+from hptune.data.sources.columns import ColumnSource, is_columns, leaves, take, tensors_of
+from hptune.data.sources.stream import StreamSource
 from hptune.data.split import split_off
-from hptune.data.stream import StreamSource
 from hptune.errors import InputError
+from hptune.step import target_of
 from hptune.task import Source
 
 READABLE = 2_000  # examples; to read the labels of more by loading each would take too long
@@ -40,7 +41,7 @@ _REMEDY = (
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenSplit:
     """A split as it was given, in one of two forms.
 
     Attributes:
@@ -76,7 +77,7 @@ class Given:
             varies=self.varies,
         )
 
-    def part(self, indices: NDArray[np.int64]) -> Given:
+    def part(self, indices: NDArray[np.int64]) -> GivenSplit:
         """Return some of the examples."""
         if self.in_memory:
             return replace(self, data=take(self.data, torch.as_tensor(indices)))
@@ -93,7 +94,7 @@ class Given:
             return None
         return labels.astype(np.int64)
 
-    def read(self) -> tuple[Given, str]:
+    def read(self) -> tuple[GivenSplit, str]:
         """Return this, knowing whether its examples vary, and a short hash of the content.
 
         Of a data set, the hash is of its length and its first examples, unless these vary.
@@ -107,7 +108,7 @@ class Given:
         return replace(self, varies=True), _hash(len(self), [])
 
 
-def given_split(data: Any, what: str) -> Given:
+def given_split(data: Any, what: str) -> GivenSplit:
     """Recognise what was given for a split.
 
     Args:
@@ -125,14 +126,16 @@ def given_split(data: Any, what: str) -> Given:
             "index, to be repeatable; give a map-style Dataset, or its examples as a list"
         )
     elif type(data) is TensorDataset:
-        given = Given(tensors_of(tuple(data.tensors), what), in_memory=True)
+        given = GivenSplit(tensors_of(tuple(data.tensors), what), in_memory=True)
     elif type(data) is Subset and type(data.dataset) is TensorDataset:
         chosen = torch.as_tensor(list(data.indices))
-        given = Given(tensors_of(take(tuple(data.dataset.tensors), chosen), what), in_memory=True)
+        given = GivenSplit(
+            tensors_of(take(tuple(data.dataset.tensors), chosen), what), in_memory=True
+        )
     elif is_columns(data):
-        given = Given(tensors_of(data, what), in_memory=True)
+        given = GivenSplit(tensors_of(data, what), in_memory=True)
     elif isinstance(data, list) or _is_dataset(data):
-        given = Given(data, in_memory=False, name=_name(data))
+        given = GivenSplit(data, in_memory=False, name=_name(data))
     else:
         raise InputError(f"{what}: {_name(data)}; {_REMEDY}")
     if len(given) == 0:
@@ -140,7 +143,7 @@ def given_split(data: Any, what: str) -> Given:
     return given
 
 
-def divide(given: Given, fraction: float, seed: int) -> tuple[Given, Given, str]:
+def divide(given: GivenSplit, fraction: float, seed: int) -> tuple[GivenSplit, GivenSplit, str]:
     """Split validation data off: stratified where every class is plain and has two examples.
 
     Returns:
@@ -158,7 +161,7 @@ def divide(given: Given, fraction: float, seed: int) -> tuple[Given, Given, str]
     return given.part(rest), given.part(part), how
 
 
-def _loader(loader: DataLoader[Any], what: str) -> Given:
+def _loader(loader: DataLoader[Any], what: str) -> GivenSplit:
     """Take a DataLoader's data set, collation and batch size; the order of examples is hptune's."""
     given = given_split(loader.dataset, what)
     sampler, batches = loader.sampler, loader.batch_sampler
@@ -179,7 +182,7 @@ def _loader(loader: DataLoader[Any], what: str) -> Given:
         dataset: Any = loader.dataset
         if isinstance(sampler, SubsetRandomSampler):
             dataset = Subset(dataset, list(sampler.indices))
-        given = Given(dataset, in_memory=False)
+        given = GivenSplit(dataset, in_memory=False)
     if custom:
         given = replace(given, collate=loader.collate_fn)
     return replace(

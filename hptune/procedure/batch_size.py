@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, dominated, rank_survivors
 from hptune.procedure.repeats import run_repeats
-from hptune.results.records import Decision, Stage, Trial
-from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
-from hptune.sweep.run import Runner
-from hptune.training.loop import iterations_per_epoch
+from hptune.results.records import Decision, Trial
+from hptune.stages import BATCH_SIZE
+from hptune.training.lengths import iterations_per_epoch
+from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.run import Runner
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
 ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
@@ -72,7 +73,7 @@ def run_batch_size(
         seeds: Repeats of each candidate.
         by: What is better.
     """
-    base = base.change(stage=Stage.BATCH_SIZE)
+    base = base.change(stage=BATCH_SIZE)
     # The present size first: it has been run, and must not be what the budget leaves out.
     values = sorted(values, key=lambda value: abs(math.log(value / base.batch_size)))
     speed = {
@@ -102,7 +103,7 @@ def run_batch_size(
         base,
         changes,
         seeds=seeds,
-        hopeless=lambda candidates: hopeless(candidates, by),
+        dominated=lambda candidates: dominated(candidates, by),
         least=1,
     )
     return run_repeats(runner, candidates, by)
@@ -128,7 +129,7 @@ def decide_batch_size(
         reason += f"; tied, so {chosen}, which passes over the data fastest, is taken"
     decide = partial(
         Decision,
-        stage=Stage.BATCH_SIZE,
+        stage=BATCH_SIZE,
         trials=trial_ids(candidates),
         warnings=tuple(ranking.warnings),
     )
@@ -138,7 +139,7 @@ def decide_batch_size(
             value=trial.batch_size,
             rule=RULE.format(by),
             reason=reason,
-            seconds=total_seconds(candidates, Stage.BATCH_SIZE),
+            seconds=total_seconds(candidates, BATCH_SIZE),
         )
     ]
     if trial.batch_size == base.batch_size:

@@ -17,19 +17,18 @@ import torch
 from hptune.analysis.fitting import read_training
 from hptune.analysis.ranking import LOSS, Criterion
 from hptune.errors import StageError
-from hptune.results.records import Decision, PolicySpec, Stage, Status, Trial, TrialResult
-from hptune.sweep.run import Runner
+from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
+from hptune.stages import FINAL
 from hptune.task import Task
 from hptune.training.evaluation import EVALUATION_BATCH
+from hptune.trials.run import Runner
 
 BASELINE_MOMENTUM = 0.9
 BROKEN = 0.1  # of the fall that the search's best run saw
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
-def run_final(
-    runner: Runner, base: Trial, *, seeds: int, stage: Stage = Stage.FINAL
-) -> list[TrialResult]:
+def run_final(runner: Runner, base: Trial, *, seeds: int, stage: str = FINAL) -> list[TrialResult]:
     """Train with the decided values, once a seed, and read the test set at the end of each.
 
     Args:
@@ -86,7 +85,7 @@ def run_final_safely(
     if trial is base:
         return results, []
     shared: dict[str, Any] = {
-        "stage": Stage.FINAL,
+        "stage": FINAL,
         "rule": "halved until every seed completes, and not worse than the short runs",
         "trials": tuple(result.trial.id for result in results),
     }

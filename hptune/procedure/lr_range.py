@@ -13,13 +13,14 @@ from functools import partial
 from numpy.lib.stride_tricks import sliding_window_view
 
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
-from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
 from hptune.analysis.rules import named_rules
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.repeats import run_repeats
-from hptune.results.records import Decision, PolicySpec, Stage, TrainingSettings, Trial, TrialResult
-from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
-from hptune.sweep.run import Runner
+from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
+from hptune.stages import LR_RANGE
+from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.run import Runner
 
 READINGS = 50  # of the validation loss along the test
 READ_EXAMPLES = (256, 1024)  # of the validation set a reading, at least and at most
@@ -83,7 +84,7 @@ def run_lr_range(
     iterations = base.iterations
     for attempt in range(ATTEMPTS):
         trial = base.change(
-            stage=Stage.LR_RANGE,
+            stage=LR_RANGE,
             iterations=iterations,
             lr=high,
             lr_min=low,
@@ -143,7 +144,7 @@ def run_confirmation(
             base,
             {_label(v): {"lr": v, "lr_min": low and lr_min(v)} for v in map(_rounded, wanted)},
             seeds=seeds,
-            hopeless=lambda candidates: hopeless(candidates, by),
+            dominated=lambda candidates: dominated(candidates, by),
             least=least,
         )
 
@@ -156,7 +157,7 @@ def run_confirmation(
             beyond = lrs[0] / FARTHEST
         elif ranking.ties == (_label(lrs[0]),):
             beyond = lrs[0] / FACTOR
-        elif ranking.unbeaten == (_label(lrs[-1]),):
+        elif ranking.not_clearly_beaten == (_label(lrs[-1]),):
             beyond = lrs[-1] * CLOSEST
         else:
             break
@@ -180,7 +181,7 @@ def decide_lr(
     candidates: Candidates,
     candidate: float,
     *,
-    stage: Stage = Stage.LR_RANGE,
+    stage: str = LR_RANGE,
     by: Criterion = LOSS,
 ) -> list[Decision]:
     """Choose the maximum and minimum LR from a range test and its confirmation.

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
-from hptune.procedure.defaults import MOMENTUM, MOMENTUM_MIN
+from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
+from hptune.procedure import defaults
 from hptune.procedure.repeats import run_repeats
-from hptune.results.records import Decision, Stage, Trial
-from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
-from hptune.sweep.run import Runner
+from hptune.results.records import Decision, Trial
+from hptune.stages import MOMENTUM
+from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.run import Runner
 
 RULE = "{}; within the noise the report's cyclical 0.95-0.85"
 
@@ -37,7 +38,7 @@ def run_momentum(
         seeds: Repeats of each candidate.
         by: What is better.
     """
-    base = base.change(stage=Stage.MOMENTUM)
+    base = base.change(stage=MOMENTUM)
     # The present value first: it has been run, and must not be what the budget leaves out.
     wanted = sorted(values, key=lambda value: value != base.momentum)
 
@@ -47,7 +48,7 @@ def run_momentum(
             base,
             {_label(*change): _change(*change) for change in changes},
             seeds=seeds,
-            hopeless=lambda candidates: hopeless(candidates, by),
+            dominated=lambda candidates: dominated(candidates, by),
             least=least,
         )
 
@@ -61,16 +62,16 @@ def run_momentum(
 def decide_momentum(candidates: Candidates, by: Criterion = LOSS) -> list[Decision]:
     """Choose momentum's maximum and minimum from paired runs."""
     ranking = rank_survivors(candidates, by)
-    preferred = _label(MOMENTUM, MOMENTUM_MIN)
-    larger = candidates[ranking.best][0].trial.momentum > MOMENTUM
-    tied = ranking.unbeaten if larger else ranking.ties
+    preferred = _label(defaults.MOMENTUM, defaults.MOMENTUM_MIN)
+    larger = candidates[ranking.best][0].trial.momentum > defaults.MOMENTUM
+    tied = ranking.not_clearly_beaten if larger else ranking.ties
     chosen = preferred if preferred in tied else ranking.best
     trial = candidates[chosen][0].trial
     reason = ranking.reason
     if chosen != ranking.best:
         reason += f"; tied, so the report's default {chosen} is kept"
     common: dict[str, Any] = {
-        "stage": Stage.MOMENTUM,
+        "stage": MOMENTUM,
         "rule": RULE.format(by),
         "trials": trial_ids(candidates),
         "warnings": tuple(ranking.warnings),
@@ -81,7 +82,7 @@ def decide_momentum(candidates: Candidates, by: Criterion = LOSS) -> list[Decisi
             parameter="momentum",
             value=trial.momentum,
             reason=reason,
-            seconds=total_seconds(candidates, Stage.MOMENTUM),
+            seconds=total_seconds(candidates, MOMENTUM),
             **common,
         ),
         Decision(

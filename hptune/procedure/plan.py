@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptune.results.records import Stage
+from hptune.stages import FINAL, LR_RANGE, procedure
 
-STAGES = (Stage.LR_RANGE, Stage.MOMENTUM, Stage.WEIGHT_DECAY, Stage.BATCH_SIZE, Stage.FINAL)
-# Short runs that a stage may take; one that another stage has run is not run again. What a
-# stage leaves is the next one's.
-SHARES = {Stage.LR_RANGE: 6, Stage.MOMENTUM: 4, Stage.WEIGHT_DECAY: 4, Stage.BATCH_SIZE: 4}
+SHARES = {stage.name: stage.share for stage in procedure() if stage.share}
 SHORT_SWEEP = 4  # short runs that a stage compares
 TEST_RUNS = 2  # short runs that an LR range test is as long as
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss
@@ -29,7 +26,7 @@ class PlannedStage:
         seconds: Estimated, None where the speed is not known.
     """
 
-    stage: Stage
+    stage: str
     trials: int
     epochs: float
     short_runs: int = 0
@@ -67,7 +64,7 @@ def lengths(
     return Lengths(range_test=min(max(TEST_RUNS * short, low), high), short=short, final=final)
 
 
-def allowances(stages: Sequence[Stage], budget_epochs: float) -> dict[Stage, float]:
+def allowances(stages: Sequence[str], budget_epochs: float) -> dict[str, float]:
     """Return the epochs that may be spent by the end of each search stage.
 
     Args:
@@ -84,7 +81,7 @@ def allowances(stages: Sequence[Stage], budget_epochs: float) -> dict[Stage, flo
 
 
 def plan(
-    stages: Sequence[Stage],
+    stages: Sequence[str],
     runs: Lengths,
     *,
     per_epoch: int,
@@ -109,12 +106,12 @@ def plan(
     planned = []
     spent, allowed = 0.0, allowances(stages, budget_epochs * per_epoch)
     for stage in stages:
-        if stage is Stage.FINAL:
+        if stage == FINAL:
             more = 0 if baseline_length is None else 1
             iterations = final_seeds * runs.final * (1 + (baseline_length or 0.0))
             planned.append(PlannedStage(stage, final_seeds * (1 + more), iterations / per_epoch))
             continue
-        tests = test_seeds if stage is Stage.LR_RANGE else 0
+        tests = test_seeds if stage == LR_RANGE else 0
         # A stage has what the ones before have left; the LR is confirmed whatever it costs.
         left = allowed[stage] - spent - tests * runs.range_test
         least = (SHORT_SWEEP - 1) * search_seeds if tests else 0

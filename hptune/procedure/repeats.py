@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hptune.analysis.ranking import Criterion, rank
-from hptune.sweep.paired import Candidates
-from hptune.sweep.run import Runner
+from hptune.trials.paired import Candidates
+from hptune.trials.run import Runner
 
 MOST_SEEDS = 4  # the report's own number of repeats
 CONTENDERS = 3  # tied candidates that are repeated at most

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from hptune.analysis.ranking import LOSS, Criterion
 from hptune.errors import InputError, StageError
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
-from hptune.results.records import Decision, Stage, Status, Trial, TrialResult
-from hptune.sweep.run import Runner
-from hptune.sweep.space import Choice, Space, grid
-from hptune.training.loop import iterations_per_epoch, readings
+from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.stages import SEARCH
+from hptune.training.lengths import evaluation_points, iterations_per_epoch
+from hptune.trials.run import Runner
+from hptune.trials.space import Choice, Space, grid
 
 if TYPE_CHECKING:
     import optuna
@@ -85,7 +86,7 @@ def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[
     reason = f"{by.shown(by.at_end(best))}; {stopped} of {len(results)} trials stopped early"
     return [
         Decision(
-            stage=Stage.SEARCH,
+            stage=SEARCH,
             parameter=name,
             value=value,
             rule=f"{by} of {len(results)} trials",
@@ -163,7 +164,7 @@ def _trial(runner: Runner, base: Trial, values: Mapping[str, float]) -> Trial:
         changes["momentum_min"] = MOMENTUM_MIN if changes["momentum"] > MOMENTUM_MIN else None
     if "lr" in changes and base.lr_min is not None:
         changes["lr_min"] = lr_min(changes["lr"])
-    return base.change(stage=Stage.SEARCH, **changes)
+    return base.change(stage=SEARCH, **changes)
 
 
 def _run(
@@ -172,7 +173,7 @@ def _run(
     """Run a trial from reading to reading, as long as the pruner lets it."""
     from optuna.trial import TrialState
 
-    due = readings(trial.iterations, trial.settings.evaluations)
+    due = evaluation_points(trial.iterations, trial.settings.evaluations)
     reported = 0
     for step, at in enumerate(due, 1):
         last = step == len(due)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hptune.analysis.ranking import LOSS, Criterion, rank_survivors
-from hptune.results.records import Decision, Scalar, Stage
-from hptune.sweep.paired import Candidates, total_seconds, trial_ids
+from hptune.results.records import Decision, Scalar
+from hptune.stages import SWEEP
+from hptune.trials.paired import Candidates, total_seconds, trial_ids
 
 RULE = "{}; within the noise the first in the order given"
 
@@ -28,12 +29,12 @@ def decide_key(
     if str(chosen) != ranking.best:
         reason += f"; tied, so {chosen}, the first in the order given, is taken"
     return Decision(
-        stage=Stage.SWEEP,
+        stage=SWEEP,
         parameter=key,
         value=chosen,
         rule=RULE.format(by),
         reason=reason,
         trials=trial_ids(candidates),
         warnings=tuple(ranking.warnings),
-        seconds=total_seconds(candidates, Stage.SWEEP),
+        seconds=total_seconds(candidates, SWEEP),
     )

@@ -9,12 +9,13 @@ import math
 from collections.abc import Sequence
 
 from hptune.analysis.plateau import on_plateau
-from hptune.analysis.ranking import LOSS, Criterion, hopeless, rank, rank_survivors
+from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
 from hptune.procedure.repeats import run_repeats
-from hptune.results.records import Decision, Stage, Trial
-from hptune.sweep.branches import branch_point, run_branches
-from hptune.sweep.paired import Candidates, run_paired, total_seconds, trial_ids
-from hptune.sweep.run import Runner
+from hptune.results.records import Decision, Trial
+from hptune.stages import WEIGHT_DECAY
+from hptune.trials.branches import branch_point, run_branches
+from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.run import Runner
 
 DEEP = 10  # layers with weights; from here on the report's grid for deep nets applies
 RULE = "{}; within the noise the magnitude nearest the net's complexity"
@@ -58,7 +59,7 @@ def run_weight_decay(
         from_snapshot: Run the middle of the grid to its plateau and branch each candidate from
             there, which takes one seed and little more than half of the time.
     """
-    base = base.change(stage=Stage.WEIGHT_DECAY)
+    base = base.change(stage=WEIGHT_DECAY)
     if from_snapshot:
         middle = sorted(values)[len(values) // 2]
         base = base.change(weight_decay=middle)
@@ -73,7 +74,7 @@ def run_weight_decay(
             base,
             changes,
             seeds=seeds,
-            hopeless=lambda candidates: hopeless(candidates, by),
+            dominated=lambda candidates: dominated(candidates, by),
             least=least,
         )
 
@@ -89,7 +90,7 @@ def run_weight_decay(
         between = _between(candidates, by)
         if between is not None:
             candidates |= run([between], 0)
-    # Another seed would need a trunk of its own.
+    # Another seed would need a parent of its own.
     return candidates if from_snapshot else run_repeats(runner, candidates, by)
 
 
@@ -98,20 +99,20 @@ def decide_weight_decay(candidates: Candidates, *, usual: float, by: Criterion =
     ranking = rank_survivors(candidates, by)
     best = float(ranking.best)
     tied = [float(label) for label in ranking.ties]
-    tied += [decay for decay in map(float, ranking.unbeaten) if best < decay <= usual]
+    tied += [decay for decay in map(float, ranking.not_clearly_beaten) if best < decay <= usual]
     chosen = min(tied, key=lambda value: _distance(value, usual))
     reason = ranking.reason
     if f"{chosen:g}" != ranking.best:
         reason += f"; tied, so {chosen:g}, the nearest to the net's usual {usual:g}, is taken"
     return Decision(
-        stage=Stage.WEIGHT_DECAY,
+        stage=WEIGHT_DECAY,
         parameter="weight_decay",
         value=chosen,
         rule=RULE.format(by),
         reason=reason,
         trials=trial_ids(candidates),
         warnings=tuple(ranking.warnings),
-        seconds=total_seconds(candidates, Stage.WEIGHT_DECAY),
+        seconds=total_seconds(candidates, WEIGHT_DECAY),
     )
 
 

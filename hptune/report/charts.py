@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hptune.report.courses import FloatArray, over_seeds, values, wants_log
+from hptune.report.aggregate import FloatArray, over_seeds, values, wants_log
 from hptune.report.figures import comparison_name
 from hptune.report.plots.candidates import axis_of, end_text, sound_limits
 from hptune.report.plots.range_test import loss_limits, lr_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hptune.report.courses import over_seeds
+from hptune.report.aggregate import over_seeds
 from hptune.report.read import RunRecord
 from hptune.report.stages import (
     Comparison,

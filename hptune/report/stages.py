@@ -16,17 +16,18 @@ from hptune.report.read import RunRecord, TrialRecord
 from hptune.report.wording import parameter as parameter_name
 from hptune.report.wording import plain
 from hptune.report.wording import stage as stage_name
-from hptune.results.records import Curve, Decision, Stage
+from hptune.results.records import Curve, Decision
 from hptune.results.run_dir import VALIDATION_EXAMPLES
+from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, MOMENTUM, SEARCH, SWEEP, TRAIN, WEIGHT_DECAY
 
-FINAL = (Stage.FINAL, Stage.TRAIN)
+FULL_LENGTH = (FINAL, TRAIN)
 _NUMBERS = ("batch_size", "lr", "momentum", "weight_decay")
 _OWN = {
-    Stage.LR_RANGE: "lr",
-    Stage.MOMENTUM: "momentum",
-    Stage.WEIGHT_DECAY: "weight_decay",
-    Stage.BATCH_SIZE: "batch_size",
-    Stage.SEARCH: "lr",
+    LR_RANGE: "lr",
+    MOMENTUM: "momentum",
+    WEIGHT_DECAY: "weight_decay",
+    BATCH_SIZE: "batch_size",
+    SEARCH: "lr",
 }
 _SHORT = {"lr": "LR ", "weight_decay": "WD ", "momentum": "M ", "batch_size": "batch "}
 # The ranking's words in a decision's reason: by what, and how large the noise is.
@@ -117,11 +118,11 @@ class Comparison:
     def title(self) -> str:
         """What was compared, in words."""
         name = stage_name(self.stage)
-        if self.stage == Stage.LR_RANGE:
+        if self.stage == LR_RANGE:
             return "LR confirmation"
-        if self.stage == Stage.SWEEP:
+        if self.stage == SWEEP:
             return f"Sweep of {parameter_name(self.parameter)}"
-        if self.parameter == "lr" and self.stage != Stage.SEARCH:
+        if self.parameter == "lr" and self.stage != SEARCH:
             return f"LR after {name.lower()}"
         return name
 
@@ -173,7 +174,7 @@ def range_test(record: RunRecord) -> RangeTest | None:
     same = [t for t in tests if _settings(t) == _settings(last)]
     shown = curves(same)
     rules = named_rules(shown[-1].lr, shown[-1].train_loss)
-    decided = [d for d in record.decisions if (d.stage, d.parameter) == (Stage.LR_RANGE, "lr")]
+    decided = [d for d in record.decisions if (d.stage, d.parameter) == (LR_RANGE, "lr")]
     value = decided[-1].value if decided and last.id in decided[-1].trials else None
     examples = record.manifest.get(VALIDATION_EXAMPLES)
     return RangeTest(
@@ -189,7 +190,7 @@ def comparisons(record: RunRecord) -> list[Comparison]:
     """Return what the stages compared, in their order; stages without a decision last."""
     groups: dict[tuple[str, tuple[str, ...]], list[Decision]] = {}
     for decision in record.decisions:
-        if decision.stage not in FINAL:
+        if decision.stage not in FULL_LENGTH:
             groups.setdefault((decision.stage, decision.trials), []).append(decision)
     found = [
         _comparison(stage, decisions, record.find(names))
@@ -198,7 +199,7 @@ def comparisons(record: RunRecord) -> list[Comparison]:
     decided = {name for d in record.decisions for name in d.trials}
     for stage in dict.fromkeys(trial.stage for trial in record.trials):
         left = [t for t in record.trials if t.stage == stage and t.id not in decided]
-        if stage not in FINAL and not any(c.stage == stage for c in found if c):
+        if stage not in FULL_LENGTH and not any(c.stage == stage for c in found if c):
             found.append(_comparison(stage, [], left))
     return [comparison for comparison in found if comparison is not None]
 
@@ -208,16 +209,16 @@ def final_runs(record: RunRecord) -> list[FinalRun]:
     found = []
     for decision in record.decisions:
         name = decision.parameter.removeprefix("baseline_")
-        if decision.stage in FINAL and name.startswith(("test_", "val_")):
+        if decision.stage in FULL_LENGTH and name.startswith(("test_", "val_")):
             baseline = name != decision.parameter
             found.append(_final(decision, name, record.find(decision.trials), baseline))
-    for stage in FINAL:
+    for stage in FULL_LENGTH:
         trials = [t for t in record.trials if t.stage == stage]
         if trials and not any(run.stage == stage for run in found):
             last = [t for t in trials if _settings(t) == _settings(trials[-1])]
             found.append(_final(None, _headline(record, last), last, False))
     shown = [run for run in found if run.trials or run.lost]
-    return sorted(shown, key=lambda run: (run.baseline, run.stage != Stage.FINAL))
+    return sorted(shown, key=lambda run: (run.baseline, run.stage != FINAL))
 
 
 def _final(
@@ -248,7 +249,7 @@ def _comparison(
     if not trials:
         return None
     by, noise, higher = _judged(decisions)
-    parameter = decisions[0].parameter if decisions else _OWN.get(Stage(stage), "")
+    parameter = decisions[0].parameter if decisions else _OWN.get(stage, "")
     varied = _varied(trials, _column(parameter, trials[0]))
     groups: dict[tuple[object, ...], list[TrialRecord]] = {}
     for trial in trials:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from hptune.analysis.fitting import ADVICE, read_training
 from hptune.report.read import RunRecord, TrialRecord
-from hptune.report.stages import FINAL, Comparison, FinalRun, comparisons
+from hptune.report.stages import FULL_LENGTH, Comparison, FinalRun, comparisons
 from hptune.report.wording import parameter, plain, spread, stage
-from hptune.results.records import Decision, Stage, Status
+from hptune.results.records import Decision, Status
+from hptune.stages import FINAL, SEARCH
 
 ORDER = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size", "epochs")
 LONGEST = 60  # characters of a rule that can stand in the summary
@@ -134,8 +135,8 @@ def warnings(record: RunRecord) -> list[str]:
 
 def costs(record: RunRecord) -> dict[str, Cost]:
     """Return what search and final runs took, those of them that there were."""
-    final = [t for t in record.trials if t.stage in FINAL]
-    search = [t for t in record.trials if t.stage not in FINAL]
+    final = [t for t in record.trials if t.stage in FULL_LENGTH]
+    search = [t for t in record.trials if t.stage not in FULL_LENGTH]
     return {
         name: cost_of(trials)
         for name, trials in (("search", search), ("final runs", final))
@@ -154,9 +155,9 @@ def cost_of(trials: Sequence[TrialRecord]) -> Cost:
 
 def _trust(decision: Decision, comparison: Comparison | None) -> tuple[str, str]:
     """Return how far the comparison bears a decision."""
-    if comparison is not None and comparison.stage == Stage.SEARCH:
+    if comparison is not None and comparison.stage == SEARCH:
         return "open", f"{decision.rule}, one run each"
-    if decision.stage is Stage.FINAL:  # lowered by what happened there, and compared with nothing
+    if decision.stage == FINAL:  # lowered by what happened there, and compared with nothing
         return "open", decision.reason
     if comparison is None or decision.parameter != comparison.parameter:
         why = decision.reason if decision.parameter == "momentum_min" else decision.rule

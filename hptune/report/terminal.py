@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptune.report.courses import over_seeds, values, wants_log
+from hptune.report.aggregate import over_seeds, values, wants_log
 from hptune.report.plots.candidates import axis_of, end_text, sound_limits
 from hptune.report.plots.range_test import loss_limits, lr_of
 from hptune.report.read import RunRecord

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.report.courses import FloatArray
+from hptune.report.aggregate import FloatArray
 from hptune.report.plots.style import shortened, spread
 from hptune.report.wording import plain
 

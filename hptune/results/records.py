@@ -29,19 +29,6 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class Stage(StrEnum):
-    """What a trial was run for."""
-
-    LR_RANGE = "lr-range"
-    MOMENTUM = "momentum"
-    WEIGHT_DECAY = "weight-decay"
-    BATCH_SIZE = "batch-size"
-    FINAL = "final"
-    TRAIN = "train"
-    SWEEP = "sweep"
-    SEARCH = "search"
-
-
 @dataclass(frozen=True, kw_only=True)
 class ParameterRule:
     """Multipliers for the parameters whose dotted name matches a shell-style pattern.
@@ -103,7 +90,7 @@ class Trial:
     are None where nothing cycles. `task` is the fingerprint of model, data and loss.
     """
 
-    stage: Stage
+    stage: str
     task: str
     seed: int
     iterations: int
@@ -169,7 +156,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Standing:
+class TrialProgress:
     """Where a running trial is.
 
     Attributes:
@@ -226,7 +213,7 @@ class Decision:
     weight_decay, batch_size or the swept key.
     """
 
-    stage: Stage
+    stage: str
     parameter: str
     value: Scalar
     rule: str

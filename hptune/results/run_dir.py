@@ -19,7 +19,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from hptune.errors import HptuneError, InputError
-from hptune.results.records import Decision, Scalar, Stage, Status, Trial, TrialResult
+from hptune.results.records import Decision, Scalar, Status, Trial, TrialResult
 from hptune.results.tables import (
     DECISION_COLUMNS,
     Row,
@@ -32,11 +32,12 @@ from hptune.results.tables import (
     rows_from,
     table_text,
 )
+from hptune.stages import FINAL, TRAIN
 
 VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
 
 _PART = ".part"
-_OF_THEIR_OWN = {str(Stage.FINAL), str(Stage.TRAIN)}  # their weights are kept under their own ids
+_OF_THEIR_OWN = {str(FINAL), str(TRAIN)}  # their weights are kept under their own ids
 _OWN_END = (Status.COMPLETE, Status.DIVERGED)
 _FINISHED = (*_OWN_END, Status.PRUNED)  # its own stage had no more use for a pruned trial
 
@@ -199,7 +200,7 @@ class RunDir:
         row = self._row_of(trial)
         if row is None:
             return None
-        trial = trial.change(stage=Stage(str(row["stage"])))
+        trial = trial.change(stage=str(row["stage"]))
         names = [k.removeprefix("best_val_") for k in row if k.startswith("best_val_")]
         # Columns of other tasks' metrics are blank in this row; the curve has this trial's own.
         curve = curve_from(_text(self.curve(trial.id)))
@@ -242,7 +243,7 @@ class RunDir:
                 return row
         return None
 
-    def rows(self, stage: Stage | None = None) -> list[Row]:
+    def rows(self, stage: str | None = None) -> list[Row]:
         """Return the rows of results.csv, of one stage or all."""
         return [dict(row) for row in self._rows if stage is None or row["stage"] == stage]
 
@@ -261,7 +262,7 @@ class RunDir:
         found = [d for d in self._decisions if d.parameter == parameter]
         return found[-1] if found else None
 
-    def forget(self, stages: Sequence[Stage]) -> None:
+    def forget(self, stages: Sequence[str]) -> None:
         """Drop what some stages left: rows, curves, snapshots, decisions."""
         dropped = [row for row in self._rows if row["stage"] in stages]
         self._write_decisions([d for d in self._decisions if d.stage not in stages])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hptune.results.records import Curve, Decision, Scalar, Stage, TrialResult
+from hptune.results.records import Curve, Decision, Scalar, TrialResult
 
 # Other swept keys follow weight_decay, then the losses and metrics.
 _BEFORE_SWEPT = (
@@ -125,7 +125,7 @@ def decision_row(decision: Decision) -> Row:
 def decision_from(row: Mapping[str, Scalar]) -> Decision:
     """Return the decision that a row holds."""
     return Decision(
-        stage=Stage(str(row["stage"])),
+        stage=str(row["stage"]),
         parameter=str(row["parameter"]),
         value=row["value"],
         rule=str(row["rule"] or ""),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from hptune.errors import InputError
 
 if TYPE_CHECKING:
-    from hptune.results.records import Decision, Stage, TrialResult
+    from hptune.results.records import Decision, TrialResult
 
 __all__ = ["NAMES", "Tracker", "open_tracker"]
 
@@ -29,7 +29,7 @@ class Tracker(Protocol):
             reused: Whether it was found in the run directory; if it is kept already, it stays.
         """
 
-    def log_decisions(self, stage: Stage, decisions: Sequence[Decision]) -> None:
+    def log_decisions(self, stage: str, decisions: Sequence[Decision]) -> None:
         """Keep what a stage decided, in the place of what it decided before."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hptune.results.records import Decision, Stage, Status, TrialResult
+from hptune.results.records import Decision, Status, TrialResult
 from hptune.results.tables import curve_text
 from hptune.trackers.series import parameters, series, started_at, values
 
@@ -59,7 +59,7 @@ class MLflow:
         self._client.set_terminated(run_id, done, begin + int(result.seconds * 1000))
         self._kept[trial_id] = run_id
 
-    def log_decisions(self, stage: Stage, decisions: Sequence[Decision]) -> None:
+    def log_decisions(self, stage: str, decisions: Sequence[Decision]) -> None:
         """Set a stage's decisions as tags of the run directory's run."""
         self._connect()
         for decision in decisions:

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from hptune.results.records import Decision, Stage, TrialResult
+from hptune.results.records import Decision, TrialResult
 from hptune.trackers.series import parameters, series, started_at, values
 
 FOLDER = "tensorboard"
@@ -44,7 +44,7 @@ class TensorBoard:
             if result.message:
                 writer.add_text("message", result.message)
 
-    def log_decisions(self, stage: Stage, decisions: Sequence[Decision]) -> None:
+    def log_decisions(self, stage: str, decisions: Sequence[Decision]) -> None:
         """Write a stage's decisions as text."""
         from torch.utils.tensorboard import SummaryWriter
 

@@ -2,7 +2,7 @@
 
 A small net leaves a GPU idle while the host launches its kernels one by one. What is recorded
 is what the passes do on the device, so what a model decides on the host, step by step, is frozen:
-whether a model trains the same is for `hptune.training.modes` to find out.
+whether a model trains the same is for `hptune.training.execution_mode` to find out.
 
 Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 """

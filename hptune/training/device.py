@@ -25,24 +25,24 @@ class Device:
     Attributes:
         torch_device: The device as torch names it.
         dtype: float32, or the type that autocast computes in.
-        captures_from: Iterations from which on it pays to record a trial's passes as a CUDA graph
+        graph_from_iteration: Iterations from which on it pays to record a trial's passes as a CUDA graph
             and to replay them; None never records.
-        undecided: Whether a probe may still change these; see `hptune.training.modes`.
+        needs_probe: Whether a probe may still change these; see `hptune.training.execution_mode`.
     """
 
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
-    captures_from: int | None = None
-    undecided: bool = False
+    graph_from_iteration: int | None = None
+    needs_probe: bool = False
 
     @property
     def precision(self) -> str:
         """The precision as the config names it: "fp32", "bf16" or "fp16"."""
         return next(name for name, dtype in _DTYPES.items() if dtype is self.dtype)
 
-    def captures(self, iterations: int) -> bool:
+    def uses_graph(self, iterations: int) -> bool:
         """Say whether the passes of so many iterations are recorded and replayed."""
-        return self.captures_from is not None and iterations >= self.captures_from
+        return self.graph_from_iteration is not None and iterations >= self.graph_from_iteration
 
     @property
     def key(self) -> str:
@@ -87,7 +87,7 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
     Args:
         name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32, which is
-            undecided on a CPU that may be faster in bf16. A CUDA device is undecided, too.
+            needs_probe on a CPU that may be faster in bf16. A CUDA device is needs_probe, too.
 
     Raises:
         InputError: The device is unknown or absent, or lacks the precision.
@@ -121,8 +121,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         keep_freed_memory()
     # Without AVX-512 or the like bf16 is emulated, and slow.
     capable = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() not in _NO_BF16
-    undecided = device.type == "cuda" or (capable and precision == "auto")
-    return Device(device, _dtype(device, precision), undecided=undecided)
+    needs_probe = device.type == "cuda" or (capable and precision == "auto")
+    return Device(device, _dtype(device, precision), needs_probe=needs_probe)
 
 
 def _dtype(device: torch.device, precision: str) -> torch.dtype:

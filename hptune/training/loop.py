@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from hptune.errors import HptuneError, InputError
 from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor
-from hptune.results.records import Standing, Status, Trial, TrialResult
+from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.capture import Captured, Pass
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, batch_loss, evaluate
+from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
 from hptune.training.snapshot import (
@@ -35,22 +36,8 @@ from hptune.training.snapshot import (
 BLOCK = 64
 SNAPSHOT_SECONDS = 5.0
 
-Advance = Callable[[Standing], None]
+OnProgress = Callable[[TrialProgress], None]
 """Hears where a trial is."""
-
-
-def iterations_per_epoch(examples: int, batch_size: int) -> int:
-    """Return the whole batches in a pass over the data.
-
-    Raises:
-        InputError: Not one batch fits.
-    """
-    if batch_size > examples:
-        raise InputError(
-            f"batch_size: {batch_size}; must not exceed the {examples} training examples; "
-            "choose a smaller batch size"
-        )
-    return examples // batch_size
 
 
 def run_trial(
@@ -59,9 +46,9 @@ def run_trial(
     device: Device,
     *,
     snapshot: Path | None = None,
-    trunk: Path | None = None,
+    parent: Path | None = None,
     checkpoint: Path | None = None,
-    advance: Advance | None = None,
+    on_progress: OnProgress | None = None,
     until: int | None = None,
 ) -> TrialResult:
     """Train one trial. The caller's random states are as before afterwards.
@@ -71,9 +58,9 @@ def run_trial(
         trial: What to run.
         device: Where, and in which precision.
         snapshot: File to resume from where it exists, and to keep up to date meanwhile.
-        trunk: Snapshot of the trial that `trial.snapshot` names, to branch from.
+        parent: Snapshot of the trial that `trial.snapshot` names, to branch from.
         checkpoint: File that receives the trained weights.
-        advance: Hears the progress, a few times a second at most.
+        on_progress: Hears the progress, a few times a second at most.
         until: Iterations after which to pause, one of `readings`: the result then has the
             status PRUNED, and the same trial goes on from `snapshot` when it is run again.
 
@@ -84,8 +71,8 @@ def run_trial(
         run = TrialRun(task, trial, device)
         run.resume(snapshot)
         if trial.snapshot is not None and not run.first_iteration:
-            run.branch(trunk)
-        status, message = run.train(snapshot, advance, until)
+            run.branch(parent)
+        status, message = run.train(snapshot, on_progress, until)
         return run.finish(status, message, checkpoint)
 
 
@@ -150,17 +137,19 @@ class TrialRun:
         self._pass = self.gradients
         self.monitor = DivergenceMonitor(trial.settings.divergence_factor)
         # Iterations after which the validation set is read.
-        self.due = {done - 1 for done in readings(trial.iterations, trial.settings.evaluations)}
+        self.evaluate_at = {
+            done - 1 for done in evaluation_points(trial.iterations, trial.settings.evaluations)
+        }
         self.first_iteration = 0
         self.training_seconds = 0.0
         self.seconds_before = 0.0  # spent before a resume
-        self.share = 1.0  # of the time that passes; less for trials that are trained as one
+        self.time_share = 1.0  # of the time that passes; less for trials that are trained as one
         self.began = time.perf_counter()
         self.started = datetime.now(UTC).isoformat(timespec="seconds")
         device.reset_peak_memory()
 
     def train(
-        self, snapshot: Path | None, advance: Advance | None, until: int | None = None
+        self, snapshot: Path | None, on_progress: OnProgress | None, until: int | None = None
     ) -> tuple[Status, str]:
         """Run the iterations; return how they ended and why."""
         lr, momentum = self.schedule.lr.tolist(), self.schedule.momentum.tolist()
@@ -172,10 +161,10 @@ class TrialRun:
         for iteration in range(self.first_iteration, self.trial.iterations):
             self.optimizer.set(lr[iteration], momentum[iteration])
             losses.append(self.step(batches))
-            if iteration in self.due or len(losses) == BLOCK:
+            if iteration in self.evaluate_at or len(losses) == BLOCK:
                 read = torch.stack(losses).tolist()  # waits for the device, so once a block
                 losses.clear()
-                if ended := self.look(iteration, read, snapshot, advance, until):
+                if ended := self.end_of_block(iteration, read, snapshot, on_progress, until):
                     return ended
         return Status.COMPLETE, ""
 
@@ -183,16 +172,16 @@ class TrialRun:
         """Get ready for the first iteration."""
         self.model.train()
         remaining = self.trial.iterations - self.first_iteration
-        if self._is_one_pass and self.device.captures(remaining):
+        if self._is_one_pass and self.device.uses_graph(remaining):
             self._pass = Captured(self.gradients, [self.model], self.device.torch_device)
         self.last_heard = self.last_snapshot = self.mark = time.perf_counter()
 
-    def look(
+    def end_of_block(
         self,
         iteration: int,
         losses: list[float],
         snapshot: Path | None,
-        advance: Advance | None,
+        on_progress: OnProgress | None,
         until: int | None,
     ) -> tuple[Status, str] | None:
         """Take in a block of losses, and read the validation set where it is due.
@@ -202,17 +191,17 @@ class TrialRun:
         """
         self.recorder.add_losses(losses)
         now = time.perf_counter()
-        self.training_seconds += (now - self.mark) * self.share
+        self.training_seconds += (now - self.mark) * self.time_share
         if self._diverged_in_training():
             return Status.DIVERGED, self._divergence_message()
-        evaluating = iteration in self.due
+        evaluating = iteration in self.evaluate_at
         if evaluating and not math.isfinite(self._evaluate(iteration).loss):
             return (
                 Status.DIVERGED,
                 f"the validation loss after iteration {iteration} is not finite",
             )
-        if advance is not None and now - self.last_heard > 0.2:
-            advance(self._standing(iteration, sum(losses) / len(losses)))
+        if on_progress is not None and now - self.last_heard > 0.2:
+            on_progress(self._trial_progress(iteration, sum(losses) / len(losses)))
             self.last_heard = now
         if evaluating and self._stops_early():
             return Status.COMPLETE, f"stopped early after iteration {iteration}"
@@ -308,9 +297,9 @@ class TrialRun:
         losses = [e.loss for e in self.recorder.evaluations.values()]
         return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
 
-    def _standing(self, iteration: int, train_loss: float) -> Standing:
+    def _trial_progress(self, iteration: int, train_loss: float) -> TrialProgress:
         lr, momentum = self.schedule.lr, self.schedule.momentum
-        return Standing(
+        return TrialProgress(
             iteration=iteration,
             began=self.first_iteration,
             lr=float(lr[iteration]),
@@ -323,7 +312,7 @@ class TrialRun:
         )
 
     def _seconds(self) -> float:
-        return self.seconds_before + (time.perf_counter() - self.began) * self.share
+        return self.seconds_before + (time.perf_counter() - self.began) * self.time_share
 
     def _save(self, path: Path, next_iteration: int) -> None:
         state = {
@@ -415,9 +404,3 @@ def make_model(task: Task, device: Device) -> nn.Module:
     if not task.channels_last:
         return model
     return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
-
-
-def readings(iterations: int, evaluations: int) -> list[int]:
-    """Return after how many iterations the validation set is read: evenly spaced, last at the end."""
-    count = min(max(evaluations, 1), iterations)
-    return [math.ceil((k + 1) * iterations / count) for k in range(count)]

@@ -32,7 +32,7 @@ class CurveRecorder:
         metrics: Sequence[str],
     ) -> None:
         self._schedule = schedule
-        # From which iteration on which holds: a branch begins with its trunk's.
+        # From which iteration on which holds: a branch begins with its parent's.
         self._weight_decays = [(0, weight_decay)]
         self._iterations_per_epoch = iterations_per_epoch
         self.losses: list[float] = []
@@ -85,7 +85,7 @@ class CurveRecorder:
         self.seconds = dict(state["seconds"])
 
     def branch(self, state: dict[str, Any]) -> None:
-        """Continue from a state of the trunk that this trial branches from."""
+        """Continue from a state of the parent that this trial branches from."""
         _, own = self._weight_decays[-1]
         self.load(state)
         self._weight_decays.append((len(self.losses), own))

@@ -11,8 +11,9 @@ import numpy as np
 
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
-from hptune.data.memory import TensorSource
-from hptune.results.records import PolicySpec, Stage, TrainingSettings, Trial
+from hptune.data.sources.memory import TensorSource
+from hptune.results.records import PolicySpec, TrainingSettings, Trial
+from hptune.stages import SWEEP
 from hptune.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,7 +96,7 @@ def _with_random_images(case: Case) -> Task:
     import torch
 
     from hptune import models
-    from hptune.data.normalize import image_normalization
+    from hptune.data.sources.normalize import image_normalization
     from hptune.task import Accuracy, MetricSpec
 
     assert case.config is not None
@@ -121,7 +122,7 @@ def _with_random_images(case: Case) -> Task:
 def trial_of(case: Case, iterations: int, seed: int, *, precision: str = "fp32") -> Trial:
     """Return a run of a case that reads one validation example, at its end."""
     return Trial(
-        stage=Stage.SWEEP,
+        stage=SWEEP,
         task=task_of(case.name).fingerprint,
         seed=seed,
         iterations=iterations,

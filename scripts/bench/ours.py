@@ -11,11 +11,11 @@ from typing import Self
 
 from hptune.results.records import Status, Trial
 from hptune.results.run_dir import RunDir
-from hptune.sweep.executors.choice import Execution, ExecutorName, in_words
-from hptune.sweep.progress import Silent
-from hptune.sweep.run import Runner
 from hptune.training.device import resolve_device
-from hptune.training.modes import measure_modes, settled
+from hptune.training.execution_mode import choose_mode, measure_modes
+from hptune.trials.executors.choice import Execution, ExecutorName, in_words
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
 from scripts.bench.cases import CASES, task_of, trial_of
 
 
@@ -36,8 +36,8 @@ class Ours:
         folder = self._open.enter_context(tempfile.TemporaryDirectory())
         run_dir = self._open.enter_context(RunDir.open(Path(folder)))
         place, task = resolve_device(device, precision), task_of(case)
-        if place.undecided:
-            place = settled(place, measure_modes(task, trial_of(CASES[case], 100, 0), place)[0])
+        if place.needs_probe:
+            place = choose_mode(place, measure_modes(task, trial_of(CASES[case], 100, 0), place)[0])
         self.precision = place.precision
         self._execution = Execution(place, run_dir, executor=executor)
         self._open.callback(self._execution.close)

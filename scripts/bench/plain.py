@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hptune.data.memory import TensorSource
+from hptune.data.sources.memory import TensorSource
 from scripts.bench.cases import CASES, task_of
 
 MOMENTUM, MOMENTUM_MIN, WEIGHT_DECAY = 0.95, 0.85, 1e-4

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hptune.results.records import Trial
-from hptune.sweep.executors.choice import ExecutorName
+from hptune.trials.executors.choice import ExecutorName
 from scripts.bench import peers
 from scripts.bench.cases import Case, trial_of
 from scripts.bench.ours import Ours

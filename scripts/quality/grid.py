@@ -21,10 +21,12 @@ from pathlib import Path
 import torch
 
 from hptune.config.build import build_task
-from hptune.results.records import Stage, Trial
+from hptune.results.records import Trial
+from hptune.stages import SEARCH
 from hptune.task import Task
 from hptune.training.device import resolve_device
-from hptune.training.loop import iterations_per_epoch, run_trial
+from hptune.training.lengths import iterations_per_epoch
+from hptune.training.loop import run_trial
 from scripts.quality.cases import CASES, experiment
 
 RESULTS = Path(__file__).parent / "results"
@@ -105,7 +107,7 @@ def _train(name: str, row: dict[str, float]) -> dict[str, object]:
     task, settings = _task(name, split), experiment(name, split)
     epochs = settings.training.epochs
     trial = Trial(
-        stage=Stage.SEARCH,
+        stage=SEARCH,
         task=task.fingerprint,
         seed=split,
         iterations=round(epochs * iterations_per_epoch(len(task.train), batch_size)),

@@ -27,17 +27,18 @@ import torch
 from torch import Tensor, nn
 
 from hptune.analysis.rules import named_rules
-from hptune.data.memory import TensorSource
+from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure import defaults
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
-from hptune.results.records import OptimizerSpec, Stage, TrainingSettings, Trial
+from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
-from hptune.sweep.progress import Silent
-from hptune.sweep.run import Runner
+from hptune.stages import LR_RANGE, SWEEP
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.training.loop import run_trial
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
 
 RESULTS = Path(__file__).parent / "results" / "range-tests.csv"
 OLD = RESULTS.with_name("range-tests-before.csv")  # its grids are used again where it is there
@@ -227,7 +228,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
     problem, task, device = PROBLEMS[name], make_task(name, seed), resolve_device("cpu", "fp32")
     decay = 0.0 if problem.optimizer == "rmsprop" else 1e-4
     base = Trial(
-        stage=Stage.LR_RANGE, task=task.fingerprint, seed=seed, iterations=TEST_LENGTH,
+        stage=LR_RANGE, task=task.fingerprint, seed=seed, iterations=TEST_LENGTH,
         batch_size=problem.batch_size, lr=1.0, momentum=0.95, momentum_min=0.85,
         weight_decay=decay, optimizer=OptimizerSpec(name=problem.optimizer),
     )  # fmt: skip
@@ -248,9 +249,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         "confirmed": confirmed,
         **named_rules(last.lr, last.train_loss),
     }
-    run = base.change(
-        iterations=LENGTH, settings=TrainingSettings(evaluations=1), stage=Stage.SWEEP
-    )
+    run = base.change(iterations=LENGTH, settings=TrainingSettings(evaluations=1), stage=SWEEP)
 
     def loss_at(lr: float) -> float:
         """Return the mean loss over two other seeds, so that no LR is good by luck alone."""

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import torch
 
-from hptune.procedure.tune import Session
-from hptune.results.records import Stage
-from hptune.sweep.progress import Silent
+from hptune.procedure.session import Session
+from hptune.stages import FINAL
+from hptune.trials.progress import Silent
 from scripts.quality.cases import CASES, experiment
 from scripts.quality.grid import AXES, RESULTS, best_point, read
 
@@ -66,8 +66,8 @@ def run_procedure(name: str, split: int) -> dict[str, object]:
     ):
         outcome = session.run()
     decided = {decision.parameter: decision.value for decision in outcome.decisions}
-    final = [r for r in outcome.results if r.trial.stage is Stage.FINAL][-seeds:]
-    unique = {r.trial.id: r for r in outcome.results if r.trial.stage is not Stage.FINAL}
+    final = [r for r in outcome.results if r.trial.stage == FINAL][-seeds:]
+    unique = {r.trial.id: r for r in outcome.results if r.trial.stage != FINAL}
     accuracies = [r.test_metrics["accuracy"] for r in final]
     return {
         "split": split,

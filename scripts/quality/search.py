@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import Literal
 
 from hptune.procedure.search import run_search
-from hptune.procedure.tune.setup import Setup
-from hptune.results.records import Stage, Status, TrialResult
+from hptune.procedure.session.setup import Setup
+from hptune.results.records import Status, TrialResult
 from hptune.results.run_dir import RunDir
-from hptune.sweep.budget import Budget
-from hptune.sweep.progress import Silent
-from hptune.sweep.run import Runner
-from hptune.sweep.space import Choice, Range, Space
+from hptune.stages import FINAL, SEARCH
 from hptune.training.device import resolve_device
+from hptune.trials.budget import Budget
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
+from hptune.trials.space import Choice, Range, Space
 from scripts.quality.cases import CASES, experiment
 from scripts.quality.grid import RESULTS, read
 from scripts.quality.regret import append, one_thread, spread
@@ -78,9 +79,7 @@ def search(
             "weight_decay": Range(1e-6, 1e-1, log=True),
             "batch_size": Choice([size // 2, size, size * 2]),
         }
-        base = setup.base(
-            Stage.SEARCH, setup.lengths(size).final, batch_size=size, lr=high, quiet=True
-        )
+        base = setup.base(SEARCH, setup.lengths(size).final, batch_size=size, lr=high, quiet=True)
         budget = Budget(TIMES[-1] * epochs)
         runner = Runner(setup.task, run_dir, device, Silent(), budget)
         results = run_search(
@@ -91,7 +90,7 @@ def search(
             best, spent = _best_within(results, times * epochs)
             finals = Runner(setup.task, run_dir, device, Silent()).run(
                 [
-                    best.trial.change(stage=Stage.FINAL, seed=split + k, test=True)
+                    best.trial.change(stage=FINAL, seed=split + k, test=True)
                     for k in range(case.final_seeds)
                 ]
             )

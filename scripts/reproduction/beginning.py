@@ -18,10 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from hptune.config.build import build_task
-from hptune.procedure.tune import Session
-from hptune.sweep.progress import Silent
+from hptune.procedure.session import Session
 from hptune.training.device import resolve_device
-from hptune.training.loop import readings, run_trial
+from hptune.training.lengths import evaluation_points
+from hptune.training.loop import run_trial
+from hptune.trials.progress import Silent
 from scripts.reproduction.cli import HERE, RUNS, experiment_of, options, wanted
 
 RESULTS = HERE / "beginnings.csv"
@@ -48,7 +49,9 @@ def main() -> None:
         trial = session.now().change(seed=args.seed)
         count = round(trial.iterations / args.every)
         trial = trial.change(settings=replace(trial.settings, evaluations=count))
-        until = min(n for n in readings(trial.iterations, count) if n >= args.iterations - 1)
+        until = min(
+            n for n in evaluation_points(trial.iterations, count) if n >= args.iterations - 1
+        )
         result = run_trial(
             build_task(experiment),
             trial,

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from hptune.data.memory import TensorSource
-from hptune.data.normalize import image_normalization
+from hptune.data.sources.memory import TensorSource
+from hptune.data.sources.normalize import image_normalization
 from hptune.task import Batch, Source, Task
 
 QUALITY = 75  # of the JPEG files that stand for CIFAR-10; their chroma has half the resolution

@@ -32,9 +32,10 @@ from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.config.schema import Experiment
 from hptune.errors import HptuneError, InputError
-from hptune.procedure.tune import Session
-from hptune.results.records import Stage, Status, TrialResult
-from hptune.sweep.progress import Silent
+from hptune.procedure.session import Session
+from hptune.results.records import Status, TrialResult
+from hptune.stages import FINAL
+from hptune.trials.progress import Silent
 from scripts.reproduction.changes import CHANGES
 
 HERE = Path(__file__).resolve().parent
@@ -189,8 +190,8 @@ def tuned(
     ) as session:
         outcome = session.run()
         precision = session.run_dir.fact("precision")
-    final = [r for r in outcome.results if r.trial.stage is Stage.FINAL][-args.seeds :]
-    search = {r.trial.id: r.epochs for r in outcome.results if r.trial.stage is not Stage.FINAL}
+    final = [r for r in outcome.results if r.trial.stage == FINAL][-args.seeds :]
+    search = {r.trial.id: r.epochs for r in outcome.results if r.trial.stage != FINAL}
     return final, {
         "search_epochs": round(sum(search.values()), 1),
         "decided": shown({d.parameter: d.value for d in outcome.decisions}),

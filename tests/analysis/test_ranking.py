@@ -1,4 +1,4 @@
-"""Ranking beyond a single loss and seed: metrics, unequal repeats, small sets, the hopeless."""
+"""Ranking beyond a single loss and seed: metrics, unequal repeats, small sets, the dominated."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptune.analysis.ranking import Criterion, hopeless, rank
-from hptune.results.records import Curve, Stage, Status, Trial, TrialResult
+from hptune.analysis.ranking import Criterion, dominated, rank
+from hptune.results.records import Curve, Status, Trial, TrialResult
+from hptune.stages import SWEEP
 
 ACCURACY = Criterion("accuracy", higher_is_better=True)
 
@@ -25,7 +26,7 @@ def result(
     nothing = np.full(40, np.nan)
     return TrialResult(
         trial=Trial(
-            stage=Stage.SWEEP, task="t", seed=seed, iterations=40, batch_size=8, lr=0.1,
+            stage=SWEEP, task="t", seed=seed, iterations=40, batch_size=8, lr=0.1,
             momentum=0.9, weight_decay=0.0,
         ),
         status=status, data="d", model="m", device="cpu", started="", epochs=1.0, seconds=1.0,
@@ -104,8 +105,8 @@ def test_the_hopeless_are_far_behind_and_never_all_of_them():
         "lost": [result(2.0)],
         "diverged": [result(0.4, status=Status.DIVERGED)],
     }
-    assert hopeless(candidates) == ("lost",)
-    assert hopeless({"diverged": candidates["diverged"]}) == ()
+    assert dominated(candidates) == ("lost",)
+    assert dominated({"diverged": candidates["diverged"]}) == ()
 
 
 @pytest.mark.parametrize("level", [-100.0, 0.0, 1e4])
@@ -113,4 +114,4 @@ def test_hopeless_does_not_depend_on_the_losss_level(level: float):
     candidates = {
         k: [result(level + v, start=level + 2.3)] for k, v in (("a", 0.5), ("b", 0.8), ("c", 2.0))
     }
-    assert hopeless(candidates) == ("c",)
+    assert dominated(candidates) == ("c",)

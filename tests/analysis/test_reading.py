@@ -17,7 +17,8 @@ from hptune.analysis.ranking import rank
 from hptune.analysis.rules import named_rules
 from hptune.analysis.smoothing import noise_of, smooth
 from hptune.errors import InputError
-from hptune.results.records import Curve, Stage, Status, Trial, TrialResult
+from hptune.results.records import Curve, Status, Trial, TrialResult
+from hptune.stages import SWEEP
 
 
 def curve(lr, train, val, **metrics) -> Curve:
@@ -265,7 +266,7 @@ def result(
 ) -> TrialResult:
     values = np.array([np.nan if v is None else v for v in losses])
     trial = Trial(
-        stage=Stage.SWEEP,
+        stage=SWEEP,
         task="t",
         seed=seed,
         iterations=len(values),

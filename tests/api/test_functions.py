@@ -88,7 +88,7 @@ def test_sweep_of_anything(task, parameter: str, values: list[Any], column: str)
 
 def test_sweep_is_reached_however_it_is_imported():
     code = (
-        "import hptune, hptune.sweep.run; from hptune import sweep; "
+        "import hptune, hptune.trials.run; from hptune import sweep; "
         "assert callable(hptune.sweep) and callable(sweep); "
         "from hptune.errors import InputError\n"
         "try: hptune.sweep(3, 'lr')\n"
@@ -248,8 +248,8 @@ def test_trials_at_once_give_what_one_after_the_other_gives(task):
 
 
 def test_batch_sizes_that_would_not_fit_are_left_out(task, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("hptune.procedure.tune.fit.available_memory", lambda device: 100_000)
-    monkeypatch.setattr("hptune.procedure.tune.fit._fits", None)  # would start a process
+    monkeypatch.setattr("hptune.procedure.session.fit.available_memory", lambda device: 100_000)
+    monkeypatch.setattr("hptune.procedure.session.fit._fits", None)  # would start a process
     swept = hptune.sweep(task, "batch_size", [16, 32, 64, 128], lr=0.05, batch_size=16, **COMMON)
     assert 16 in set(swept.trials["batch_size"]) and 128 not in set(swept.trials["batch_size"])
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hptune.cli import run
-from hptune.sweep.space import Choice, Range, grid
+from hptune.trials.space import Choice, Range, grid
 
 pytest.importorskip("optuna", reason="the extra search is not installed")
 SHORT = ["--set", "training.epochs=3", "--device", "cpu", "--quiet"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hptune.cli import run
-from hptune.procedure.tune import fit
+from hptune.procedure.session import fit
 
 SHORT = ["--set", "training.epochs=4", "--device", "cpu", "--quiet"]
 LR = ["--set", "hyper_parameters.lr=0.1"]

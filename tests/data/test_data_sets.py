@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from hptune.data import DataSpec, load, names
-from hptune.data.cache import FOLDER
+from hptune.data.readers.cache import FOLDER
 from hptune.errors import InputError
 
 

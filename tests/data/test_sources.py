@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
-from hptune.data.augment import Augment, Draws
-from hptune.data.memory import TensorSource
-from hptune.data.normalize import Normalize, image_normalization
-from hptune.data.stream import StreamSource
+from hptune.data.sources.augment import Augment, Draws
+from hptune.data.sources.memory import TensorSource
+from hptune.data.sources.normalize import Normalize, image_normalization
+from hptune.data.sources.stream import StreamSource
 
 AUGMENT = Augment(flip=True, crop=2, cutout=3)
 
@@ -102,7 +102,7 @@ def test_reading_does_not_touch_the_global_generator(source):
 
 def test_a_large_epoch_that_is_gathered_batch_by_batch_is_the_same(monkeypatch):
     whole = list(memory().batches(5, seed=2))
-    monkeypatch.setattr("hptune.data.memory.GATHER_BYTES", 0)
+    monkeypatch.setattr("hptune.data.sources.memory.GATHER_BYTES", 0)
     for (x, y), (x2, y2) in zip(whole, memory().batches(5, seed=2), strict=True):
         assert torch.equal(x, x2) and torch.equal(y, y2)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hptune.config.load import load_experiment
-from hptune.procedure.tune import Session, estimate
-from hptune.results.records import Stage
-from hptune.sweep.progress import Silent
+from hptune.procedure.session import Session, estimate
+from hptune.stages import FINAL, LR_RANGE
+from hptune.trials.progress import Silent
 
 SETTINGS = ["data.name=digits", "training.epochs=20", "procedure.final.seeds=2"]
 
@@ -30,7 +30,7 @@ def ratio(out: Path) -> float:
     experiment = load_experiment(None, SETTINGS)
     with Session.open(experiment, out, progress=Silent(), executor="inline") as session:
         planned = session.plan(["lr-range", "final"])
-        assert [stage.stage for stage in planned] == [Stage.LR_RANGE, Stage.FINAL]
+        assert [stage.stage for stage in planned] == [LR_RANGE, FINAL]
         began = time.process_time()
         session.run(stages=["lr-range", "final"])
         real = time.process_time() - began

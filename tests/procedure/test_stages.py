@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from hptune.analysis.lr_range import read_lr_range
 from hptune.analysis.ranking import LOSS, rank
-from hptune.data.memory import TensorSource
+from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure.batch_size import (
     decide_batch_size,
@@ -35,17 +35,18 @@ from hptune.procedure.weight_decay import (
     run_weight_decay,
     usual_weight_decay,
 )
-from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
-from hptune.sweep.budget import Budget
-from hptune.sweep.progress import Silent
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
+from hptune.stages import LR_RANGE, SWEEP, WEIGHT_DECAY
 from hptune.task import Task
+from hptune.trials.budget import Budget
+from hptune.trials.progress import Silent
 
 
 def result(
     loss: float, *, status: Status = Status.COMPLETE, seed: int = 0, **changes
 ) -> TrialResult:
     values = {
-        "stage": Stage.SWEEP, "task": "t", "seed": seed, "iterations": 40, "batch_size": 64,
+        "stage": SWEEP, "task": "t", "seed": seed, "iterations": 40, "batch_size": 64,
         "lr": 0.1, "lr_min": 0.01, "momentum": 0.95, "momentum_min": 0.85, "weight_decay": 1e-3,
     }  # fmt: skip
     trial = Trial(**(values | changes))
@@ -356,7 +357,7 @@ def test_a_final_seed_that_has_overfitted_has_not_broken():
 
 def test_inputs_are_taken_in_order_and_said():
     told: list[str] = []
-    made = Decision(stage=Stage.LR_RANGE, parameter="lr", value=0.3, rule="", reason="")
+    made = Decision(stage=LR_RANGE, parameter="lr", value=0.3, rule="", reason="")
     inputs = Inputs({"momentum": 0.8}, {"lr": 0.1, "momentum": 0.9}, [made], told.append)
     assert inputs.number("lr", 1.0) == 0.3
     assert inputs.number("momentum", 0.95) == 0.8
@@ -369,7 +370,7 @@ def test_inputs_are_taken_in_order_and_said():
 @pytest.mark.parametrize("epochs", [0, 1, 2, 4])
 def test_a_stage_keeps_to_what_the_budget_affords_and_still_decides(epochs: float):
     law = Law(decay_law(1e-4), epochs)
-    law.run([BASE.change(stage=Stage.WEIGHT_DECAY)])  # another stage has run the present value
+    law.run([BASE.change(stage=WEIGHT_DECAY)])  # another stage has run the present value
     law.budget.allowed = epochs + 1
     grid = [1e-2, 1e-3, 1e-4]
     candidates = run_weight_decay(law, BASE, values=grid, seeds=1, refine=True)

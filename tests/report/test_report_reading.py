@@ -10,7 +10,7 @@ import pytest
 from report_runs import edit_csv
 
 from hptune.errors import InputError
-from hptune.report.courses import over_seeds, wants_log
+from hptune.report.aggregate import over_seeds, wants_log
 from hptune.report.read import read_run
 from hptune.report.stages import comparisons, final_runs, range_test
 from hptune.report.summary import costs, decided_values, verdict, warnings

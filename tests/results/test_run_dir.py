@@ -16,9 +16,10 @@ import pytest
 
 from hptune.errors import HptuneError, InputError
 from hptune.results import run_dir as module
-from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir, write_atomic
 from hptune.results.tables import curve_from, curve_text
+from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, MOMENTUM, SWEEP
 
 DESIGN = (
     "trial,stage,status,seed,data,model,optimizer,policy,epochs,iterations,batch_size,lr,lr_min,"
@@ -29,7 +30,7 @@ DESIGN = (
 
 def make_trial(seed: int = 0, **changes) -> Trial:
     values = dict(
-        stage=Stage.MOMENTUM, task="t", seed=seed, iterations=5, batch_size=4, lr=0.1,
+        stage=MOMENTUM, task="t", seed=seed, iterations=5, batch_size=4, lr=0.1,
         momentum=0.9, weight_decay=1e-4,
     )  # fmt: skip
     return Trial(**(values | changes))
@@ -64,7 +65,7 @@ def test_results_csv_has_the_contracts_columns(tmp_path: Path):
 def test_another_swept_key_and_another_metric_get_columns_and_old_rows_keep_theirs(tmp_path: Path):
     with RunDir.open(tmp_path) as run:
         run.add(make_result(make_trial()))
-        run.add(make_result(make_trial(1, stage=Stage.SWEEP, extra={"model.dropout": 0.2})))
+        run.add(make_result(make_trial(1, stage=SWEEP, extra={"model.dropout": 0.2})))
         header = (tmp_path / "results.csv").read_text().splitlines()[0].split(",")
         assert header[header.index("weight_decay") + 1] == "model.dropout"
         rows = run.rows()
@@ -131,10 +132,10 @@ def test_an_id_derives_from_the_content():
 
 def test_decisions_replace_those_of_the_same_stage_and_read_back(tmp_path: Path):
     first = Decision(
-        stage=Stage.LR_RANGE, parameter="lr", value=0.1, rule="r", reason='says "so", twice\n',
+        stage=LR_RANGE, parameter="lr", value=0.1, rule="r", reason='says "so", twice\n',
         trials=("a-1", "b-2"), warnings=("w1", "w2"), seconds=2.5,
     )  # fmt: skip
-    second = Decision(stage=Stage.BATCH_SIZE, parameter="lr", value=0.2, rule="r", reason="x")
+    second = Decision(stage=BATCH_SIZE, parameter="lr", value=0.2, rule="r", reason="x")
     with RunDir.open(tmp_path) as run:
         run.decide([first])
         run.decide([second])
@@ -147,11 +148,11 @@ def test_decisions_replace_those_of_the_same_stage_and_read_back(tmp_path: Path)
 def test_forget_drops_a_stage_and_its_files(tmp_path: Path):
     with RunDir.open(tmp_path) as run:
         run.add(make_result(make_trial()))
-        run.add(make_result(make_trial(stage=Stage.FINAL)))
-        run.forget([Stage.MOMENTUM])
+        run.add(make_result(make_trial(stage=FINAL)))
+        run.forget([MOMENTUM])
         assert [row["stage"] for row in run.rows()] == ["final"]
         assert not run.curve(make_trial().id).exists()
-        assert run.curve(make_trial(stage=Stage.FINAL).id).exists()
+        assert run.curve(make_trial(stage=FINAL).id).exists()
 
 
 # Faults

@@ -12,15 +12,16 @@ import pytest
 from hptune.cli import run
 from hptune.cli.tracking import Tracking
 from hptune.errors import InputError
-from hptune.results.records import Curve, Decision, Stage, Status, Trial, TrialResult
-from hptune.sweep.progress import Silent, Together
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
+from hptune.stages import TRAIN
 from hptune.trackers import NAMES, open_tracker
 from hptune.trackers.series import MOST_POINTS, parameters, series, values
+from hptune.trials.progress import ProgressGroup, Silent
 
 
 def result(iterations: int = 5, **changes: object) -> TrialResult:
     trial = Trial(
-        stage=Stage.TRAIN,
+        stage=TRAIN,
         task="t",
         seed=0,
         iterations=iterations,
@@ -59,7 +60,7 @@ class Broken:
         self.calls += 1
         raise ConnectionError("no route\nto host")
 
-    def log_decisions(self, stage: Stage, decisions: Sequence[Decision]) -> None:
+    def log_decisions(self, stage: str, decisions: Sequence[Decision]) -> None:
         self.calls += 1
         raise ConnectionError("no route to host")
 
@@ -69,7 +70,7 @@ def test_a_failure_is_one_line_and_the_tracker_is_left_alone(capsys):
     tracking = Tracking("mlflow", broken)
     for _ in range(3):
         tracking.trial_finished(result(), reused=False)
-    tracking.stage_finished(Stage.TRAIN, [], [])
+    tracking.stage_finished(TRAIN, [], [])
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "ConnectionError: no route to host" in error
     assert broken.calls == 1
@@ -129,7 +130,7 @@ def test_several_listeners_hear_the_same():
         def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
             heard.append((self.name, f"finished {reused}"))
 
-    together = Together([Listener("a"), Listener("b")])
+    together = ProgressGroup([Listener("a"), Listener("b")])
     together.message("hello")
     together.trial_finished(result(), reused=True)
     assert heard == [("a", "hello"), ("b", "hello"), ("a", "finished True"), ("b", "finished True")]

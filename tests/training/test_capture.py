@@ -22,11 +22,11 @@ from hptune.results.records import OptimizerSpec, Status, TrainingSettings, Tria
 from hptune.training import capture
 from hptune.training.capture import Captured, Replay
 from hptune.training.device import Device, resolve_device
+from hptune.training.execution_mode import choose_mode, measure_modes
 from hptune.training.loop import BLOCK, TrialRun, run_trial
-from hptune.training.modes import measure_modes, settled
 
 CPU = Device(torch.device("cpu"))
-REPLAYING = replace(CPU, captures_from=0)
+REPLAYING = replace(CPU, graph_from_iteration=0)
 
 
 @pytest.fixture
@@ -160,16 +160,16 @@ def test_a_batch_of_another_shape_or_kind_is_launched(recorded: list[int]):
 def test_a_gpu_replays_where_that_was_measured_to_be_faster(
     launched: float | None, replayed: float | None, pays_from: int | None
 ):
-    undecided = Device(torch.device("cuda"), torch.bfloat16, undecided=True)
+    needs_probe = Device(torch.device("cuda"), torch.bfloat16, needs_probe=True)
     seconds = {"launched": launched, "replayed": replayed, "recording": 30.0}
-    device = settled(undecided, seconds)
-    assert (device.captures_from, device.undecided) == (pays_from, False)
+    device = choose_mode(needs_probe, seconds)
+    assert (device.graph_from_iteration, device.needs_probe) == (pays_from, False)
     assert device.dtype is torch.bfloat16
-    assert [device.captures(n) for n in (59, 60)] == [False, pays_from is not None]
+    assert [device.uses_graph(n) for n in (59, 60)] == [False, pays_from is not None]
 
 
 def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
-    later = replace(CPU, captures_from=10)
+    later = replace(CPU, graph_from_iteration=10)
     for iterations, count in ((9, 0), (10, 1)):
         run_trial(make_task(), make_trial(iterations=iterations), later)
         assert len(recorded) == count
@@ -193,11 +193,11 @@ class Deciding(nn.Module):
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
-    device = replace(resolve_device("cuda", precision), undecided=False)
+    device = replace(resolve_device("cuda", precision), needs_probe=False)
     spec = OptimizerSpec(name=optimizer)
     trial = make_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, lr=1e-3)
     task = make_task(examples=512)
-    replaying = replace(device, captures_from=0)
+    replaying = replace(device, graph_from_iteration=0)
     run = TrialRun(task, trial, replaying)
     run.begin()
     run.step(run.batches())
@@ -209,9 +209,9 @@ def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
 @pytest.mark.gpu
 def test_a_gpus_probe_finds_replaying_faster_and_a_model_that_decides_out():
     device = resolve_device("cuda")
-    assert device.undecided
+    assert device.needs_probe
     task, trial = make_task(examples=512), make_trial(iterations=100, batch_size=32, lr=1e-3)
     seconds, why = measure_modes(task, trial, device)
-    assert not why and settled(device, seconds).captures_from is not None
+    assert not why and choose_mode(device, seconds).graph_from_iteration is not None
     seconds, why = measure_modes(task.change(make_model=Deciding), trial, device)
     assert seconds["replayed"] is None and why == "the model trains otherwise"

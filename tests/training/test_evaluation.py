@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from hptune.data.memory import TensorSource
+from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
 from hptune.results.records import OptimizerSpec
 from hptune.task import Accuracy, MetricSpec, Task
+from hptune.training.check_batch import check_batch
 from hptune.training.device import Device, resolve_device
 from hptune.training.evaluation import batch_size_of, evaluate
-from hptune.training.preflight import preflight
 
 CPU = Device(torch.device("cpu"))
 
@@ -77,7 +77,7 @@ def test_batches_of_any_structure_have_a_size():
 
 
 def test_the_check_finds_shapes_parameters_and_depth():
-    found = preflight(make_task(), CPU, batch_size=10, optimizer=OptimizerSpec(), seed=0)
+    found = check_batch(make_task(), CPU, batch_size=10, optimizer=OptimizerSpec(), seed=0)
     assert (found.parameters, found.weight_layers) == (25 + 10 + 18, 2)
     assert (found.input_shape, found.output_shape) == ((10, 4), (10, 3))
 
@@ -85,7 +85,7 @@ def test_the_check_finds_shapes_parameters_and_depth():
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 def test_the_check_refuses_outputs_that_do_not_fit_the_classes(outputs: int):
     with pytest.raises(InputError, match="for 3 classes"):
-        preflight(make_task(outputs), CPU, batch_size=10, optimizer=OptimizerSpec(), seed=0)
+        check_batch(make_task(outputs), CPU, batch_size=10, optimizer=OptimizerSpec(), seed=0)
 
 
 def test_devices_by_name():

@@ -13,9 +13,10 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune import models
-from hptune.data.memory import TensorSource
-from hptune.data.normalize import Normalize
-from hptune.results.records import OptimizerSpec, Stage, TrainingSettings, Trial
+from hptune.data.sources.memory import TensorSource
+from hptune.data.sources.normalize import Normalize
+from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
+from hptune.stages import TRAIN
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.device import Device, resolve_device
 from hptune.training.evaluation import EVALUATION_BATCH
@@ -56,7 +57,7 @@ def make_task(examples: int = 64) -> Task:
 
 def make_trial(**changes: Any) -> Trial:
     values: dict[str, Any] = {
-        "stage": Stage.TRAIN, "task": "t", "seed": 1, "iterations": 8, "batch_size": 8, "lr": 0.01,
+        "stage": TRAIN, "task": "t", "seed": 1, "iterations": 8, "batch_size": 8, "lr": 0.01,
         "momentum": 0.9, "weight_decay": 1e-4, "settings": TrainingSettings(evaluations=1),
     }  # fmt: skip
     return Trial(**(values | changes))
@@ -121,9 +122,9 @@ def test_validation_builds_no_graph_and_reads_large_batches(monkeypatch: pytest.
     assert sizes == [EVALUATION_BATCH, EVALUATION_BATCH, 3000 - 2 * EVALUATION_BATCH]
 
 
-@pytest.mark.parametrize("captures_from", [None, 0])
-def test_a_run_that_is_done_leaves_its_memory_at_once(captures_from: int | None):
-    device = Device(torch.device("cpu"), captures_from=captures_from)
+@pytest.mark.parametrize("graph_from_iteration", [None, 0])
+def test_a_run_that_is_done_leaves_its_memory_at_once(graph_from_iteration: int | None):
+    device = Device(torch.device("cpu"), graph_from_iteration=graph_from_iteration)
     run = TrialRun(make_task(), make_trial(), device)
     run.train(None, None)
     model = weakref.ref(run.model)
@@ -136,11 +137,13 @@ def test_a_run_that_is_done_leaves_its_memory_at_once(captures_from: int | None)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("captures_from", [None, 0])
+@pytest.mark.parametrize("graph_from_iteration", [None, 0])
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_the_loop_does_not_wait_for_the_gpu(optimizer: str, captures_from: int | None):
+def test_the_loop_does_not_wait_for_the_gpu(optimizer: str, graph_from_iteration: int | None):
     trial = make_trial(optimizer=OptimizerSpec(name=optimizer), iterations=BLOCK)
-    device = replace(resolve_device("cuda"), captures_from=captures_from, undecided=False)
+    device = replace(
+        resolve_device("cuda"), graph_from_iteration=graph_from_iteration, needs_probe=False
+    )
     run = TrialRun(make_task(examples=1024), trial, device)
     batches = run.batches()
     run.begin()

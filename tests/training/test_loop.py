@@ -10,20 +10,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hptune.data.memory import TensorSource
+from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
 from hptune.results.records import (
     OptimizerSpec,
     PolicySpec,
-    Stage,
     Status,
     TrainingSettings,
     Trial,
 )
+from hptune.stages import TRAIN
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training import loop
 from hptune.training.device import Device
-from hptune.training.loop import readings, run_trial
+from hptune.training.lengths import evaluation_points
+from hptune.training.loop import run_trial
 
 CPU = Device(torch.device("cpu"))
 
@@ -52,7 +53,7 @@ def make_task(dropout: float = 0.2, examples: int = 96) -> Task:
 
 def make_trial(**changes: object) -> Trial:
     values: dict[str, object] = {
-        "stage": Stage.TRAIN,
+        "stage": TRAIN,
         "task": "test",
         "seed": 3,
         "iterations": 40,
@@ -268,7 +269,7 @@ def test_adam_takes_momentum_as_beta1():
     ("iterations", "evaluations"), [(10, 3), (100, 20), (5, 9), (1, 1), (7, 0)]
 )
 def test_evaluations_are_evenly_spaced_and_end_with_the_run(iterations: int, evaluations: int):
-    due = readings(iterations, evaluations)
+    due = evaluation_points(iterations, evaluations)
     assert due[-1] == iterations
     assert len(due) == min(max(evaluations, 1), iterations)
     gaps = np.diff([0, *due])

@@ -8,7 +8,7 @@ import numpy as np
 
 from hptune.data.inspect.found import Arrays, Kind
 from hptune.data.inspect.splits import fractions
-from hptune.data.npz import as_classes, as_images, kind_of, read_parts
+from hptune.data.readers.npz import as_classes, as_images, kind_of, read_parts
 from hptune.errors import InputError
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hptune.data.image_folder import SUFFIXES, Listing, scan
 from hptune.data.inspect.found import Images
 from hptune.data.inspect.splits import fractions
+from hptune.data.readers.image_folder import SUFFIXES, Listing, scan
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hptune.data.inspect.found import Column, Kind, Table
 from hptune.data.inspect.splits import fractions
-from hptune.data.table import check_target, kind_of, read_table
+from hptune.data.readers.table import check_target, kind_of, read_table
 from hptune.errors import InputError
 
 if TYPE_CHECKING:

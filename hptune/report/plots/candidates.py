@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hptune.report.courses import over_seeds, wants_log
+from hptune.report.aggregate import over_seeds, wants_log
 from hptune.report.plots.style import (
     BLUE,
     MOST_LABELS,

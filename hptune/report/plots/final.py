@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptune.analysis.smoothing import smooth
-from hptune.report.courses import Course, over_seeds, wants_log
+from hptune.report.aggregate import MeanCurve, over_seeds, wants_log
 from hptune.report.plots.style import (
     BLUE,
     GREY,
@@ -78,17 +78,17 @@ def plot_metric(run: FinalRun, name: str, ax: Axes, baseline: FinalRun | None = 
     legend_above(ax)
 
 
-def _band(ax: Axes, course: Course, color: str, label: str, *, several: bool) -> None:
+def _band(ax: Axes, course: MeanCurve, color: str, label: str, *, several: bool) -> None:
     ax.plot(course.x, course.mean, color=color, label=label)
     if several:
         ax.fill_between(course.x, course.low, course.high, color=color, alpha=0.2, linewidth=0)
 
 
-def _smoothed(course: Course) -> Course:
+def _smoothed(course: MeanCurve) -> MeanCurve:
     if len(course) < 3:
         return course
     mean, low, high = (smooth(own, SMOOTHED) for own in (course.mean, course.low, course.high))
-    return Course(course.x, mean, low, high)
+    return MeanCurve(course.x, mean, low, high)
 
 
 def _positive(shown: list[np.ndarray]) -> tuple[float, float]:

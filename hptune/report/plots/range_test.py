@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptune.analysis.lr_range import delayed
-from hptune.report.courses import FloatArray, values
+from hptune.report.aggregate import FloatArray, values
 from hptune.report.plots.style import (
     BLUE,
     FAINT,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hptune.report.courses import wants_log
+from hptune.report.aggregate import wants_log
 from hptune.report.plots.style import BLUE, GREY, literal, log_axis, share_axis
 from hptune.report.stages import Comparison
 from hptune.report.wording import column, is_share, parameter

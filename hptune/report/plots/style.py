@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hptune.report.courses import FloatArray
+from hptune.report.aggregate import FloatArray
 from hptune.report.wording import plain
 
 if TYPE_CHECKING:

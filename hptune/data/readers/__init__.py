@@ -1,0 +1,1 @@
+"""The formats that hptune reads, one a file."""

@@ -1,0 +1,299 @@
+"""Images in a folder a class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import Dataset
+
+from hptune.data.assemble import check_classes, describe, divide, image_splits
+from hptune.data.readers import cache
+from hptune.data.sources.augment import Augment
+from hptune.data.sources.normalize import image_normalization
+from hptune.data.sources.stream import StreamSource
+from hptune.data.spec import DataSpec, Splits
+from hptune.data.split import Indices, class_counts
+from hptune.errors import InputError
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+_USUAL = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing"),
+}
+# Of decoded pixels; beyond this a set is streamed. A fraction of a small machine's memory.
+MEMORY_BYTES = 4 * 2**30
+_NORMALIZATION_SAMPLE = 2048  # images that the normalisation of a streamed set is read from
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of a set.
+
+    Attributes:
+        names: Relative to the root.
+        stamps: Size in bytes and modification time in ns of each file.
+        labels: Class of each file, (N,).
+        classes: Names of the classes.
+        parts: Index range of each of train, validation and test that is there.
+    """
+
+    root: Path
+    names: list[str]
+    stamps: list[tuple[int, int]]
+    labels: NDArray[np.int64]
+    classes: list[str]
+    parts: dict[str, range]
+
+
+def load(spec: DataSpec) -> Splits:
+    """Load class folders, from `path` or from its training, validation and test folders.
+
+    Raises:
+        InputError: No folder, no images, a single class, a damaged file, or mixed sizes.
+    """
+    listing = scan(spec)
+    parts = {name: np.arange(part.start, part.stop) for name, part in listing.parts.items()}
+    check_classes(listing.labels[parts["train"]], listing.classes)
+    if spec.storage not in ("auto", "memory", "stream"):
+        raise InputError(
+            f"data.storage: {spec.storage!r}; must be auto, memory or stream; choose one of these"
+        )
+    mode, shape = _probe(listing, spec)
+    size = len(listing.names) * int(np.prod(shape))
+    if spec.storage == "stream" or (spec.storage == "auto" and size > MEMORY_BYTES):
+        return _streamed(spec, listing, parts, mode)
+    images, cached = _decoded(spec, listing, mode)
+    return image_splits(
+        spec,
+        images,
+        listing.labels,
+        listing.classes,
+        train=parts["train"],
+        validation=parts.get("validation"),
+        test=parts.get("test"),
+        record={"path": str(listing.root), "cache": cached},
+    )
+
+
+def scan(spec: DataSpec) -> Listing:
+    """List the image files of a set without opening them.
+
+    Raises:
+        InputError: There is no such folder, or nothing in it.
+    """
+    if spec.path is None:
+        raise InputError("data.path: missing; an image folder needs the folder; set data.path")
+    root = Path(spec.path).expanduser()
+    if not root.is_dir():
+        raise InputError(
+            f"data.path: {spec.path!r}; must be a folder that exists; correct the path"
+        )
+    folders = _part_folders(root, spec)
+    classes = sorted({entry.name for f in folders.values() for entry in _folders(f)})
+    if not classes:
+        raise InputError(
+            f"data.path: {spec.path!r}; must hold a folder of images for each class; it has no "
+            "folders: move the images into class folders"
+        )
+    names: list[str] = []
+    stamps: list[tuple[int, int]] = []
+    labels: list[int] = []
+    parts: dict[str, range] = {}
+    for part, folder in folders.items():
+        begin = len(names)
+        for label, name in enumerate(classes):
+            for path, size, modified in _images(folder / name):
+                names.append(os.path.relpath(path, root))
+                stamps.append((size, modified))
+                labels.append(label)
+        parts[part] = range(begin, len(names))
+        if len(names) == begin:
+            raise InputError(
+                f"data.path: {str(folder)!r}; must hold images ({', '.join(sorted(SUFFIXES)[:4])}, "
+                "...) in its class folders; it has none: check the path"
+            )
+    return Listing(root, names, stamps, np.array(labels, dtype=np.int64), classes, parts)
+
+
+def load_files(
+    pairs: Sequence[tuple[Any, int]], spec: DataSpec
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return images and labels from pairs of a PIL image and its class."""
+    mode = "L" if all(image.mode == "L" for image, _ in pairs) else "RGB"
+    images = [_pixels(image, mode, spec.resize) for image, _ in pairs]
+    if len({image.shape for image in images}) > 1:
+        raise InputError(
+            "data.resize: not set; the images differ in size; set data.resize to a side in pixels"
+        )
+    return np.stack(images), np.array([label for _, label in pairs], dtype=np.int64)
+
+
+def _part_folders(root: Path, spec: DataSpec) -> dict[str, Path]:
+    given = {
+        "train": spec.train_folder,
+        "validation": spec.validation_folder,
+        "test": spec.test_folder,
+    }
+    found: dict[str, Path] = {}
+    for part, name in given.items():
+        if name is not None:
+            if not (root / name).is_dir():
+                raise InputError(
+                    f"data.{part}_folder: {name!r}; must be a folder in {root}; correct the name"
+                )
+            found[part] = root / name
+            continue
+        usual = next((root / u for u in _USUAL[part] if (root / u).is_dir()), None)
+        if usual is not None:
+            found[part] = usual
+    return found if "train" in found else {"train": root}
+
+
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [e for e in entries if e.is_dir() and not e.name.startswith(".")]
+
+
+def _images(folder: Path) -> Iterable[tuple[str, int, int]]:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        found = [
+            e
+            for e in entries
+            if Path(e.name).suffix.lower() in SUFFIXES and not e.name.startswith(".")
+        ]
+    for entry in sorted(found, key=lambda e: e.name):
+        stat = entry.stat()
+        yield entry.path, stat.st_size, stat.st_mtime_ns
+
+
+def _probe(listing: Listing, spec: DataSpec) -> tuple[str, tuple[int, ...]]:
+    """Return the colour mode and the shape of the images, from the first of each class."""
+    firsts = [int(np.flatnonzero(listing.labels == k)[0]) for k in np.unique(listing.labels)]
+    images = [_open(listing.root / listing.names[k]) for k in firsts]
+    mode = "L" if all(image.mode in ("L", "1") for image in images) else "RGB"
+    return mode, _pixels(images[0], mode, spec.resize).shape
+
+
+def _decoded(spec: DataSpec, listing: Listing, mode: str) -> tuple[NDArray[np.uint8], str]:
+    """Return all images (N, C, H, W) and where they came from."""
+    files = [(n, *s) for n, s in zip(listing.names, listing.stamps, strict=True)]
+    key = cache.listing_key(listing.root, files, ("v1", mode, spec.resize))
+    if spec.cache:
+        images = cache.read(listing.root, key)
+        if images is not None and len(images) == len(files):
+            return images, "read"
+    first = _pixels(_open(listing.root / listing.names[0]), mode, spec.resize)
+    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+
+    def decode(k: int) -> None:
+        path = listing.root / listing.names[k]
+        pixels = _pixels(_open(path), mode, spec.resize)
+        if pixels.shape != first.shape:
+            raise InputError(
+                f"data.resize: not set; the images differ in size ({listing.names[0]} is "
+                f"{first.shape[2]}x{first.shape[1]}, {listing.names[k]} {pixels.shape[2]}x"
+                f"{pixels.shape[1]}); set data.resize to a side in pixels"
+            )
+        images[k] = pixels
+
+    # Pillow decodes without the interpreter's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(decode, range(len(files)), chunksize=256):
+            pass
+    if not spec.cache:
+        return images, "off"
+    return images, "written" if cache.write(listing.root, key, images) else "not writable"
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(
+            f"data: {path} is not a readable image ({' '.join(str(error).split())[:100]}); every "
+            "image must decode; remove or replace the file"
+        ) from None
+
+
+def _pixels(image: Image.Image, mode: str, side: int | None) -> NDArray[np.uint8]:
+    """Return an image as (C, H, W), scaled to a square of `side` where one is given."""
+    image = image.convert(mode)
+    if side is not None and image.size != (side, side):
+        image = image.resize((side, side), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+class _Files(Dataset[tuple[torch.Tensor, int]]):
+    """Images decoded when they are asked for."""
+
+    def __init__(self, listing: Listing, indices: Indices, mode: str, side: int | None) -> None:
+        self._root, self._mode, self._side = listing.root, mode, side
+        self._names = [listing.names[k] for k in indices]
+        self._labels = listing.labels[indices].tolist()
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
+        pixels = _pixels(_open(self._root / self._names[k]), self._mode, self._side)
+        return torch.from_numpy(np.ascontiguousarray(pixels)), self._labels[k]
+
+
+def _streamed(spec: DataSpec, listing: Listing, parts: dict[str, Indices], mode: str) -> Splits:
+    train, validation, test = divide(
+        spec, parts["train"], parts.get("validation"), parts.get("test"), listing.labels
+    )
+    sample = np.random.default_rng(spec.split_seed).permutation(train)[:_NORMALIZATION_SAMPLE]
+    files = _Files(listing, sample, mode, spec.resize)
+    images = np.stack([files[k][0].numpy() for k in range(len(files))])
+    normalize = image_normalization(images, np.arange(len(images)), spec.normalize, spec.scale)
+    augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
+
+    def source(indices: Indices, augment: Augment) -> StreamSource:
+        return StreamSource(
+            _Files(listing, indices, mode, spec.resize),
+            len(indices),
+            workers=spec.workers,
+            normalize=normalize,
+            augment=augment,
+        )
+
+    names = [(n, *s) for n, s in zip(listing.names, listing.stamps, strict=True)]
+    options = (spec.split_seed, spec.subset, spec.test_subset, spec.validation, spec.test, mode)
+    return Splits(
+        train=source(train, augment),
+        validation=source(validation, Augment()),
+        test=None if test is None else source(test, Augment()),
+        input_shape=tuple(images.shape[1:]),
+        outputs=len(listing.classes),
+        kind="classification",
+        classes=tuple(listing.classes),
+        record={
+            "train": len(train),
+            "validation": len(validation),
+            "test": None if test is None else len(test),
+            "classes": class_counts(listing.labels[train], listing.classes),
+            "normalize": describe(normalize),
+            "split_seed": spec.split_seed,
+            "fingerprint": cache.listing_key(listing.root, names, (options, spec.resize)),
+            "path": str(listing.root),
+            "cache": "streamed",
+        },
+    )

@@ -1,0 +1,144 @@
+"""A split given as tensors in any structure: a tensor, (inputs, targets), a dict, nested."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hptune.data.sources.order import epoch_generator, epoch_order
+from hptune.errors import InputError
+from hptune.step import target_of
+
+_SMALL = (torch.int32, torch.int16, torch.int8, torch.uint8)
+Columns = Any  # a Tensor, or a tuple or dict of columns
+
+
+class ColumnSource:
+    """Batches of columns that are in memory, a `hptune.task.Source`.
+
+    Args:
+        columns: Tensors with the examples along their first dimension, in tuples and dicts of
+            any depth. Batches have the same structure and are copies.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        self.columns = columns
+        self._first = next(leaves(columns))
+        self._on: dict[torch.device, ColumnSource] = {}
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def to(self, device: torch.device) -> ColumnSource:
+        """Return the source on a device; copied there once, however often it is asked for."""
+        if all(leaf.device == device for leaf in leaves(self.columns)):
+            return self
+        if device not in self._on:
+            moved = with_leaves(self.columns, lambda leaf: leaf.to(device))
+            self._on[device] = ColumnSource(moved)
+        return self._on[device]
+
+    def batches(
+        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+    ) -> Iterator[Columns]:
+        """Yield batches; see `hptune.task.Source.batches`."""
+        count, device = len(self), self._first.device
+        if seed is None:
+            order, last = torch.arange(count), count
+        else:
+            order = epoch_order(count, epoch_generator(seed, epoch))
+            last = count - batch_size + 1
+        order = order.to(device)
+        for start in range(skip * batch_size, last, batch_size):
+            yield take(self.columns, order[start : start + batch_size])
+
+
+def leaves(columns: Columns) -> Iterator[Any]:
+    """Yield the leaves of a structure, in order."""
+    if isinstance(columns, Mapping):
+        columns = tuple(columns.values())
+    if isinstance(columns, tuple | list):
+        for column in columns:
+            yield from leaves(column)
+    else:
+        yield columns
+
+
+def with_leaves(columns: Columns, change: Callable[[Any], Any]) -> Columns:
+    """Return a structure with every leaf changed; lists become tuples."""
+    if isinstance(columns, Mapping):
+        return {key: with_leaves(column, change) for key, column in columns.items()}
+    if isinstance(columns, tuple | list):
+        return tuple(with_leaves(column, change) for column in columns)
+    return change(columns)
+
+
+def take(columns: Columns, indices: Tensor) -> Columns:
+    """Return the examples at some indices, copied."""
+    return with_leaves(columns, lambda leaf: leaf.index_select(0, indices.to(leaf.device)))
+
+
+def _is_leaf(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray) or hasattr(value, "__array__")
+
+
+def is_columns(data: Any) -> bool:
+    """Say whether data are columns; a list of tuples or dicts is one of examples instead."""
+    if isinstance(data, list) and not all(_is_leaf(value) for value in data):
+        return False
+    found = list(leaves(data))
+    return bool(found) and all(_is_leaf(leaf) for leaf in found)
+
+
+def tensors_of(columns: Columns, what: str) -> Columns:
+    """Return columns as tensors that fit each other.
+
+    Raises:
+        InputError: Lengths differ, text, or values that are not finite.
+    """
+
+    def tensor(leaf: Any) -> Tensor:
+        if isinstance(leaf, Tensor):
+            result = leaf.detach()
+        else:
+            array = np.asarray(leaf)
+            if array.dtype.kind not in "fiub":
+                raise InputError(
+                    f"{what}: an array of {array.dtype}; must be numbers; encode text as numbers"
+                )
+            # torch's default; a model of float32 does not take NumPy's float64.
+            array = array.astype(np.float32) if array.dtype.kind == "f" else array
+            result = torch.from_numpy(np.array(array))
+        if result.ndim == 0:
+            raise InputError(
+                f"{what}: a single number; must be one value an example; give an array"
+            )
+        if result.is_floating_point() and not torch.isfinite(result).all():
+            bad = int((~torch.isfinite(result)).sum())
+            raise InputError(
+                f"{what}: {bad} values are not finite; must be numbers; clean the data"
+            )
+        return result
+
+    result = with_leaves(columns, tensor)
+    lengths = [len(leaf) for leaf in leaves(result)]
+    if len(set(lengths)) > 1:
+        raise InputError(
+            f"{what}: lengths {', '.join(map(str, lengths))}; must be one, the number of examples; "
+            "check the arrays"
+        )
+    return _with_whole_targets(result)
+
+
+def _with_whole_targets(columns: Columns) -> Columns:
+    """Return columns with integer targets as int64, the type that losses take."""
+    target = target_of(columns)
+    if not isinstance(target, Tensor) or target.dtype not in _SMALL:
+        return columns
+    if isinstance(columns, Mapping):
+        return {k: v.long() if v is target else v for k, v in columns.items()}
+    return (*columns[:-1], target.long())

@@ -1,0 +1,48 @@
+"""Run as a module, in a fresh process: prints the bytes that a few steps at a batch size take.
+
+Fails where the memory does not suffice. See `hptune.procedure.session.fit`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from hptune.config.load import load_experiment
+from hptune.procedure.session.setup import Setup
+from hptune.results.run_dir import RunDir
+from hptune.stages import BATCH_SIZE
+from hptune.training.device import resolve_device
+from hptune.training.memory import peak_of_steps
+from hptune.trials.progress import Silent
+
+
+def main() -> None:
+    """Run the steps and print their peak."""
+    path, device_name, size, allowed = sys.argv[1:]
+    experiment = load_experiment(Path(path))
+    device = resolve_device(device_name, experiment.training.precision)
+    if device.torch_device.type == "cpu":
+        _limit_memory(int(allowed))
+    flags = {"batch_size": int(size), "lr": 1e-6}
+    setup = Setup(experiment, RunDir(Path(path).parent, None), device, Silent(), flags)
+    trial = setup.base(BATCH_SIZE, 10, batch_size=int(size), quiet=True)
+    before = (
+        0 if device.torch_device.type == "cuda" else round((device.peak_memory_mb() or 0) * 2**20)
+    )
+    print(peak_of_steps(setup.task, trial, device) - before)
+
+
+def _limit_memory(allowed: int) -> None:
+    """Let this process fail, rather than the machine, where it takes more than is there."""
+    with suppress(ImportError, OSError, ValueError):  # not every system has such limits
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_DATA, (used + allowed, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    main()

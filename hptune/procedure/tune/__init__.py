@@ -1,8 +1,0 @@
-"""The whole procedure over an experiment and a run directory, stage by stage or in one go."""
-
-from __future__ import annotations
-
-from hptune.procedure.tune.session import Session
-from hptune.procedure.tune.setup import Outcome
-
-__all__ = ["Outcome", "Session"]

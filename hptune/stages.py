@@ -1,0 +1,123 @@
+"""The table of stages: what config, plan, session, report, completion, live view and shell know of each.
+
+A stage of the procedure is a row here, a module with its `run_`, its `decide_` and its
+`stage(context)`, and, where it has options, a section of `procedure` in the config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hptune.errors import InputError, did_you_mean
+
+LR_RANGE = "lr-range"
+MOMENTUM = "momentum"
+WEIGHT_DECAY = "weight-decay"
+BATCH_SIZE = "batch-size"
+FINAL = "final"
+TRAIN = "train"
+SWEEP = "sweep"
+SEARCH = "search"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What a stage is.
+
+    Attributes:
+        name: As in results.csv, decisions.csv and `--stages`.
+        title: For people.
+        parameter: What it decides first; "" where that differs from run to run.
+        module: Has `stage(context, values, seeds)`; "" where the stage is no part of the procedure.
+        aliases: What `hptune sweep` calls it, the usual name first; none where it cannot be swept.
+        summary: What is compared, for the shell's completion.
+        share: Short runs of the search's budget that it may take. One that another stage has run
+            is not run again, and what a stage leaves is the next one's.
+        searches: Whether it looks for values, by trials whose weights nobody keeps.
+    """
+
+    name: str
+    title: str
+    parameter: str = ""
+    module: str = ""
+    aliases: tuple[str, ...] = ()
+    summary: str = ""
+    share: int = 0
+    searches: bool = True
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            name=LR_RANGE,
+            title="LR range test",
+            parameter="lr",
+            module="hptune.procedure.lr_range",
+            share=6,
+        ),
+        Stage(
+            name=MOMENTUM,
+            title="Momentum",
+            parameter="momentum",
+            module="hptune.procedure.momentum",
+            aliases=("momentum",),
+            summary="the maximum of cyclical momentum",
+            share=4,
+        ),
+        Stage(
+            name=WEIGHT_DECAY,
+            title="Weight decay",
+            parameter="weight_decay",
+            module="hptune.procedure.weight_decay",
+            aliases=("wd", "weight-decay", "weight_decay"),
+            summary="weight decay",
+            share=4,
+        ),
+        Stage(
+            name=BATCH_SIZE,
+            title="Batch size",
+            parameter="batch_size",
+            module="hptune.procedure.batch_size",
+            aliases=("batch-size", "batch_size"),
+            summary="total batch size",
+            share=4,
+        ),
+        Stage(
+            name=FINAL,
+            title="Final run",
+            module="hptune.procedure.final",
+            searches=False,
+        ),
+        Stage(name=TRAIN, title="Training run", searches=False),
+        Stage(name=SWEEP, title="Sweep"),
+        Stage(name=SEARCH, title="Joint search", parameter="lr"),
+    )
+}
+
+
+def procedure() -> Iterator[Stage]:
+    """Yield the stages of `hptune run`, in their order."""
+    return (stage for stage in STAGES.values() if stage.module)
+
+
+def swept(key: str) -> Stage | None:
+    """Return the stage that `hptune sweep KEY` runs; None where KEY has none of its own."""
+    return next((stage for stage in procedure() if key in stage.aliases), None)
+
+
+def choose(names: list[str] | tuple[str, ...], where: str) -> list[Stage]:
+    """Return the procedure's stages of these names, in the procedure's order.
+
+    Raises:
+        InputError: A name is none of them.
+    """
+    known = {stage.name: stage for stage in procedure()}
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"{where}: {name!r}; must be of {', '.join(known)}; "
+                + did_you_mean(name, known, "choose among these")
+            )
+    return [stage for stage in known.values() if stage.name in names]

@@ -1,0 +1,1 @@
+"""Many trials: which ones, in what order, run by which executor."""

@@ -1,0 +1,236 @@
+"""Several trials at once, each in a worker process of its own."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import warnings
+import weakref
+from collections import Counter, deque
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+from hptune import errors
+from hptune.errors import HptuneError
+from hptune.task import Task
+from hptune.training.device import Device
+from hptune.trials.executors.fused import ALONE, Group, grouped
+from hptune.trials.executors.job import Job, Listener, Results, failed
+from hptune.trials.executors.worker import Ended, Progressed, Said, Stopped, Work, serve, train
+
+ATTEMPTS = 2  # of a job whose worker dies
+
+
+class Processes:
+    """Runs jobs in workers that are started once for a task and kept.
+
+    Args:
+        devices: Where the workers train, one each: the same CPU several times, or several GPUs.
+        threads: CPU threads of each worker. More than one needs workers that are not forked.
+        group: Trials that a worker trains as one, where they can be.
+    """
+
+    def __init__(self, devices: Sequence[Device], threads: int = 1, group: Group = ALONE) -> None:
+        self._devices, self.group = tuple(devices), group
+        self.threads: int | None = threads
+        self._task: Task | None = None
+        self._workers: list[_Worker] = []
+
+    def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
+        """Yield the jobs with their results as they end."""
+        self._use(task)
+        each = math.ceil(len(jobs) / len(self._workers))  # no worker is to be without
+        waiting, attempts = deque(grouped(jobs, min(self.group.size, each))), Counter[str]()
+        try:
+            while waiting or self._busy:
+                self._hand_out(waiting, listener)
+                for worker in self._reporting():
+                    report = worker.report()
+                    if isinstance(report, Progressed):
+                        listener.progressed(worker.jobs[report.trial], report.trial_progress)
+                    elif isinstance(report, Said):
+                        report.repeat()
+                    elif isinstance(report, Ended):
+                        yield worker.jobs.pop(report.trial), report.result
+                    elif isinstance(report, Stopped):
+                        raise _error(report)
+                    elif report is None:
+                        lost, death = list(worker.jobs.values()), worker.death()
+                        self._end(worker)
+                        self._start(worker.device)
+                        attempts.update(job.trial.id for job in lost)
+                        for job in lost:
+                            if attempts[job.trial.id] < ATTEMPTS:
+                                waiting.appendleft([job])
+                            else:
+                                yield job, failed(task, job.trial, worker.device, death)
+        finally:
+            for worker in self._busy:  # stopped halfway: its results are not wanted
+                self._end(worker)
+
+    def each(self, task: Task, work: Work, request: Any) -> list[Any]:
+        """Let all workers do the same at the same time; return what each answers, None if it died."""
+        self._use(task)
+        for worker in self._workers:
+            worker.send(work, request)
+        return [worker.answer() for worker in self._workers]
+
+    def close(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.kill()
+        self._workers.clear()
+
+    @property
+    def jobs(self) -> int:
+        """How many workers there are to be."""
+        return len(self._devices)
+
+    @property
+    def _busy(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.busy]
+
+    def _use(self, task: Task) -> None:
+        """Start the workers that are missing; all of them anew for another task."""
+        if task is not self._task:
+            self.close()
+            self._task = task
+        for worker in [worker for worker in self._workers if not worker.process.is_alive()]:
+            self._end(worker)
+        missing = Counter(self._devices)
+        missing.subtract(worker.device for worker in self._workers)
+        for device in missing.elements():
+            self._start(device)
+
+    def _start(self, device: Device) -> None:
+        assert self._task is not None
+        others = [worker.connection for worker in self._workers]
+        self._workers.append(_Worker(self._task, device, self.threads or 1, others))
+
+    def _end(self, worker: _Worker) -> None:
+        worker.kill()
+        self._workers.remove(worker)
+
+    def _hand_out(self, waiting: deque[list[Job]], listener: Listener) -> None:
+        for worker in self._workers:
+            if waiting and not worker.busy:
+                group = waiting.popleft()
+                worker.jobs = {job.trial.id: job for job in group}
+                worker.send(train, (group, self.group.how))
+                for job in group:
+                    listener.started(job)
+
+    def _reporting(self) -> list[_Worker]:
+        """Wait until some busy workers have something to say, or are dead."""
+        ready = wait([worker.connection for worker in self._busy])
+        return [worker for worker in self._busy if worker.connection in ready]
+
+
+class _Worker:
+    """The parent's side of a worker process.
+
+    Attributes:
+        device: Where it trains.
+        jobs: What it is at, by the trial's id.
+        busy: Whether it has been asked for something and has not finished.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        device: Device,
+        threads: int,
+        others: Sequence[Connection[Any, Any]],
+    ) -> None:
+        self.device = device
+        self.jobs: dict[str, Job] = {}
+        self.busy = False
+        context = _context(device, threads)
+        self.connection, theirs = context.Pipe()
+        copied = [*others, self.connection] if context.get_start_method() == "fork" else []
+        args = (task, device, threads, theirs, copied, os.getpid())
+        self.process = context.Process(target=serve, args=args)  # type: ignore[attr-defined]
+        with warnings.catch_warnings():
+            # A child that computes with one thread does not touch the threads it has not got.
+            warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+            try:
+                self.process.start()
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                raise CannotShareError(
+                    f"--executor processes: model, data or loss cannot be sent to another process "
+                    f"({' '.join(str(error).split())[:200]}); use --executor inline"
+                ) from error
+        theirs.close()
+        # Whatever becomes of this object, no process stays behind.
+        self._kill = weakref.finalize(self, _kill, self.process)
+
+    def send(self, work: Work, request: Any) -> None:
+        """Give the worker something to do; a dead one is noticed when it is to report."""
+        self.busy = True
+        with suppress(OSError):
+            self.connection.send((work, request))
+
+    def report(self) -> Any:
+        """Return what the worker says next, None where it has died."""
+        try:
+            report = self.connection.recv()
+        except (EOFError, OSError):
+            return None
+        self.busy = isinstance(report, Progressed | Said | Ended)
+        return report
+
+    def answer(self) -> Any:
+        """Return the worker's last report, None where it has died."""
+        while isinstance(report := self.report(), Said):
+            report.repeat()
+        return report
+
+    def kill(self) -> None:
+        """End the process."""
+        self._kill()
+        self.connection.close()
+
+    def death(self) -> str:
+        """Say how the process ended."""
+        self.process.join(1)
+        code = self.process.exitcode or 0
+        how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
+        return f"the worker process died twice: {how}"
+
+
+class CannotShareError(HptuneError):
+    """The task cannot be sent to another process."""
+
+
+def _context(device: Device, threads: int) -> BaseContext:
+    """Choose how to start a process: a fork shares imports and data, but neither CUDA nor threads."""
+    forks = (
+        sys.platform == "linux"
+        and device.torch_device.type == "cpu"
+        and threads == 1
+        and not torch.cuda.is_available()
+    )
+    return multiprocessing.get_context("fork" if forks else "spawn")
+
+
+def _kill(process: BaseProcess) -> None:
+    process.kill()
+    process.join()
+
+
+def _error(stopped: Stopped) -> Exception:
+    """Return what a worker raised, as far as it is known here."""
+    cls = getattr(errors, stopped.error, None)
+    if isinstance(cls, type) and issubclass(cls, HptuneError):
+        return cls(stopped.message)
+    return OSError(stopped.message)

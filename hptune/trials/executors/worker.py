@@ -1,0 +1,163 @@
+"""A worker: a process that trains one job after another as its parent sends them."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+import torch
+
+from hptune.errors import HptuneError
+from hptune.results.records import TrialProgress, TrialResult
+from hptune.task import Task
+from hptune.training.device import Device
+from hptune.training.loop import OnProgress
+from hptune.trials.executors.fused import How, run_group
+from hptune.trials.executors.job import Job
+
+_PR_SET_PDEATHSIG = 1
+_LONGEST_LINE = 1000  # characters
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Where a trial is."""
+
+    trial: str
+    trial_progress: TrialProgress
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A trial's result."""
+
+    trial: str
+    result: TrialResult
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A trial raised what is wrong for every trial, in plain values."""
+
+    error: str  # name of the class
+    message: str
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the task's own code has printed, to stdout or stderr."""
+
+    stream: str
+    text: str
+
+    def repeat(self) -> None:
+        """Print it in this process."""
+        getattr(sys, self.stream).write(self.text)
+
+
+@dataclass(frozen=True)
+class Done:
+    """The worker waits for more."""
+
+
+Report = Progressed | Said | Ended | Stopped | Done
+Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
+"""Does (task, request, device) and may report on the way; gives the last report."""
+
+
+def serve(
+    task: Task,
+    device: Device,
+    threads: int,
+    connection: Connection[Any, Any],
+    others: Sequence[Connection[Any, Any]],
+    parent: int,
+) -> None:
+    """Answer requests until the parent closes the connection or ends. The body of a worker.
+
+    Args:
+        task: What every job trains.
+        device: Where this worker trains.
+        threads: CPU threads to train with.
+        connection: To the parent: a request comes in, its reports go out.
+        others: Ends of other workers' connections that a fork has copied here.
+        parent: Process id.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _end_with_parent(parent)
+    for other in others:
+        other.close()
+    # The terminal is the parent's: two that write there at once would garble it.
+    sys.stdout, sys.stderr = (_Stream(name, connection) for name in ("stdout", "stderr"))
+    torch.set_num_threads(threads)
+    # Closed or broken: the parent has gone or wants no more.
+    with suppress(EOFError, OSError):
+        while True:
+            work, request = connection.recv()
+            connection.send(work(task, request, device, connection.send))
+
+
+def train(
+    task: Task,
+    request: tuple[Sequence[Job], How],
+    device: Device,
+    report: Callable[[Report], None],
+) -> Report:
+    """Run a group of jobs, and report where they are and what came of each."""
+    group, how = request
+
+    def tell(told: Report) -> None:
+        try:
+            report(told)
+        except OSError:
+            _exit()  # nobody is there to take it
+
+    def progress_of(job: Job) -> OnProgress:
+        return lambda trial_progress: tell(Progressed(job.trial.id, trial_progress))
+
+    try:
+        for job, result in run_group(task, group, device, progress_of, how):
+            tell(Ended(job.trial.id, result))
+    except (HptuneError, OSError) as error:
+        return Stopped(type(error).__name__, str(error))
+    return Done()
+
+
+class _Stream(io.TextIOBase):
+    """Sends to the parent what is printed, line by line."""
+
+    def __init__(self, name: str, connection: Connection[Any, Any]) -> None:
+        self._name, self._connection, self._begun = name, connection, ""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        lines, end, self._begun = (self._begun + text).rpartition("\n")
+        if end or len(self._begun) > _LONGEST_LINE:
+            lines, self._begun = (lines, self._begun) if end else (self._begun, "")
+            with suppress(OSError):  # nobody is there to take it
+                self._connection.send(Said(self._name, lines + end))
+        return len(text)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let the system end this process with its parent, where it can."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # gone before
+        _exit()
+
+
+def _exit() -> NoReturn:
+    os._exit(1)

@@ -1,0 +1,167 @@
+"""Runs trials: reuses what the run directory holds, records what ends, survives what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from hptune.results.records import Status, Trial, TrialProgress, TrialResult
+from hptune.results.run_dir import RunDir
+from hptune.stages import FINAL, TRAIN
+from hptune.task import Task
+from hptune.training.device import Device, cpu_threads
+from hptune.training.lengths import iterations_per_epoch
+from hptune.training.speed import measure_speed
+from hptune.trials.budget import Budget
+from hptune.trials.executors.choice import Execution
+from hptune.trials.executors.inline import Inline
+from hptune.trials.executors.job import Executor, Job
+from hptune.trials.progress import Progress
+
+# Whose weights a user wants to keep; the search's trials leave curves only.
+_KEEPS_WEIGHTS = (FINAL, TRAIN)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Runs trials of one task into one run directory."""
+
+    task: Task
+    run_dir: RunDir
+    device: Device
+    progress: Progress
+    budget: Budget = field(default_factory=Budget)
+    execution: Execution | None = None  # by default one trial after another
+
+    def run(self, trials: Sequence[Trial], until: Sequence[int] = ()) -> list[TrialResult]:
+        """Run trials, several at once where that is faster; return their results in the order given.
+
+        A trial that the run directory holds is not run again. A trial that fails is a row
+        with status failed; the others go on.
+
+        Args:
+            trials: What to run.
+            until: Iterations after which each trial pauses; by default none does. What has
+                paused is no row yet, and goes on when it is run again.
+
+        Raises:
+            InputError: A trial cannot run at all.
+        """
+        results: dict[str, TrialResult] = {}
+        jobs: dict[str, Job] = {}
+        pauses: Sequence[int | None] = until or [None] * len(trials)
+        for trial, pause in zip(trials, pauses, strict=True):
+            known = self.run_dir.result(trial)
+            if known is None:
+                jobs[trial.id] = self._job(trial, pause)
+                continue
+            results[trial.id] = known
+            if pause is None:
+                self.progress.trial_finished(known, reused=True)
+        if jobs:
+            executor = self._executor(trials)
+            with closing(
+                executor.run(self.task, list(jobs.values()), ProgressAdapter(self, trials))
+            ) as done:
+                for job, result in done:
+                    results[job.trial.id] = result
+                    self._record(job, result)
+        # In the order given, whichever of those that ran together ended first.
+        self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
+        for trial in trials:
+            if results[trial.id].trial.stage == trial.stage:
+                self.budget.add(results[trial.id], shared=self._shared(trial))
+        return [results[trial.id] for trial in trials]
+
+    def affords(self, trials: Sequence[Trial]) -> bool:
+        """Say whether the budget allows these; what another stage has run costs nothing.
+
+        What a run before this one has left of the same stage counts in full, so that both
+        decide alike.
+        """
+        return self.budget.affords(sum(self._epochs(t) for t in trials if not self._free(t)))
+
+    def _free(self, trial: Trial) -> bool:
+        known = self.run_dir.result(trial)
+        return known is not None and (
+            known.trial.stage != trial.stage or self.budget.has(known.trial)
+        )
+
+    def _epochs(self, trial: Trial) -> float:
+        per_epoch = iterations_per_epoch(len(self.task.train), trial.batch_size)
+        return trial.iterations / per_epoch - self._shared(trial)
+
+    def _shared(self, trial: Trial) -> float:
+        """Return the epochs that a branch has from its parent."""
+        if trial.snapshot is None:
+            return 0.0
+        done = int(trial.snapshot.split("@")[1])
+        return done / iterations_per_epoch(len(self.task.train), trial.batch_size)
+
+    def parent(self, trial: Trial, until: int) -> TrialResult:
+        """Run the part of a trial that branches share, up to an iteration, and keep its state.
+
+        Runs on from where an earlier call with a smaller `until` stopped.
+        """
+        job = Job(trial=trial, snapshot=self.run_dir.snapshot(trial.digest), until=until)
+        with closing(
+            self._executor([trial]).run(self.task, [job], ProgressAdapter(self, [trial]))
+        ) as done:
+            ((_, result),) = done
+        return result
+
+    def drop(self, result: TrialResult) -> None:
+        """Record a paused trial that will not go on."""
+        self.run_dir.add(result)
+        self.run_dir.snapshot(result.trial.id).unlink(missing_ok=True)
+        self.progress.trial_finished(result, reused=False)
+
+    def examples_per_second(self, trial: Trial) -> float:
+        """Return the training speed at a trial's batch size, measured once a run directory."""
+        key = f"examples_per_second/{self.task.fingerprint}/{self.device.key}/{trial.batch_size}"
+        known = self.run_dir.timing(key)
+        if isinstance(known, int | float):
+            return float(known)
+        with cpu_threads(self._executor([trial, trial]).threads):
+            speed = measure_speed(self.task, trial, self.device)
+        self.run_dir.set_timing(key, speed)
+        return speed
+
+    def _executor(self, trials: Sequence[Trial]) -> Executor:
+        if self.execution is None:
+            return Inline(self.device)
+        return self.execution.choose(self.task, trials)
+
+    def _job(self, trial: Trial, until: int | None) -> Job:
+        keep = trial.stage in _KEEPS_WEIGHTS
+        return Job(
+            trial=trial,
+            snapshot=self.run_dir.snapshot(trial.id),
+            parent=self.run_dir.snapshot(trial.snapshot) if trial.snapshot else None,
+            checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
+            until=until,
+        )
+
+    def _record(self, job: Job, result: TrialResult) -> None:
+        if result.status is Status.PRUNED:
+            self.progress.trial_paused(result)
+            return
+        self.run_dir.add(result)
+        job.snapshot.unlink(missing_ok=True)
+        self.progress.trial_finished(result, reused=False)
+
+
+class ProgressAdapter:
+    """Passes on to the progress what an executor tells of its jobs."""
+
+    def __init__(self, runner: Runner, trials: Sequence[Trial]) -> None:
+        self._progress = runner.progress
+        self._number = {trial.id: n for n, trial in enumerate(trials, 1)}
+
+    def started(self, job: Job) -> None:
+        number = self._number[job.trial.id]
+        self._progress.trial_started(job.trial, number, len(self._number))
+
+    def progressed(self, job: Job, trial_progress: TrialProgress) -> None:
+        self._progress.trial_progressed(job.trial, trial_progress)

@@ -1,0 +1,230 @@
+"""Fused trials: the curves of each alone, whatever becomes of the others, and when not to fuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_processes import CPU, NETS, TRIAL, Deaf, candidates, jobs_in, make_task, results_of
+from torch import nn
+
+from hptune.results.records import OptimizerSpec, ParameterRule, Status, TrainingSettings
+from hptune.training import loop
+from hptune.training.device import resolve_device
+from hptune.trials.executors import fused
+from hptune.trials.executors.fused import Group, Stack, grouped, measure_fused
+from hptune.trials.executors.inline import Inline
+from hptune.trials.executors.processes import Processes
+
+BUNDLED = [net for net in NETS if isinstance(net, str) and not net.startswith("densenet")]
+
+
+class Fused(Inline):
+    """Fuses, and fails where it would fall back to one after another."""
+
+    def run(self, task, jobs, listener):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fused, "run_job", None)
+            yield from super().run(task, jobs, listener)
+
+
+@pytest.fixture
+def together() -> Fused:
+    return Fused(CPU, 1, Group(8))
+
+
+def assert_close(alone: dict, fused: dict, **tolerance: float) -> None:
+    assert set(alone) == set(fused)
+    for trial, first in alone.items():
+        second = fused[trial]
+        assert first.status is second.status and len(first.curve) == len(second.curve)
+        for name in ("iteration", "epoch", "lr", "momentum", "weight_decay"):
+            np.testing.assert_array_equal(getattr(first.curve, name), getattr(second.curve, name))
+        for name in ("train_loss", "val_loss"):
+            np.testing.assert_allclose(
+                getattr(first.curve, name), getattr(second.curve, name),
+                **({"rtol": 1e-3, "atol": 1e-5} | tolerance),
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("net", BUNDLED)
+def test_every_net_learns_in_a_stack_as_it_does_alone(net: str, together, tmp_path: Path):
+    task, jobs = make_task(net), jobs_in(tmp_path, candidates(4))
+    assert_close(results_of(Inline(CPU, 1), task, jobs), results_of(together, task, jobs))
+
+
+def test_a_net_without_dropout_between_its_convolutions_fuses_too(together, tmp_path: Path):
+    from hptune import models
+
+    args = {"input_shape": (3, 16, 16), "outputs": 3}
+    task = make_task(make_model=lambda: models.build("densenet-10-4", {}, **args))
+    jobs = jobs_in(tmp_path, candidates(3))
+    assert_close(results_of(Inline(CPU, 1), task, jobs), results_of(together, task, jobs))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        OptimizerSpec(args={"nesterov": False, "dampening": 0.1}),
+        OptimizerSpec(name="adamw"),
+        OptimizerSpec(name="rmsprop"),
+        OptimizerSpec(
+            decay_biases_and_norms=False,
+            rules=(
+                ParameterRule(match="1.*", lr=0.0),
+                ParameterRule(match="4.*", lr=0.5, weight_decay=0.1),
+            ),
+        ),
+    ],
+    ids=str,
+)
+def test_every_optimizer_and_rule_steps_as_it_does_alone(spec, together, tmp_path: Path):
+    trials = [
+        TRIAL.change(optimizer=spec, lr=lr, lr_min=lr / 10, momentum=m, weight_decay=wd)
+        for lr, m, wd in [(0.01, 0.95, 0.0), (0.003, 0.95, 0.1), (0.01, 0.85, 0.01)]
+    ]
+    task, jobs = make_task(), jobs_in(tmp_path, trials)
+    assert_close(results_of(Inline(CPU, 1), task, jobs), results_of(together, task, jobs))
+
+
+@pytest.mark.parametrize("settings", [
+    TrainingSettings(evaluations=3, clip_norm=0.1),
+    TrainingSettings(evaluations=40, early_stopping=1),
+])  # fmt: skip
+def test_clipping_and_early_stopping_are_each_trials_own(settings, together, tmp_path: Path):
+    trials = [t.change(settings=settings, iterations=40) for t in candidates(4)]
+    task, jobs = make_task(), jobs_in(tmp_path, trials)
+    alone = results_of(Inline(CPU, 1), task, jobs)
+    assert_close(alone, results_of(together, task, jobs))
+    if settings.early_stopping:
+        assert len({len(result.curve) for result in alone.values()}) > 1
+
+
+def test_a_trial_that_diverges_neither_stops_nor_moves_the_others(together, tmp_path: Path):
+    trials = [TRIAL.change(iterations=60, lr=lr, lr_min=lr) for lr in (0.01, 1e6, 0.02, 1e30)]
+    for net in ("mlp", "resnet-20"):
+        folder = tmp_path / net
+        task, jobs = make_task(net), jobs_in(folder, trials)
+        found = results_of(together, task, jobs)
+        assert [found[trial.id].status for trial in trials] == [
+            Status.COMPLETE, Status.DIVERGED, Status.COMPLETE, Status.DIVERGED,
+        ]  # fmt: skip
+        fine = [jobs[0], jobs[2]]
+        alone = results_of(Inline(CPU, 1), task, fine)
+        assert_close(
+            alone, {job.trial.id: found[job.trial.id] for job in fine}, rtol=0.02, atol=1e-3
+        )
+
+
+def test_a_group_pauses_and_goes_on_from_snapshots_in_a_stack_or_alone(together, tmp_path: Path):
+    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(3))
+    paused = results_of(together, task, [replace(job, until=3) for job in jobs])
+    assert all(r.status is Status.PRUNED and len(r.curve) == 3 for r in paused.values())
+    kept = {job.snapshot: job.snapshot.read_bytes() for job in jobs}
+    whole = results_of(Inline(CPU, 1), task, jobs_in(tmp_path / "whole", candidates(3)))
+    assert_close(whole, results_of(together, task, jobs))
+    for snapshot, content in kept.items():
+        snapshot.write_bytes(content)
+    alone = {}
+    for job in jobs:
+        result = loop.run_trial(task, job.trial, CPU, snapshot=job.snapshot)
+        alone[job.trial.id] = result
+    assert_close(whole, alone)
+
+
+def test_only_trials_of_one_kind_are_grouped(tmp_path: Path):
+    trials = [
+        *candidates(5),
+        TRIAL.change(seed=2),
+        TRIAL.change(batch_size=4),
+        TRIAL.change(iterations=7),
+        TRIAL.change(settings=TrainingSettings(accumulate=2)),
+        TRIAL.change(snapshot="x@3"),
+    ]
+    jobs = jobs_in(tmp_path, trials)
+    sizes = [len(group) for group in grouped(jobs, 4)]
+    assert sizes == [4, 1, 1, 1, 1, 1, 1]
+    assert [len(group) for group in grouped(jobs, 1)] == [1] * 10
+    both = [TRIAL.change(settings=TrainingSettings(accumulate=2), lr=lr) for lr in (0.1, 0.2)]
+    assert [len(group) for group in grouped(jobs_in(tmp_path, both), 8)] == [1, 1]
+
+
+class Branching(nn.Module):
+    """Looks at its values, which a batched pass cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * 16 * 16, 3)
+
+    def forward(self, x):
+        out = self.linear(x.flatten(1))
+        return out if out.sum().item() > 0 else out * 1.0
+
+
+def test_what_cannot_be_fused_is_trained_one_after_another(tmp_path: Path):
+    jobs = jobs_in(tmp_path, candidates(3))
+    for changes in (
+        {"make_model": Branching},
+        {"step": lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1])},
+    ):
+        task = make_task(**changes)
+        assert measure_fused(task, TRIAL, CPU, size=4) is None
+        alone = results_of(Inline(CPU, 1), task, jobs)
+        assert_close(alone, results_of(Inline(CPU, 1, Group(4)), task, jobs), rtol=0)
+
+
+def test_the_measurement_refuses_what_learns_differently_in_a_stack():
+    assert measure_fused(make_task("mlp"), TRIAL, CPU, size=4) is not None
+    # Its dropout draws in the order in which channels-last images lie in memory.
+    assert measure_fused(make_task("densenet-10-4"), TRIAL, CPU, size=4) is None
+
+
+def test_groups_are_spread_over_workers(tmp_path: Path):
+    task, jobs = make_task(), jobs_in(tmp_path, candidates(7))
+    executor = Processes([CPU, CPU], group=Group(16))
+    try:
+        told = [job.trial.id for job, _ in executor.run(task, jobs, Deaf())]
+    finally:
+        executor.close()
+    assert sorted(told) == sorted(job.trial.id for job in jobs)
+
+
+def test_the_models_own_parameters_and_buffers_are_views_of_the_stack():
+    torch.manual_seed(0)
+    net = [nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)) for _ in range(3)]
+    stack = Stack(net, CPU)
+    x, y = torch.randn(8, 4), torch.randint(3, (8,))
+    losses = stack.gradients(nn.functional.cross_entropy, (x, y))
+    assert losses.shape == (3,)
+    for k, model in enumerate(net):
+        assert model[0].weight.data_ptr() == stack.parameters["0.weight"][k].data_ptr()
+        assert model[1].num_batches_tracked == 1
+        alone = nn.functional.cross_entropy(model(x), y)
+        torch.testing.assert_close(losses[k], alone.detach())
+        (gradient,) = torch.autograd.grad(alone, model[0].weight)
+        torch.testing.assert_close(model[0].weight.grad, gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_concurrent_trials_learn_as_each_alone(tmp_path: Path):
+    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(3))
+    alone = results_of(Inline(CPU, 1), task, jobs)
+    assert_close(alone, results_of(Fused(CPU, 1, Group(8, "concurrent")), task, jobs), rtol=0)
+
+
+def test_the_measurement_refuses_concurrent_trials_that_draw_in_turn():
+    assert fused._seconds(make_task("resnet-20"), candidates(4), CPU, "concurrent") is not None
+    # Paired trials drop the same activations; one after another they draw others.
+    assert fused._seconds(make_task("mlp"), candidates(4), CPU, "concurrent") is None
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("how", ["stacked", "concurrent"])
+def test_trials_on_a_gpu_learn_together_as_each_alone(how, tmp_path: Path):
+    device = replace(resolve_device("cuda", "fp32"), graph_from_iteration=0, needs_probe=False)
+    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(4))
+    alone = results_of(Inline(device), task, jobs)
+    together = results_of(Fused(device, None, Group(8, how)), task, jobs)
+    assert_close(alone, together, rtol=0.05, atol=1e-3)

@@ -1,0 +1,106 @@
+"""Branches from a snapshot: what they share is computed once and is the same to the bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hptune.analysis.plateau import on_plateau
+from hptune.data.sources.memory import TensorSource
+from hptune.errors import HptuneError, StageError
+from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay
+from hptune.results.records import Curve, TrainingSettings, Trial
+from hptune.results.run_dir import RunDir
+from hptune.stages import WEIGHT_DECAY
+from hptune.task import Accuracy, MetricSpec, Task
+from hptune.training.device import Device
+from hptune.training.loop import run_trial
+from hptune.trials.branches import branch_point, run_branches
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
+
+CPU = Device(torch.device("cpu"))
+TRUNK = Trial(
+    stage=WEIGHT_DECAY, task="t", seed=1, iterations=40, batch_size=16, lr=0.1, lr_min=0.01,
+    momentum=0.95, momentum_min=0.85, weight_decay=1e-3, settings=TrainingSettings(evaluations=8),
+)  # fmt: skip
+
+
+def task() -> Task:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(96, 6, generator=generator)
+    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    return Task(
+        make_model=lambda: nn.Sequential(
+            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3)
+        ),
+        train=TensorSource(x[:64], y[:64]),
+        validation=TensorSource(x[64:], y[64:]),
+        loss=nn.functional.cross_entropy,
+        metrics={"accuracy": MetricSpec(Accuracy)},
+        classes=3,
+        fingerprint="t",
+    )
+
+
+@pytest.fixture
+def runner(tmp_path: Path):
+    with RunDir.open(tmp_path) as run_dir:
+        yield Runner(task(), run_dir, CPU, Silent())
+
+
+def test_a_branch_with_the_trunks_own_values_ends_as_the_trunk_would_have(runner: Runner):
+    name = branch_point(runner, TRUNK, lambda curve: len(curve) >= 15)
+    assert name == f"{TRUNK.digest}@15"
+    found = run_branches(
+        runner, TRUNK, name, {"own": {"weight_decay": 1e-3}, "other": {"weight_decay": 0.1}}
+    )
+    alone = run_trial(task(), TRUNK, CPU).curve
+    own, other = found["own"][0].curve, found["other"][0].curve
+    for column in ("iteration", "lr", "momentum", "weight_decay", "train_loss", "val_loss"):
+        assert np.array_equal(getattr(own, column), getattr(alone, column), equal_nan=True)
+    assert np.array_equal(other.train_loss[:16], alone.train_loss[:16])
+    assert not np.array_equal(other.train_loss[16:], alone.train_loss[16:])
+    assert other.weight_decay.tolist() == [1e-3] * 15 + [0.1] * 25
+    assert runner.budget.spent == pytest.approx((15 + 25 + 25) / 4)
+
+
+def test_the_branch_point_is_found_again_and_at_the_latest_in_the_middle(runner: Runner):
+    name = branch_point(runner, TRUNK, lambda curve: False)
+    assert name == f"{TRUNK.digest}@20"
+    assert branch_point(runner, TRUNK, lambda curve: pytest.fail("asked again")) == name
+
+
+def test_weight_decays_from_a_snapshot_cost_less_and_agree(runner: Runner):
+    grid = [1e-2, 1e-3, 1e-4]
+    found = run_weight_decay(runner, TRUNK, values=grid, seeds=1, refine=False, from_snapshot=True)
+    assert {float(label) for label in found} == set(grid)
+    assert runner.budget.spent < 0.75 * 30
+    assert decide_weight_decay(found, usual=1e-3).value in grid
+
+
+def test_a_trunk_that_diverges_is_told(runner: Runner):
+    with pytest.raises(StageError, match="the run to branch from diverged"):
+        branch_point(runner, TRUNK.change(lr=1e9), on_plateau)
+
+
+def test_a_branch_without_its_snapshot_is_refused(runner: Runner):
+    with pytest.raises(HptuneError, match="is not the snapshot 00000000@5 to branch from"):
+        runner.run([TRUNK.change(snapshot="00000000@5")])
+
+
+def falling(values: list[float]) -> Curve:
+    n = len(values)
+    nothing, loss = np.full(n, np.nan), np.array(values)
+    return Curve(np.arange(n), nothing, nothing, nothing, nothing, loss, loss, {}, nothing)
+
+
+def test_a_plateau_is_where_the_last_readings_fall_no_more():
+    assert not on_plateau(falling([2.0, 1.5, 1.1, 0.8, 0.6, 0.45]))
+    assert on_plateau(falling([2.0, 1.0, 0.5, 0.41, 0.40, 0.41, 0.40, 0.41, 0.40]))
+    assert not on_plateau(falling([2.0, 1.0, 0.5]))
+    assert not on_plateau(falling([-1.0, -2.0, -3.0, -3.5, -4.0, -4.5]))
