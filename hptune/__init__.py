@@ -44,10 +44,11 @@ _HOMES = {
     "from_lightning": "hptune.api",
     "load_experiment": "hptune.config.load",
     "lr_find": "hptune.api",
+    "sweep": "hptune.api",
     "train": "hptune.api",
     "tune": "hptune.api",
 }
-_MODULES = ("schedulers", "sweep")  # the latter can be called, see there
+_MODULES = ("schedulers",)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -16,6 +16,25 @@ Read = tuple[Tensor, Any, Any]  # loss, outputs, targets
 LossFunction = Callable[[Any, Any], Any]
 TARGET_NAMES = ("labels", "label", "targets", "target", "y")
 _LOSS_RULE = "must be one number, the mean over the batch"
+
+
+class Step(Protocol):
+    """How a batch becomes a loss; every task carries one, and all that trains or reads calls it.
+
+    Attributes:
+        stackable: Whether it computes from model and batch alone, so that several trials can be
+            computed as one by `torch.func.vmap`.
+    """
+
+    @property
+    def stackable(self) -> bool: ...
+
+    def __call__(self, model: nn.Module, batch: Any) -> Read:
+        """Return the mean loss of a batch, (), and outputs and targets for the metrics.
+
+        Outputs and targets are None where they are not known.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -29,7 +48,8 @@ class LossOf:
     """
 
     loss: LossFunction
-    aligned: bool
+    aligned: bool = False
+    stackable: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
         """Return loss, outputs and targets of a batch."""
@@ -45,6 +65,8 @@ class LossOf:
 class LossOfModel:
     """A step by the model's own loss: it gets the whole batch and returns the loss, also among others."""
 
+    stackable: ClassVar[bool] = True
+
     def __call__(self, model: nn.Module, batch: Any) -> Read:
         """Return loss, outputs and targets of a batch."""
         returned = call(model, batch)
@@ -56,6 +78,7 @@ class OwnStep:
     """The user's own step: (model, batch) to a loss, or to (loss, outputs, targets) for metrics."""
 
     step: Callable[[Any, Any], Any]
+    stackable: ClassVar[bool] = False  # it may do anything on the way
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
         """Return loss, outputs and targets of a batch, the latter two None where not told."""

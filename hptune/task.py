@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-Batch = Any  # (inputs, targets) unless the task brings its own step
-Step = Tensor | tuple[Tensor, Any, Any]  # the loss; or loss, outputs and targets
+from hptune.step import Step
+
+Batch = Any  # whatever the task's step takes
 
 
 class Source(Protocol):
@@ -83,11 +84,9 @@ class Task:
     Attributes:
         make_model: Returns a fresh model; called under a seed, so that paired trials start equal.
         train, validation, test: The splits; a test split is optional.
-        loss: Mean loss of a batch from (outputs, targets). None where the model brings its own `step`.
+        step: Computes the mean loss of a batch, and outputs and targets for the metrics.
         metrics: By name, in the order of their columns.
         classes: Number of classes, None for other than classification.
-        step: Own computation of the loss, `step(model, batch)`, in the place of `loss(model(x), y)`.
-            It returns the loss; or (loss, outputs, targets), the latter two for the metrics.
         channels_last: Whether convolutions run in the memory layout that is fastest for them; a
             model that calls `view` on their outputs may not bear it.
         data, model: Names for the tables.
@@ -95,13 +94,12 @@ class Task:
     """
 
     make_model: Callable[[], nn.Module]
+    step: Step
     train: Source
     validation: Source
     test: Source | None = None
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None
     metrics: Mapping[str, MetricSpec] = field(default_factory=dict)
     classes: int | None = None
-    step: Callable[[nn.Module, Batch], Step] | None = None
     channels_last: bool = True
     data: str = "data"
     model: str = "model"

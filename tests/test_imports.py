@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors", "stages", "user_code"}
+EVERYWHERE = {"errors", "stages", "step", "user_code"}
 ALL = {
     "analysis",
     "config",
@@ -55,9 +55,9 @@ ALLOWED = {
     "results": set(),
     "schedulers": {"policies"},
     "trackers": {"results"},
-    "step": {"task"},
+    "step": set(),
     "fingerprint": {"step", "task"},
-    "task": set(),
+    "task": {"step"},
     "errors": set(),
     "stages": set(),
     "user_code": set(),

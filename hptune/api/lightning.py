@@ -9,7 +9,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -85,6 +85,7 @@ class LightningStep:
     """
 
     metrics: tuple[str, ...] = ()
+    stackable: ClassVar[bool] = False  # a module logs on the way
 
     def __call__(self, model: Any, batch: Any) -> Read:
         """Return the loss; for validation also what was logged, and the number of examples."""

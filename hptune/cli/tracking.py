@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from hptune.results.evidence import Evidence
 from hptune.results.records import Decision, TrialResult
 from hptune.trackers import Tracker
 from hptune.trials.progress import Silent
@@ -31,7 +32,11 @@ class Tracking(Silent):
         self._try(lambda: self._tracker.log_trial(result, reused=reused))
 
     def stage_finished(
-        self, stage: str, results: Sequence[TrialResult], decisions: Sequence[Decision]
+        self,
+        stage: str,
+        results: Sequence[TrialResult],
+        decisions: Sequence[Decision],
+        evidence: Sequence[Evidence],
     ) -> None:
         """Hand the decisions on."""
         self._try(lambda: self._tracker.log_decisions(stage, decisions))

@@ -17,6 +17,7 @@ from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
 from hptune.data import DataSpec, Splits
 from hptune.errors import InputError
+from hptune.step import LossOf
 from hptune.task import Task
 from hptune.user_code import find
 
@@ -57,7 +58,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         train=splits.train,
         validation=splits.validation,
         test=splits.test,
-        loss=_loss(experiment, splits),
+        step=LossOf(_loss(experiment, splits)),
         metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs),
         classes=splits.outputs if splits.kind == "classification" else None,
         data=experiment.data.name,

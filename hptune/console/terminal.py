@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hptune.results.evidence import Evidence
 from hptune.results.records import Decision, Status, Trial, TrialProgress, TrialResult
 
 if TYPE_CHECKING:
@@ -106,7 +107,11 @@ class Console:
         )
 
     def stage_finished(
-        self, stage: str, results: Sequence[TrialResult], decisions: Sequence[Decision]
+        self,
+        stage: str,
+        results: Sequence[TrialResult],
+        decisions: Sequence[Decision],
+        evidence: Sequence[Evidence],
     ) -> None:
         """Print the stage's trials and what it decided."""
         self.close()

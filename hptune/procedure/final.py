@@ -19,6 +19,7 @@ from hptune.analysis.ranking import LOSS, Criterion
 from hptune.errors import StageError
 from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
 from hptune.stages import FINAL
+from hptune.step import target_of
 from hptune.task import Task
 from hptune.training.evaluation import EVALUATION_BATCH
 from hptune.trials.run import Runner
@@ -121,11 +122,16 @@ def guessing(task: Task) -> float | None:
 
     Within its standard error; None where the task has no classes.
     """
-    if task.classes is None or task.step is not None:
+    if task.classes is None:
         return None
     counts = torch.zeros(task.classes, dtype=torch.int64)
-    for _, targets in task.validation.batches(EVALUATION_BATCH):
-        if targets.ndim != 1 or targets.is_floating_point():
+    for batch in task.validation.batches(EVALUATION_BATCH):
+        targets = target_of(batch)
+        if (
+            not isinstance(targets, torch.Tensor)
+            or targets.ndim != 1
+            or targets.is_floating_point()
+        ):
             return None
         counts += torch.bincount(targets[targets >= 0].cpu(), minlength=task.classes)
     examples = int(counts.sum())

@@ -19,6 +19,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from hptune.errors import HptuneError, InputError
+from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
 from hptune.results.records import Decision, Scalar, Status, Trial, TrialResult
 from hptune.results.tables import (
     DECISION_COLUMNS,
@@ -134,6 +135,11 @@ class RunDir:
     def tuned(self) -> Path:
         """The experiment with the decided values."""
         return self.path / "tuned.yaml"
+
+    @property
+    def comparisons(self) -> Path:
+        """What the decisions rest on."""
+        return self.path / "comparisons.json"
 
     @property
     def manifest(self) -> Path:
@@ -256,6 +262,16 @@ class RunDir:
     def decisions(self) -> list[Decision]:
         """Return all decisions, the latest last."""
         return list(self._decisions)
+
+    def add_evidence(self, evidence: Sequence[Evidence]) -> None:
+        """Record what decisions rest on; each replaces what stood for the same before."""
+        kept = {evidence_key(one): one for one in (*self.evidence(), *evidence)}
+        if evidence:
+            write_atomic(self.comparisons, evidence_text(list(kept.values())))
+
+    def evidence(self) -> list[Evidence]:
+        """Return what the decisions rest on, in the order in which it was made."""
+        return evidence_from(_text(self.comparisons))
 
     def decision(self, parameter: str) -> Decision | None:
         """Return the latest decision on a parameter."""

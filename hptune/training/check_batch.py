@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hptune.errors import InputError
 from hptune.results.records import OptimizerSpec
+from hptune.step import inputs_of
 from hptune.task import Task
 from hptune.training.device import Device, seeded
-from hptune.training.evaluation import batch_loss
 from hptune.training.lengths import iterations_per_epoch
 from hptune.training.loop import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -54,13 +54,10 @@ def check_batch(
         try:
             batch = next(iter(task.train.to(device.torch_device).batches(batch_size, seed=seed)))
             with device.autocast():
-                if task.step is None:
-                    inputs, targets = batch
-                    input_shape = tuple(inputs.shape) if isinstance(inputs, Tensor) else ()
-                    outputs = model(inputs)
-                    output_shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else ()
-                    _check_classes(task, output_shape, len(targets))
-                loss = batch_loss(task, model, batch)
+                loss, outputs, targets = task.step(model, batch)
+            input_shape = _shape(inputs_of(batch))
+            output_shape = _shape(outputs)
+            _check_classes(task, output_shape, targets)
             _check_loss(loss)
             loss.backward()  # type: ignore[no-untyped-call]
         except InputError:
@@ -98,9 +95,14 @@ def _check_loss(loss: Any) -> None:
         )
 
 
-def _check_classes(task: Task, output_shape: tuple[int, ...], batch_size: int) -> None:
-    if task.classes is None:
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(value.shape) if isinstance(value, Tensor) else ()
+
+
+def _check_classes(task: Task, output_shape: tuple[int, ...], targets: Any) -> None:
+    if task.classes is None or not isinstance(targets, Tensor) or targets.ndim != 1:
         return
+    batch_size = len(targets)
     # Fewer logits than classes would index out of range; more would train a class that is never seen.
     if len(output_shape) < 2 or output_shape[0] != batch_size or output_shape[1] != task.classes:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,22 +20,6 @@ class Evaluation:
 
     loss: float
     metrics: Mapping[str, float]
-
-
-def batch_loss(task: Task, model: nn.Module, batch: Batch) -> Tensor:
-    """Return the mean loss of a batch, by the task's own step where it brings one."""
-    return read_batch(task, model, batch)[0]
-
-
-def read_batch(task: Task, model: nn.Module, batch: Batch) -> tuple[Tensor, Any, Any]:
-    """Return the mean loss of a batch, and outputs and targets where the task tells them."""
-    if task.step is not None:
-        result = task.step(model, batch)
-        return (result, None, None) if isinstance(result, Tensor) else result
-    assert task.loss is not None
-    inputs, targets = batch
-    outputs = model(inputs)
-    return task.loss(outputs, targets), outputs, targets
 
 
 def batch_size_of(batch: Batch) -> int:
@@ -80,7 +63,7 @@ def evaluate(
     with torch.no_grad(), device.autocast():
         for batch in source.batches(batch_size):
             size = batch_size_of(batch)
-            loss, outputs, targets = read_batch(task, model, batch)
+            loss, outputs, targets = task.step(model, batch)
             if outputs is not None:
                 for metric in metrics.values():
                     metric.update(outputs, targets)

@@ -19,7 +19,7 @@ from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.capture import Captured, Pass
 from hptune.training.device import Device, reseed, seeded
-from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, batch_loss, evaluate
+from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
@@ -83,7 +83,7 @@ def _gradients(
 
     def gradients(batch: Batch) -> Tensor:
         with device.autocast():
-            loss = batch_loss(task, model, batch)
+            loss = task.step(model, batch)[0]
         if accumulate > 1:
             loss = loss / accumulate
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

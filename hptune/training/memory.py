@@ -10,7 +10,7 @@ from torch import Tensor
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
-from hptune.training.evaluation import batch_loss, evaluate
+from hptune.training.evaluation import evaluate
 from hptune.training.loop import TrialRun, make_model
 
 STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
@@ -60,7 +60,7 @@ def estimated_memory(task: Task, device: Device, *, batch_size: int, at: int, se
         batch = next(iter(task.train.to(device.torch_device).batches(at, seed=seed)))
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             with device.autocast():
-                loss = batch_loss(task, model, batch)
+                loss = task.step(model, batch)[0]
             loss.backward()  # type: ignore[no-untyped-call]
         parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     # Gradients of the activations come beside what is saved of them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from hptune.results.evidence import Evidence
 from hptune.results.records import Decision, Trial, TrialProgress, TrialResult
 
 
@@ -33,9 +34,13 @@ class Progress(Protocol):
         """Hear that a trial ended, or was found finished in the run directory."""
 
     def stage_finished(
-        self, stage: str, results: Sequence[TrialResult], decisions: Sequence[Decision]
+        self,
+        stage: str,
+        results: Sequence[TrialResult],
+        decisions: Sequence[Decision],
+        evidence: Sequence[Evidence],
     ) -> None:
-        """Hear a stage's trials and what it decided."""
+        """Hear a stage's trials, what it decided, and what the decisions rest on."""
 
     def close(self) -> None:
         """Hear that nothing more is told, whether all went well or not."""
@@ -59,7 +64,11 @@ class Silent:
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None: ...
 
     def stage_finished(
-        self, stage: str, results: Sequence[TrialResult], decisions: Sequence[Decision]
+        self,
+        stage: str,
+        results: Sequence[TrialResult],
+        decisions: Sequence[Decision],
+        evidence: Sequence[Evidence],
     ) -> None: ...
 
     def close(self) -> None: ...
@@ -107,11 +116,15 @@ class ProgressGroup:
             listener.trial_finished(result, reused=reused)
 
     def stage_finished(
-        self, stage: str, results: Sequence[TrialResult], decisions: Sequence[Decision]
+        self,
+        stage: str,
+        results: Sequence[TrialResult],
+        decisions: Sequence[Decision],
+        evidence: Sequence[Evidence],
     ) -> None:
         """Pass on what a stage decided."""
         for listener in self._listeners:
-            listener.stage_finished(stage, results, decisions)
+            listener.stage_finished(stage, results, decisions, evidence)
 
     def close(self) -> None:
         """Pass on that nothing more is told."""

@@ -14,6 +14,7 @@ from hptune.config.load import load_experiment
 from hptune.data.sources.memory import TensorSource
 from hptune.results.records import PolicySpec, TrainingSettings, Trial
 from hptune.stages import SWEEP
+from hptune.step import LossOf
 from hptune.task import Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +111,7 @@ def _with_random_images(case: Case) -> Task:
         make_model=lambda: models.build(net, {}, input_shape=(3, 32, 32), outputs=10),
         train=TensorSource(pixels[:train], labels[:train], normalize=normalize),
         validation=TensorSource(pixels[train:], labels[train:], normalize=normalize),
-        loss=torch.nn.functional.cross_entropy,
+        step=LossOf(torch.nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=10,
         data="random",

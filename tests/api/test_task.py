@@ -18,7 +18,7 @@ import hptune
 from hptune.errors import InputError
 from hptune.task import Task as Record
 from hptune.training.device import Device
-from hptune.training.evaluation import batch_loss, evaluate
+from hptune.training.evaluation import evaluate
 from hptune.training.loop import make_model
 
 CPU = Device(torch.device("cpu"))
@@ -127,7 +127,7 @@ def test_a_step_covers_the_rest(returns: str):
 
     task = hptune.Task(net, train=WHOLE, step=step)
     assert list(task.metrics) == ([] if returns == "loss" else ["accuracy"])
-    assert batch_loss(task, net(), WHOLE).ndim == 0
+    assert task.step(net(), WHOLE)[0].ndim == 0
 
 
 @pytest.mark.parametrize("places_last", [True, False])

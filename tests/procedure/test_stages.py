@@ -26,7 +26,7 @@ from hptune.procedure.final import decide_final, guessing, run_final_safely
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
-from hptune.procedure.plan import STAGES, allowances, lengths, plan
+from hptune.procedure.plan import allowances, lengths, plan
 from hptune.procedure.repeats import run_repeats
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
@@ -36,7 +36,8 @@ from hptune.procedure.weight_decay import (
     usual_weight_decay,
 )
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
-from hptune.stages import LR_RANGE, SWEEP, WEIGHT_DECAY
+from hptune.stages import LR_RANGE, SWEEP, WEIGHT_DECAY, procedure
+from hptune.step import LossOf
 from hptune.task import Task
 from hptune.trials.budget import Budget
 from hptune.trials.progress import Silent
@@ -289,7 +290,13 @@ def test_the_final_run_gives_mean_and_spread_and_counts_the_lost():
 def test_the_final_run_says_when_it_is_no_better_than_one_answer():
     labels = torch.tensor([0] * 60 + [1] * 40)
     source = TensorSource(torch.zeros(100, 2), labels)
-    task = Task(make_model=torch.nn.Identity, train=source, validation=source, classes=2)
+    task = Task(
+        make_model=torch.nn.Identity,
+        step=LossOf(torch.nn.functional.cross_entropy),
+        train=source,
+        validation=source,
+        classes=2,
+    )
     guess = guessing(task)
     assert guess is not None and 0.6 < guess < 0.7
     assert guessing(task.change(classes=None)) is None
@@ -406,14 +413,14 @@ def test_the_stages_share_the_whole_budget_and_nothing_more(epochs, per_epoch, b
     runs = lengths(
         epochs=epochs, per_epoch=per_epoch, budget=budget, search_seeds=1, trial_epochs=None
     )
-    allowed = list(allowances(STAGES, budget * epochs).values())
+    allowed = list(allowances(tuple(s.name for s in procedure()), budget * epochs).values())
     assert allowed == sorted(allowed) and allowed[-1] == pytest.approx(budget * epochs)
     if runs.short > 50:  # no shorter ones are made, rather fewer
         assert 18 * runs.short <= budget * epochs * per_epoch + 18
         assert runs.range_test <= max(100, 2 * runs.short)
     planned = plan(
-        STAGES, runs, per_epoch=per_epoch, budget_epochs=budget * epochs, test_seeds=1,
-        search_seeds=1, final_seeds=2, baseline_length=4,
+        tuple(s.name for s in procedure()), runs, per_epoch=per_epoch, budget_epochs=budget * epochs,
+        test_seeds=1, search_seeds=1, final_seeds=2, baseline_length=4,
     )  # fmt: skip
     assert planned[-1].epochs == pytest.approx(2 * 5 * runs.final / per_epoch)
     searched = sum(stage.epochs for stage in planned[:-1]) * per_epoch

@@ -9,6 +9,7 @@ from torch import nn
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
 from hptune.results.records import OptimizerSpec
+from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.check_batch import check_batch
 from hptune.training.device import Device, resolve_device
@@ -27,7 +28,7 @@ def make_task(outputs: int = 3) -> Task:
         ),
         train=source,
         validation=source,
-        loss=nn.functional.cross_entropy,
+        step=LossOf(nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=3,
     )

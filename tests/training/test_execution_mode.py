@@ -16,7 +16,7 @@ from hptune.config.load import load_experiment
 from hptune.results.records import Trial
 from hptune.stages import TRAIN
 from hptune.task import Task
-from hptune.training import modes
+from hptune.training import execution_mode
 from hptune.training.device import Device, resolve_device
 from hptune.training.execution_mode import choose_mode, measure_modes
 
@@ -53,14 +53,14 @@ def task(habit: str = "") -> Task:
 
 def test_both_precisions_are_timed_where_an_iteration_takes_long_enough(monkeypatch):
     assert measure_modes(task(), TRIAL, CPU)[0]["bf16"] is None
-    monkeypatch.setattr(modes, "WORTH", 0.0)
+    monkeypatch.setattr(execution_mode, "WORTH", 0.0)
     seconds, _ = measure_modes(task(), TRIAL, CPU)
     assert all(value is not None and value > 0 for value in seconds.values())
 
 
 @pytest.mark.parametrize("habit", ["raises", "reads", "other", "nan"])
 def test_bf16_is_no_choice_where_a_model_does_not_train_the_same_in_it(habit, monkeypatch):
-    monkeypatch.setattr(modes, "WORTH", 0.0)
+    monkeypatch.setattr(execution_mode, "WORTH", 0.0)
     seconds, why = measure_modes(task(habit), TRIAL, CPU)
     assert seconds["bf16"] is None and why
 

@@ -17,6 +17,7 @@ from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import Normalize
 from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
 from hptune.stages import TRAIN
+from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.device import Device, resolve_device
 from hptune.training.evaluation import EVALUATION_BATCH
@@ -48,7 +49,7 @@ def make_task(examples: int = 64) -> Task:
         make_model=lambda: models.build("resnet-8", {}, input_shape=(3, 8, 8), outputs=4),
         train=TensorSource(x, y, normalize=normalize),
         validation=TensorSource(x, y, normalize=normalize),
-        loss=nn.functional.cross_entropy,
+        step=LossOf(nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=4,
         fingerprint="t",

@@ -20,6 +20,7 @@ from hptune.results.records import (
     Trial,
 )
 from hptune.stages import TRAIN
+from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training import loop
 from hptune.training.device import Device
@@ -44,7 +45,7 @@ def make_task(dropout: float = 0.2, examples: int = 96) -> Task:
         train=TensorSource(x[:64], y[:64]),
         validation=TensorSource(x[64:80], y[64:80]),
         test=TensorSource(x[80:], y[80:]),
-        loss=nn.functional.cross_entropy,
+        step=LossOf(nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=3,
         fingerprint="test",

@@ -16,6 +16,7 @@ from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay
 from hptune.results.records import Curve, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
 from hptune.stages import WEIGHT_DECAY
+from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.device import Device
 from hptune.training.loop import run_trial
@@ -40,7 +41,7 @@ def task() -> Task:
         ),
         train=TensorSource(x[:64], y[:64]),
         validation=TensorSource(x[64:], y[64:]),
-        loss=nn.functional.cross_entropy,
+        step=LossOf(nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=3,
         fingerprint="t",

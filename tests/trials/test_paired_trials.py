@@ -14,6 +14,7 @@ from hptune.data.sources.memory import TensorSource
 from hptune.results.records import Status, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
 from hptune.stages import MOMENTUM, SWEEP, WEIGHT_DECAY
+from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training import loop
 from hptune.training.device import Device
@@ -39,7 +40,7 @@ def task() -> Task:
         ),
         train=TensorSource(x[:64], y[:64]),
         validation=TensorSource(x[64:], y[64:]),
-        loss=nn.functional.cross_entropy,
+        step=LossOf(nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=3,
         fingerprint="t",

@@ -338,9 +338,10 @@ class Session:
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:
         self.run_dir.decide(outcome.decisions)
+        self.run_dir.add_evidence(outcome.evidence)
         self._setup.inputs.take_in(outcome.decisions)
         self.run_dir.write_tuned(dump(self._setup.tuned(self.run_dir.decisions())))
-        self.progress.stage_finished(stage, outcome.results, outcome.decisions)
+        self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
 
 

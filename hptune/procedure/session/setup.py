@@ -14,6 +14,7 @@ from hptune.procedure import defaults
 from hptune.procedure.inputs import Inputs
 from hptune.procedure.plan import Lengths, lengths
 from hptune.procedure.weight_decay import usual_weight_decay
+from hptune.results.evidence import Evidence
 from hptune.results.records import (
     Decision,
     PolicySpec,
@@ -40,13 +41,18 @@ HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", 
 
 @dataclass
 class Outcome:
-    """What a command did: the decisions it made and the trials it looked at."""
+    """What a command did: its decisions, the trials it looked at, and what the decisions rest on."""
 
     decisions: list[Decision] = field(default_factory=list)
     results: list[TrialResult] = field(default_factory=list)
+    evidence: list[Evidence] = field(default_factory=list)
 
     def __add__(self, other: Outcome) -> Outcome:
-        return Outcome(self.decisions + other.decisions, self.results + other.results)
+        return Outcome(
+            self.decisions + other.decisions,
+            self.results + other.results,
+            self.evidence + other.evidence,
+        )
 
 
 class Setup:

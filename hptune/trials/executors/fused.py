@@ -25,6 +25,7 @@ from torch.func import functional_call, vmap
 
 from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialResult
+from hptune.step import Step
 from hptune.task import Batch, Task
 from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device, reseed, seeded
@@ -66,7 +67,7 @@ def grouped(jobs: Sequence[Job], size: int) -> list[list[Job]]:
 def can_fuse(task: Task, device: Device) -> bool:
     """Say whether trials of a task can be stacked at all on a device."""
     bf16_on_gpu = device.dtype is torch.bfloat16 and device.torch_device.type == "cuda"
-    return task.step is None and (device.dtype is torch.float32 or bf16_on_gpu)
+    return task.step.stackable and (device.dtype is torch.float32 or bf16_on_gpu)
 
 
 def run_group(
@@ -95,17 +96,29 @@ def run_group(
             yield job, run_job(task, job, device, progress_of(job))
 
 
+class _Loss(nn.Module):
+    """A model's loss on a batch as a module, so that whatever a step reads of it can be replaced."""
+
+    def __init__(self, model: nn.Module, step: Step) -> None:
+        super().__init__()
+        self.model, self._step = model, step
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self._step(self.model, batch)[0]
+
+
 class Stack:
     """The parameters and buffers of K models in one tensor each; the models' own are views of it.
 
     Args:
         models: Of one architecture.
+        step: Computes the loss of a batch.
         device: Gives the precision.
     """
 
-    def __init__(self, models: Sequence[nn.Module], device: Device) -> None:
+    def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
         self._device = device
-        self._base = models[0]
+        self._base = _Loss(models[0], step)
         self._own = [dict(model.named_parameters()) for model in models]
         self.parameters = {
             name: _stacked([own[name].detach() for own in self._own]).requires_grad_(
@@ -122,12 +135,13 @@ class Stack:
                 buffer.data = self.buffers[name][k]
         self._wanted = [name for name, p in self.parameters.items() if p.requires_grad]
 
-    def gradients(self, loss: Callable[[Tensor, Tensor], Tensor], batch: Batch) -> Tensor:
+    def gradients(self, batch: Batch) -> Tensor:
         """Leave each model its gradients on a batch, and return the losses (K,)."""
 
         def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            inputs, targets = batch
-            return loss(functional_call(self._base, (parameters, buffers), (inputs,)), targets)
+            own = {f"model.{name}": value for name, value in (parameters | buffers).items()}
+            loss: Tensor = functional_call(self._base, own, (batch,))
+            return loss
 
         with _silent_fallback(), self._device.autocast():
             # Paired trials drop the same activations, as they do one after another.
@@ -169,12 +183,11 @@ class Streams:
 
 def _together(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
     """Return the pass of all trials, replayed where that pays in so many iterations."""
-    device, models, loss = runs[0].device, [run.model for run in runs], runs[0].task.loss
-    assert loss is not None
+    device, models, step = runs[0].device, [run.model for run in runs], runs[0].task.step
     if how == "concurrent":
         compute: Pass = Streams(runs).gradients
     else:
-        compute = partial(Stack(models, device).gradients, loss)
+        compute = Stack(models, step, device).gradients
     if device.uses_graph(iterations):
         return Captured(compute, models, device.torch_device)
     return compute

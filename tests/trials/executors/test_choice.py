@@ -13,6 +13,7 @@ from hptune.errors import InputError
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.stages import SWEEP
+from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.trials.executors import Execution, choice
@@ -21,7 +22,13 @@ from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.processes import Processes
 
 CPU = Device(torch.device("cpu"))
-TASK = Task(make_model=torch.nn.Identity, train=None, validation=None, fingerprint="t")  # type: ignore[arg-type]
+TASK = Task(
+    make_model=torch.nn.Identity,
+    step=LossOf(torch.nn.functional.cross_entropy),
+    train=None,
+    validation=None,
+    fingerprint="t",
+)  # type: ignore[arg-type]
 TRIAL = Trial(
     stage=SWEEP, task="t", seed=1, iterations=1000, batch_size=8, lr=0.05, momentum=0.9,
     weight_decay=0.0,

@@ -10,11 +10,18 @@ import torch
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.stages import SWEEP
+from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.trials.executors import Execution
 
-TASK = Task(make_model=torch.nn.Identity, train=None, validation=None, fingerprint="t")  # type: ignore[arg-type]
+TASK = Task(
+    make_model=torch.nn.Identity,
+    step=LossOf(torch.nn.functional.cross_entropy),
+    train=None,
+    validation=None,
+    fingerprint="t",
+)  # type: ignore[arg-type]
 TRIAL = Trial(
     stage=SWEEP, task="t", seed=1, iterations=1000, batch_size=8, lr=0.05, momentum=0.9,
     weight_decay=0.0,

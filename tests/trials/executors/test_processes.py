@@ -21,6 +21,7 @@ from hptune.errors import InputError
 from hptune.results.records import Status, TrainingSettings, Trial, TrialProgress
 from hptune.results.run_dir import RunDir
 from hptune.stages import SWEEP
+from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.device import Device
 from hptune.trials.executors.inline import Inline
@@ -53,7 +54,7 @@ def make_task(net: str = "mlp", side: int = 16, **changes) -> Task:
         make_model=lambda: models.build(net, args, input_shape=(3, side, side), outputs=3),
         train=TensorSource(x[:16], y[:16]),
         validation=TensorSource(x[16:], y[16:]),
-        loss=nn.functional.cross_entropy,
+        step=LossOf(nn.functional.cross_entropy),
         metrics={"accuracy": MetricSpec(Accuracy)},
         classes=3,
         fingerprint="t",
