@@ -8,6 +8,9 @@ from typing import Any
 
 from hptune.task import Source
 
+# Keys that say where the data are and how they are read; all others change what a trial learns from.
+WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataSpec:
