@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors", "stages", "step", "user_code"}
+EVERYWHERE = {"errors", "section", "stages", "step", "user_code"}
 ALL = {
     "analysis",
     "config",
@@ -59,6 +59,7 @@ ALLOWED = {
     "fingerprint": {"step", "task"},
     "task": {"step"},
     "errors": set(),
+    "section": set(),
     "stages": set(),
     "user_code": set(),
 }

@@ -15,8 +15,8 @@ import torch
 
 from hptune.api.task import Task
 from hptune.config.load import with_value
-from hptune.config.schema import Data, Experiment, Model
-from hptune.data import GIVEN
+from hptune.config.schema import Experiment, Model
+from hptune.data import GIVEN, DataSpec
 from hptune.errors import InputError
 from hptune.procedure.session import Session
 from hptune.results.records import Scalar
@@ -149,7 +149,7 @@ def _experiment(task: Task, options: Options, own: Mapping[str, Any]) -> Experim
         check_key(key)
     experiment = Experiment(
         name=task.model,
-        data=Data(name=GIVEN, args={**task.splits, "content": task.fingerprint}),
+        data=DataSpec(name=GIVEN, args={**task.splits, "content": task.fingerprint}),
         model=Model(name=task.model),
     )
     for key, value in {**settings, **own, **options.get("settings", {})}.items():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hptune import data, models
 from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
-from hptune.data import DataSpec, Splits
+from hptune.data import Splits
 from hptune.errors import InputError
 from hptune.step import LossOf
 from hptune.task import Task
@@ -46,7 +46,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     """
     if given is not None:
         return _changed(given, experiment)
-    splits = data.load(DataSpec(**experiment.data.model_dump()))
+    splits = data.load(experiment.data)
     make_model = partial(_make_model, experiment, splits)
     with torch.random.fork_rng(devices=[]):
         make_model()  # a wrong name or argument is told here, not in the first trial

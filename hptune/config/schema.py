@@ -4,96 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.policies import schedule
-from hptune.results.records import OptimizerSpec, ParameterRule, PolicySpec, TrainingSettings
+from hptune.results.records import OptimizerSpec, PolicySpec, TrainingSettings
+from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Real, Section, Seed
 from hptune.stages import choose, procedure
 
-
-def _no_boolean(value: Any) -> Any:
-    """Refuse true where a number is wanted; Python would take it for 1."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")
-    return value
-
-
-Real = Annotated[float, BeforeValidator(_no_boolean), Field(allow_inf_nan=False)]
-Whole = Annotated[int, BeforeValidator(_no_boolean)]
-Positive = Annotated[Real, Field(gt=0)]
-NotNegative = Annotated[Real, Field(ge=0)]
-Fraction = Annotated[Real, Field(gt=0, lt=1)]
-Rate = Annotated[Real, Field(ge=0, lt=1)]
 Momentum = Annotated[Real, Field(ge=0, le=1)]
 Ends = tuple[Positive, Positive]
-Count = Annotated[Whole, Field(ge=1)]
-Size = Annotated[Whole, Field(ge=0)]
-Seed = Annotated[Whole, Field(ge=0, lt=2**31)]  # scikit-learn and numpy take no larger ones
 
 
-class Section(BaseModel):
-    """What all sections share: nothing unknown, nothing changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_default(cls, values: Any) -> Any:
-        """Take a section whose keys are all commented out, which YAML reads as null."""
-        return {} if values is None else values
-
-
-class Data(Section):
-    """Which data, how split, scaled and augmented."""
-
-    name: str = Field(
-        "digits",
-        description="digits, image-folder, npz, csv, a torchvision set, or package.module:function",
-    )
-    root: str | None = Field(None, description="folder of a torchvision set; relative as path is")
-    path: str | None = Field(
-        None,
-        description="folder or file; relative to the config's folder, else to the working folder",
-    )
-    target: str | None = Field(None, description="column of a csv to predict")
-    drop: tuple[str, ...] = Field((), description="columns of a csv to leave out, such as an id")
-    kind: Literal["classification", "regression"] | None = Field(
-        None, description="what the targets are, null finds out"
-    )
-    resize: Count | None = Field(None, description="side in pixels that images are scaled to")
-    download: bool = Field(False, description="whether a torchvision set may be fetched")
-    train_folder: str | None = Field(
-        None, description="class folders under path, null looks for the usual names"
-    )
-    validation_folder: str | None = Field(None, description="likewise")
-    test_folder: str | None = Field(None, description="likewise")
-    validation: Fraction = Field(
-        0.15, description="fraction split off where the data bring no validation set"
-    )
-    test: Rate = Field(0.15, description="likewise for the test set, 0 for none")
-    split_seed: Seed = Field(0, description="of the split and the subsets")
-    subset: Count | None = Field(
-        None, description="training and validation examples to use, null for all"
-    )
-    test_subset: Count | None = Field(None, description="test examples to use, null for all")
-    normalize: Literal["standardize", "mean-image", "none"] = Field(
-        "standardize",
-        description="per channel; or less the training images' mean, not divided; or as they are",
-    )
-    scale: Positive = Field(
-        1.0, description="largest pixel after loading: 1, or 255 for nets tuned to raw pixels"
-    )
-    flip: bool = Field(False, description="mirror half of the training images")
-    crop: Size = Field(0, description="padding in pixels of random crops, 0 for none")
-    cutout: Size = Field(0, description="side in pixels of a blanked square, 0 for none")
-    storage: Literal["auto", "memory", "stream"] = Field(
-        "auto", description="where images are kept; auto streams what does not fit into memory"
-    )
-    workers: Size = Field(2, description="processes that decode a stream")
-    cache: bool = Field(True, description="keep decoded images on disk beside the data")
-    args: dict[str, Any] = Field(default_factory=dict, description="of your own function")
+def _explained(problem: str) -> PydanticCustomError:
+    """Return an error that is told as it stands, complete with the key."""
+    return PydanticCustomError("explained", "{problem}", {"problem": problem})
 
 
 class Model(Section):
@@ -103,100 +30,41 @@ class Model(Section):
         "mlp",
         description="a bundled net, torchvision:NAME, timm:NAME or package.module:callable",
     )
-    args: dict[str, Any] = Field(default_factory=dict, description="of the model")
+    args: Arguments = Field(default_factory=dict, description="of the model")
     dropout: Rate | None = Field(
         None, description="rate of the model's dropout layers, null leaves them"
     )
 
 
-class Rule(Section):
-    """Multipliers for parameters by name; the first rule that matches applies."""
-
-    match: str = Field(description="shell-style pattern of parameter names, such as *.bias")
-    lr: NotNegative = Field(1.0, description="times LR; 0 freezes")
-    weight_decay: NotNegative = Field(1.0, description="times weight decay")
-
-
-class Optimizer(Section):
-    """Which optimizer; LR, momentum and weight decay are hyper-parameters."""
-
-    name: str = Field("sgd", description="sgd (Nesterov), adam, adamw, rmsprop, any of torch.optim")
-    args: dict[str, Any] = Field(default_factory=dict, description="of the optimizer")
-    decay_biases_and_norms: bool = Field(
-        True, description="whether weight decay holds for biases and normalisation layers too"
-    )
-    rules: tuple[Rule, ...] = Field((), description="multipliers for parameters by name")
-
-    def spec(self) -> OptimizerSpec:
-        """Return the record that trials carry."""
-        args = {k: tuple(v) if isinstance(v, list) else v for k, v in self.args.items()}
-        return OptimizerSpec(
-            name=self.name.lower(),
-            args=args,
-            decay_biases_and_norms=self.decay_biases_and_norms,
-            rules=tuple(ParameterRule(**rule.model_dump()) for rule in self.rules),
+def _computes(policy: PolicySpec) -> PolicySpec:
+    """Try a policy on a short run, so that what is wrong with it is told before any trial."""
+    try:
+        schedule(
+            policy.name,
+            100,
+            lr=1.0,
+            momentum_mode=policy.momentum,
+            iterations_per_epoch=10,
+            args=policy.args,
         )
+    except InputError as error:
+        raise _explained(str(error)) from None
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise _explained(
+            f"policy.args: {policy.args}; policy {policy.name} cannot compute with them "
+            f"({error}); correct the value"
+        ) from None
+    return policy
 
 
-class Policy(Section):
-    """Learning rate and momentum over a run; `hptune policies` lists them."""
-
-    name: str = Field("1cycle", description="one that `hptune policies` lists")
-    momentum: str = Field(
-        "auto",
-        description="auto (cyclical where it has a minimum), cyclical, increasing or constant",
-    )
-    args: dict[str, Any] = Field(default_factory=dict, description="of the policy")
-
-    @model_validator(mode="after")
-    def _computes(self) -> Self:
-        """Try the policy on a short run, so that what is wrong is told before any trial."""
-        try:
-            schedule(
-                self.name,
-                100,
-                lr=1.0,
-                momentum_mode=self.momentum,
-                iterations_per_epoch=10,
-                args=self.args,
-            )
-        except InputError as error:
-            problem = str(error)
-        except (TypeError, ValueError, ArithmeticError) as error:
-            problem = (
-                f"policy.args: {self.args}; policy {self.name} cannot compute with them "
-                f"({error}); correct the value"
-            )
-        else:
-            return self
-        raise PydanticCustomError("explained", "{problem}", {"problem": problem})
-
-    def spec(self) -> PolicySpec:
-        """Return the record that trials carry."""
-        return PolicySpec(name=self.name, momentum=self.momentum, args=self.args)
-
-
-class Training(Section):
-    """How every trial is trained."""
+class Length(Section):
+    """How long to train."""
 
     epochs: Positive = Field(30, description="length of the final run")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="auto takes bf16 where that is clearly faster, on a CPU by a timed probe",
-    )
-    label_smoothing: Rate = Field(0.0, description="share of the target spread over all classes")
-    clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
-    accumulate: Count = Field(1, description="parts that a batch is computed in")
-    evaluations: Count = Field(20, description="validation readings over a run")
-    evaluate_limit: Count | None = Field(
-        None, description="validation examples a reading, null for all"
-    )
-    early_stopping: Count | None = Field(
-        None, description="readings without a better loss before a run ends"
-    )
-    divergence_factor: Positive = Field(
-        3.0, description="a loss this many times its start above the start has diverged"
-    )
+
+
+class Training(TrainingSettings, Length):
+    """How every trial is trained, and how long the final run is."""
 
     def settings(self) -> TrainingSettings:
         """Return the record that trials carry."""
@@ -289,10 +157,8 @@ class Search(Section):
         for name in ("lr", "momentum", "weight_decay"):
             ends = getattr(self, name)
             if ends is not None and ends[0] >= ends[1]:
-                raise PydanticCustomError(
-                    "explained",
-                    "search.{name}: {ends}; must rise from the lowest to the highest; swap them",
-                    {"name": name, "ends": list(ends)},
+                raise _explained(
+                    f"search.{name}: {list(ends)}; must rise from the lowest to the highest; swap them"
                 )
         return self
 
@@ -325,7 +191,7 @@ class Procedure(Section):
         try:
             return tuple(stage.name for stage in choose(names, "procedure.stages"))
         except InputError as error:
-            raise PydanticCustomError("explained", "{problem}", {"problem": str(error)}) from None
+            raise _explained(str(error)) from None
 
 
 class Experiment(Section):
@@ -333,7 +199,7 @@ class Experiment(Section):
 
     name: str = Field("experiment", description="also of the run directory, runs/NAME")
     seed: Seed = Field(0, description="of weights, order and augmentation; the split has its own")
-    data: Data = Field(Data(), description="which data")
+    data: DataSpec = Field(DataSpec(), description="which data")
     model: Model = Field(Model(), description="which model")
     loss: str = Field(
         "auto", description="auto, cross-entropy, mse, or package.module:callable of your own"
@@ -341,8 +207,10 @@ class Experiment(Section):
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto, or a list of accuracy and torchmetrics' names"
     )
-    optimizer: Optimizer = Field(Optimizer(), description="which optimizer")
-    policy: Policy = Field(Policy(), description="LR and momentum over a run")
+    optimizer: OptimizerSpec = Field(OptimizerSpec(), description="which optimizer")
+    policy: Annotated[PolicySpec, AfterValidator(_computes)] = Field(
+        PolicySpec(), description="LR and momentum over a run"
+    )
     training: Training = Field(Training(), description="how every trial is trained")
     hyper_parameters: HyperParameters = Field(HyperParameters(), description="to start from")
     procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")

@@ -4,65 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from hptune.task import Source
+from pydantic import Field
+
+from hptune.section import Arguments, Count, Fraction, Positive, Rate, Section, Seed, Size
+
+if TYPE_CHECKING:  # the experiment has this section, and reads without torch
+    from hptune.task import Source
+
+Kind = Literal["classification", "regression"]
+# Keys that say where the data are and how they are read; all others change what a trial learns from.
+WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download")
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataSpec:
-    """A data set by name, and how to split, scale and augment it.
+class DataSpec(Section):
+    """Which data, how split, scaled and augmented: the section `data` of an experiment."""
 
-    Attributes:
-        name: A bundled set, a torchvision set, image-folder, npz, csv, or "package.module:function".
-        root: Folder of a torchvision set.
-        path: Folder of images, or the npz or csv file.
-        target: Column of a csv to predict.
-        drop: Columns of a csv that are no inputs.
-        kind: "classification" or "regression"; None finds out.
-        resize: Side in pixels that images are scaled to; None takes them as they are.
-        download: Whether a torchvision set may be fetched.
-        train_folder, validation_folder, test_folder: Under `path`; None looks for the usual names.
-        validation, test: Fractions split off where the data bring no such split.
-        split_seed: Of the split, independent of the run's seed.
-        subset: Training and validation examples to use, None for all.
-        test_subset: Test examples to use, None for all.
-        normalize: "standardize" (per channel), "mean-image" (subtracted, not divided) or "none".
-        scale: Largest value of a pixel after loading: 1 or, for nets tuned to raw pixels, 255.
-        flip: Whether training images are mirrored at random.
-        crop: Pixels of padding for random crops, 0 for none.
-        cutout: Side in pixels of a square that is blanked at random, 0 for none.
-        storage: "memory", "stream", or "auto": memory where it fits.
-        workers: Processes that decode while streaming.
-        cache: Whether decoded images are kept on disk beside the data.
-        args: For the user's own function.
-    """
-
-    name: str = "digits"
-    root: str | None = None
-    path: str | None = None
-    target: str | None = None
-    drop: tuple[str, ...] = ()
-    kind: str | None = None
-    resize: int | None = None
-    download: bool = False
-    train_folder: str | None = None
-    validation_folder: str | None = None
-    test_folder: str | None = None
-    validation: float = 0.15
-    test: float = 0.15
-    split_seed: int = 0
-    subset: int | None = None
-    test_subset: int | None = None
-    normalize: str = "standardize"
-    scale: float = 1.0
-    flip: bool = False
-    crop: int = 0
-    cutout: int = 0
-    storage: str = "auto"
-    workers: int = 2
-    cache: bool = True
-    args: Mapping[str, Any] = field(default_factory=dict)
+    name: str = Field(
+        "digits",
+        description="digits, image-folder, npz, csv, a torchvision set, or package.module:function",
+    )
+    root: str | None = Field(None, description="folder of a torchvision set; relative as path is")
+    path: str | None = Field(
+        None,
+        description="folder or file; relative to the config's folder, else to the working folder",
+    )
+    target: str | None = Field(None, description="column of a csv to predict")
+    drop: tuple[str, ...] = Field((), description="columns of a csv to leave out, such as an id")
+    kind: Kind | None = Field(None, description="what the targets are, null finds out")
+    resize: Count | None = Field(None, description="side in pixels that images are scaled to")
+    download: bool = Field(False, description="whether a torchvision set may be fetched")
+    train_folder: str | None = Field(
+        None, description="class folders under path, null looks for the usual names"
+    )
+    validation_folder: str | None = Field(None, description="likewise")
+    test_folder: str | None = Field(None, description="likewise")
+    validation: Fraction = Field(
+        0.15, description="fraction split off where the data bring no validation set"
+    )
+    test: Rate = Field(0.15, description="likewise for the test set, 0 for none")
+    split_seed: Seed = Field(0, description="of the split and the subsets")
+    subset: Count | None = Field(
+        None, description="training and validation examples to use, null for all"
+    )
+    test_subset: Count | None = Field(None, description="test examples to use, null for all")
+    normalize: Literal["standardize", "mean-image", "none"] = Field(
+        "standardize",
+        description="per channel; or less the training images' mean, not divided; or as they are",
+    )
+    scale: Positive = Field(
+        1.0, description="largest pixel after loading: 1, or 255 for nets tuned to raw pixels"
+    )
+    flip: bool = Field(False, description="mirror half of the training images")
+    crop: Size = Field(0, description="padding in pixels of random crops, 0 for none")
+    cutout: Size = Field(0, description="side in pixels of a blanked square, 0 for none")
+    storage: Literal["auto", "memory", "stream"] = Field(
+        "auto", description="where images are kept; auto streams what does not fit into memory"
+    )
+    workers: Size = Field(2, description="processes that read a stream or your own Dataset")
+    cache: bool = Field(True, description="keep decoded images on disk beside the data")
+    args: Arguments = Field(default_factory=dict, description="of your own function")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +75,6 @@ class Splits:
         train, validation, test: The splits; a test split may be missing.
         input_shape: Of one example, without the batch.
         outputs: Classes, or columns of a regression's target.
-        drop: Columns of a csv that are no inputs.
         kind: "classification" or "regression".
         classes: Names of the classes, empty for a regression.
         record: What was found, in plain values: counts, normalisation, a fingerprint of the content.

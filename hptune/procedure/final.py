@@ -203,7 +203,7 @@ def run_baseline(
         lr_min=None,
         momentum=BASELINE_MOMENTUM,
         momentum_min=None,
-        settings=replace(final.settings, evaluations=round(final.settings.evaluations * epochs)),
+        settings=final.settings.change(evaluations=round(final.settings.evaluations * epochs)),
     )
     return run_final(runner, base, seeds=seeds, stage=final.stage)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from numpy.lib.stride_tricks import sliding_window_view
@@ -242,8 +242,7 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
     evaluations = min(READINGS, iterations)
     low, high = READ_EXAMPLES
     affordable = int(READ_SHARE * iterations * base.batch_size / evaluations)
-    return replace(
-        base.settings,
+    return base.settings.change(
         evaluations=evaluations,
         evaluate_limit=min(max(affordable, low), high),
         early_stopping=None,

@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+
+from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Section
 
 Scalar = bool | int | float | str | None
 FloatArray = NDArray[np.float64]
@@ -29,56 +32,58 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParameterRule:
-    """Multipliers for the parameters whose dotted name matches a shell-style pattern.
+class ParameterRule(Section):
+    """Multipliers for the parameters whose dotted name matches; the first rule that matches applies."""
 
-    An `lr` multiplier of 0 freezes the parameters. The first rule that matches a parameter applies.
-    """
-
-    match: str
-    lr: float = 1.0
-    weight_decay: float = 1.0
+    match: str = Field(description="shell-style pattern of parameter names, such as *.bias")
+    lr: NotNegative = Field(1.0, description="times LR; 0 freezes")
+    weight_decay: NotNegative = Field(1.0, description="times weight decay")
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimizerSpec:
-    """Which optimizer, without the swept hyper-parameters (LR, momentum, weight decay)."""
+class OptimizerSpec(Section):
+    """Which optimizer; LR, momentum and weight decay are hyper-parameters."""
 
-    name: str = "sgd"
-    args: Mapping[str, Scalar | tuple[float, ...]] = field(default_factory=dict)
-    decay_biases_and_norms: bool = True
-    rules: tuple[ParameterRule, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class PolicySpec:
-    """A learning-rate policy by name, with its own arguments.
-
-    `momentum` says how momentum moves: "auto" (cyclical where the policy cycles and a
-    minimum is set), "cyclical" (falls while LR rises), "increasing" or "constant".
-    """
-
-    name: str = "1cycle"
-    momentum: str = "auto"
-    args: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """How trials are trained, apart from the hyper-parameters under study."""
-
-    precision: str = "auto"  # auto, fp32, bf16, fp16
-    label_smoothing: float = 0.0
-    clip_norm: float | None = None  # maximum norm of the gradient
-    accumulate: int = 1  # micro-batches per iteration
-    evaluations: int = 20  # validation readings over a run, the last one at its end
-    evaluate_limit: int | None = None  # examples of the validation set to read, None for all
-    early_stopping: int | None = (
-        None  # validation readings without a better loss before the run ends
+    name: Annotated[str, AfterValidator(str.lower)] = Field(
+        "sgd", description="sgd (Nesterov), adam, adamw, rmsprop, any of torch.optim"
     )
-    divergence_factor: float = (
-        3.0  # a smoothed loss this many times |start| above the start has diverged
+    args: Arguments = Field(default_factory=dict, description="of the optimizer")
+    decay_biases_and_norms: bool = Field(
+        True, description="whether weight decay holds for biases and normalisation layers too"
+    )
+    rules: tuple[ParameterRule, ...] = Field((), description="multipliers for parameters by name")
+
+
+class PolicySpec(Section):
+    """Learning rate and momentum over a run; `hptune policies` lists them."""
+
+    name: str = Field("1cycle", description="one that `hptune policies` lists")
+    momentum: str = Field(
+        "auto",
+        description="auto (cyclical where it has a minimum), cyclical, increasing or constant",
+    )
+    args: Arguments = Field(default_factory=dict, description="of the policy")
+
+
+class TrainingSettings(Section):
+    """How a trial is trained, apart from the hyper-parameters under study."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="auto takes bf16 where that is clearly faster, on a CPU by a timed probe; "
+        "fp32 on CUDA computes matrix products and convolutions in TF32",
+    )
+    label_smoothing: Rate = Field(0.0, description="share of the target spread over all classes")
+    clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
+    accumulate: Count = Field(1, description="parts that a batch is computed in")
+    evaluations: Count = Field(20, description="validation readings over a run")
+    evaluate_limit: Count | None = Field(
+        None, description="validation examples a reading, null for all"
+    )
+    early_stopping: Count | None = Field(
+        None, description="readings without a better loss before a run ends"
+    )
+    divergence_factor: Positive = Field(
+        3.0, description="a loss this many times its start above the start has diverged"
     )
 
 
@@ -115,13 +120,18 @@ class Trial:
     @cached_property  # asked for many times; the hash takes as long as an iteration of a small net
     def digest(self) -> str:
         """Eight hexadecimal digits of what determines the outcome; the stage does not."""
-        fields = {name: value for name, value in asdict(self).items() if name != "stage"}
-        content = json.dumps(fields, sort_keys=True, default=list)
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "stage"}
+        content = json.dumps(values, sort_keys=True, default=_plain)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def change(self, **changes: Any) -> Trial:
         """Return this trial with some fields changed."""
         return replace(self, **changes)
+
+
+def _plain(value: Any) -> Any:
+    """Return a section as a dict, any other collection as a list, for JSON."""
+    return value.model_dump() if isinstance(value, Section) else list(value)
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,11 @@ def _find(name: str) -> type[torch.optim.Optimizer]:
 
 
 def _arguments(spec: OptimizerSpec, accepted: Iterable[str], momentum: float) -> dict[str, Any]:
-    args: dict[str, Any] = dict(spec.args)
+    # As torch wants them; YAML has no tuples.
+    args: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in spec.args.items()
+    }
     for name in args:
         if name in ("lr", "momentum", "weight_decay"):
             raise InputError(

@@ -156,7 +156,7 @@ def _range_test(case: Case, iterations: int, seed: int, *, reads: bool = False) 
     if reads:  # as often and as much as a whole test of 100 iterations
         whole = reading_settings(trial, RANGE_TEST)
         readings = max(1, whole.evaluations * iterations // RANGE_TEST)
-        settings = replace(whole, evaluations=readings)
+        settings = whole.change(evaluations=readings)
     return trial.change(
         lr_min=case.lr / 1000, policy=PolicySpec(name="lr-range"), settings=settings
     )

@@ -14,7 +14,6 @@ import math
 import os
 import statistics
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -117,9 +116,9 @@ def _train(name: str, row: dict[str, float]) -> dict[str, object]:
         momentum=row["momentum"],
         momentum_min=MOMENTUM_MIN,
         weight_decay=row["weight_decay"],
-        policy=settings.policy.spec(),
-        optimizer=settings.optimizer.spec(),
-        settings=replace(settings.training.settings(), evaluations=1),
+        policy=settings.policy,
+        optimizer=settings.optimizer,
+        settings=settings.training.settings().change(evaluations=1),
         test=True,
     )
     result = run_trial(task, trial, resolve_device("cpu", "fp32"))

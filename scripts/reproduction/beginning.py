@@ -12,7 +12,6 @@ It goes on from its snapshot. Rows go to scripts/reproduction/beginnings.csv.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -48,7 +47,7 @@ def main() -> None:
     with Session.open(experiment, folder, device=args.device, progress=Silent()) as session:
         trial = session.now().change(seed=args.seed)
         count = round(trial.iterations / args.every)
-        trial = trial.change(settings=replace(trial.settings, evaluations=count))
+        trial = trial.change(settings=trial.settings.change(evaluations=count))
         until = min(
             n for n in evaluation_points(trial.iterations, count) if n >= args.iterations - 1
         )

@@ -63,7 +63,7 @@ def test_its_data_model_and_rules_are_there(name: str):
         outputs=10,
     )
     # Refuses a rule that matches no parameter.
-    ScheduledOptimizer(model, experiment.optimizer.spec(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    ScheduledOptimizer(model, experiment.optimizer, lr=0.1, momentum=0.9, weight_decay=1e-4)
 
 
 @pytest.mark.parametrize("name", REPORT)
@@ -102,7 +102,7 @@ def test_the_3_layer_net_has_the_authors_multipliers():
     experiment = config("cifar10-3layer")
     model = build("three-layer", {}, input_shape=(3, 32, 32), outputs=10)
     optimizer = ScheduledOptimizer(
-        model, experiment.optimizer.spec(), lr=1.0, momentum=0.9, weight_decay=1.0
+        model, experiment.optimizer, lr=1.0, momentum=0.9, weight_decay=1.0
     )
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = {

@@ -29,7 +29,7 @@ def test_overrides_take_the_same_path_as_the_file():
     )
     assert experiment.hyper_parameters.lr == 0.01
     assert experiment.model.args == {"hidden": [8, 4]}
-    assert experiment.policy.spec().args == {"stepsize": 0.3}
+    assert experiment.policy.args == {"stepsize": 0.3}
 
 
 def test_dump_loads_to_the_same(tmp_path: Path):
@@ -127,7 +127,8 @@ WRONG = {
     "policy: {momentum: cyclcal}": "policy.momentum: 'cyclcal'; must be of auto",
     "policy: {name: 1cicle}\nseed: -1": "(and 1 more)",
     "training: {precision: fp8}": "training.precision: 'fp8'; must be 'auto', 'fp32'",
-    "procedure: {stages: [momentm]}": "procedure.stages.0: 'momentm'; must be 'lr-range'",
+    "procedure: {stages: [momentm]}": "procedure.stages: 'momentm'; must be of lr-range, "
+    "momentum, weight-decay, batch-size, final; did you mean 'momentum'?",
     "procedure: {stages: []}": "procedure.stages: []; must have one value at least",
     "hyper_parameters: {momentum: 2}": "hyper_parameters.momentum: 2; must be less than or equal",
     "hyper_parameters: {lr: 0.1, lr_min: 1}": "hyper_parameters.lr_min: 1; must not exceed lr, "

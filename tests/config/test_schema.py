@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from hptune.config.schema import Experiment, Optimizer, Policy, Section, Training
-from hptune.data import DataSpec
+from hptune.config.load import dump, load_experiment
+from hptune.config.schema import Experiment, Training
 from hptune.policies import POLICIES
-from hptune.results.records import TrainingSettings
+from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
+from hptune.section import Section
 
 
 def sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -30,28 +31,56 @@ def test_every_key_has_a_text(section: type[BaseModel]):
     assert section.__doc__
 
 
-def test_the_data_section_has_the_keys_and_defaults_of_the_spec():
-    assert Experiment().data.model_dump() == asdict(DataSpec())
-
-
 def test_training_fills_the_record_with_the_same_defaults():
     assert Training().settings() == TrainingSettings()
-    assert {f.name for f in fields(TrainingSettings)} == set(Training.model_fields) - {"epochs"}
+    assert set(TrainingSettings.model_fields) == set(Training.model_fields) - {"epochs"}
 
 
-def test_an_optimizers_lists_become_tuples_and_its_name_small():
-    spec = Optimizer(name="AdamW", args={"betas": [0.9, 0.99]}).spec()
-    assert (spec.name, spec.args) == ("adamw", {"betas": (0.9, 0.99)})
+def test_an_optimizers_name_is_small_and_its_tuples_are_lists():
+    spec = OptimizerSpec(name="AdamW", args={"betas": (0.9, 0.99), "more": {"ends": (1, (2, 3))}})
+    assert spec.name == "adamw"
+    assert spec.args == {"betas": [0.9, 0.99], "more": {"ends": [1, [2, 3]]}}
+
+
+def test_what_python_gives_and_what_comes_back_from_yaml_are_one(tmp_path: Path):
+    given = Experiment(
+        optimizer={"name": "AdamW", "args": {"betas": (0.9, 0.98)}},
+        policy={"name": "multistep", "args": {"milestones": (0.5, 0.8)}},
+        model={"args": {"hidden": (64, 64)}},
+        data={"args": {"sizes": (3, 4)}},
+    )
+    (tmp_path / "e.yaml").write_text(dump(given))
+    again = load_experiment(tmp_path / "e.yaml")
+    assert again == given
+    trial = Trial(
+        stage="final",
+        task="t",
+        seed=0,
+        iterations=1,
+        batch_size=1,
+        lr=1,
+        momentum=0,
+        weight_decay=0,
+    )
+    assert trial.change(optimizer=again.optimizer).id == trial.change(optimizer=given.optimizer).id
+    assert trial.change(optimizer=given.optimizer).id != trial.id
+
+
+def test_a_changed_section_is_checked():
+    assert TrainingSettings().change(evaluations=3).evaluations == 3
+    with pytest.raises(ValidationError):
+        TrainingSettings().change(evaluations=0)
 
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_is_accepted_with_its_defaults(name: str):
-    assert Policy(name=name).spec().name == name
+    assert Experiment(policy={"name": name}).policy.name == name
 
 
 @pytest.mark.parametrize("length", [0.45, 5000, "41 epochs", "5000 iterations"])
 def test_lengths_beyond_the_trial_run_are_accepted(length: object):
-    assert Policy(name="clr", args={"stepsize": length, "warmup": 0.1}).args["stepsize"] == length
+    policy = {"name": "clr", "args": {"stepsize": length, "warmup": 0.1}}
+    assert Experiment(policy=policy).policy.args["stepsize"] == length
 
 
 def test_an_experiment_does_not_change():

@@ -108,7 +108,7 @@ class Estimate:
         if options.baseline is not None:
             longer = round(iterations * options.baseline_length)
             evaluations = round(trial.settings.evaluations * options.baseline_length)
-            settings = replace(trial.settings, evaluations=evaluations)
+            settings = trial.settings.change(evaluations=evaluations)
             seconds += options.seeds * cost.of(trial.change(iterations=longer, settings=settings))
         return seconds
 
@@ -164,7 +164,7 @@ class Estimate:
     def _slow(self) -> Cost:
         """Return what a few iterations of one trial tell alone: reading needs the forward pass only."""
         size = self._base.batch_size
-        settings = replace(self._base.settings, evaluate_limit=size)
+        settings = self._base.settings.change(evaluate_limit=size)
         trials = [self._base.change(settings=settings)]
         executor = Inline(self._setup.device, self._threads)
         start, end = (self._seconds(executor, trials, n * PIECE, 1) for n in (1, 2))
@@ -192,7 +192,7 @@ class Estimate:
         self, executor: Executor, trials: Sequence[Trial], iterations: int, readings: int
     ) -> float:
         """Return the wall time of a sweep whose trials are shorter than they are meant to be."""
-        settings = replace(trials[0].settings, evaluations=readings, early_stopping=None)
+        settings = trials[0].settings.change(evaluations=readings, early_stopping=None)
         pieces = [
             trial.change(
                 iterations=iterations, settings=settings, policy=PolicySpec(name="constant")

@@ -156,7 +156,7 @@ class Setup:
                 self.task,
                 self._device,
                 batch_size=self.batch_size(quiet=True),
-                optimizer=self.experiment.optimizer.spec(),
+                optimizer=self.experiment.optimizer,
                 seed=self.experiment.seed,
             )
         return self._checked
@@ -229,7 +229,7 @@ class Setup:
         """Return how a short run is read: no more often than its own length pays for."""
         affordable = trial.iterations * trial.batch_size // max(len(self.task.validation), 1)
         readings = min(trial.settings.evaluations, max(affordable, FEWEST_READINGS))
-        return replace(trial.settings, evaluations=readings)
+        return trial.settings.change(evaluations=readings)
 
     def base(
         self,
@@ -242,7 +242,7 @@ class Setup:
     ) -> Trial:
         """Return a trial with the values that hold now."""
         experiment, inputs = self.experiment, self.inputs
-        optimizer, policy = experiment.optimizer.spec(), experiment.policy.spec()
+        optimizer, policy = experiment.optimizer, experiment.policy
         if lr is None:
             lr = inputs.number("lr", 0.1, quiet=quiet)
         momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
