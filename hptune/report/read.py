@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from hptune.errors import InputError
+from hptune.results.evidence import Evidence
 from hptune.results.records import Curve, Decision, Status
 from hptune.results.run_dir import RunDir
 from hptune.results.tables import Row, curve_from
@@ -65,6 +66,7 @@ class RunRecord:
         name: The experiment's, else the directory's.
         trials: In the order of results.csv.
         decisions: The latest last.
+        evidence: What the decisions rest on.
         experiment: The text of experiment.yaml, "" where there is none.
         tuned: The text of tuned.yaml, "" where there is none.
         manifest: With what it was made.
@@ -75,6 +77,7 @@ class RunRecord:
     name: str
     trials: tuple[TrialRecord, ...]
     decisions: tuple[Decision, ...]
+    evidence: tuple[Evidence, ...]
     experiment: str
     tuned: str
     manifest: dict[str, Any]
@@ -88,6 +91,11 @@ class RunRecord:
         """Return the trials of these ids that are there."""
         found = (self.trial(name) for name in dict.fromkeys(names))
         return [trial for trial in found if trial is not None]
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that there are, by the ids of their trials."""
+        return {trial.id: trial.curve for trial in self.trials if trial.curve is not None}
 
     @property
     def metrics(self) -> list[str]:
@@ -127,6 +135,7 @@ def read_run(path: Path) -> RunRecord:
         name=_name(experiment) or path.resolve().name,
         trials=trials,
         decisions=tuple(directory.decisions()),
+        evidence=_evidence(directory, problems),
         experiment=experiment,
         tuned=_text(directory.tuned, problems),
         manifest=_manifest(directory.manifest, problems),
@@ -143,6 +152,14 @@ def _curve(directory: RunDir, row: Row, problems: list[str]) -> Curve | None:
             problems.append(f"{path.name} cannot be read ({_shown(error)})")
         return None
     return curve if len(curve) and np.isfinite(curve.train_loss).any() else None
+
+
+def _evidence(directory: RunDir, problems: list[str]) -> tuple[Evidence, ...]:
+    try:
+        return tuple(directory.evidence())
+    except (*_MALFORMED, OSError) as error:
+        problems.append(f"{directory.comparisons.name} cannot be read ({_shown(error)})")
+        return ()
 
 
 def _text(path: Path, problems: list[str]) -> str:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hptune.report.stages import comparisons, final_runs, range_test
 from report_runs import edit_csv
 
 from hptune.errors import InputError
 from hptune.report.aggregate import over_seeds, wants_log
 from hptune.report.read import read_run
-from hptune.report.stages import comparisons, final_runs, range_test
 from hptune.report.summary import costs, decided_values, verdict, warnings
 from hptune.results.records import Curve
 
