@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank_survivors
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import dominated, rank_survivors
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE

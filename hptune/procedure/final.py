@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.fitting import read_training
-from hptune.analysis.ranking import LOSS, Criterion
 from hptune.errors import StageError
 from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
 from hptune.stages import FINAL
@@ -242,7 +242,7 @@ def decide_baseline(
 
 def _epochs_to(result: TrialResult, target: float, by: Criterion) -> float | None:
     """Return the epoch of the first reading that is as good as the target, or None."""
-    costs = by.readings(result.curve)
+    costs = by.evaluations(result.curve)
     reached = np.flatnonzero(costs <= target)  # NaN is no reading and compares false
     return float(result.curve.epoch[reached[0]]) if len(reached) else None
 

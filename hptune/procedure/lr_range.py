@@ -12,8 +12,9 @@ from functools import partial
 
 from numpy.lib.stride_tricks import sliding_window_view
 
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
+from hptune.analysis.ranking import dominated, rank, rank_survivors
 from hptune.analysis.rules import named_rules
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.repeats import run_repeats
@@ -51,7 +52,7 @@ class RangeTest:
         """
         if self.reading.by != "validation":
             return math.inf
-        courses = [by.course(result.curve) for result in self.results]
+        courses = [by.known_evaluations(result.curve) for result in self.results]
         held = [sliding_window_view(c, HELD).max(axis=1) for c in courses if len(c) >= HELD]
         return min((float(costs.min()) for costs in held), default=math.inf)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import dominated, rank, rank_survivors
 from hptune.procedure import defaults
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Trial

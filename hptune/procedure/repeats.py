@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hptune.analysis.ranking import Criterion, rank
+from hptune.analysis.criterion import Criterion
+from hptune.analysis.ranking import rank
 from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner
 

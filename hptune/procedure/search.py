@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from hptune.analysis.ranking import LOSS, Criterion
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.errors import InputError, StageError
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
 from hptune.results.records import Decision, Status, Trial, TrialResult
@@ -184,7 +184,7 @@ def _run(
         if result.status not in (Status.COMPLETE, Status.PRUNED):
             study.tell(asked, state=TrialState.FAIL)
             return result
-        costs = by.course(result.curve)
+        costs = by.known_evaluations(result.curve)
         for reading in range(reported, min(step, len(costs))):
             asked.report(float(costs[reading]), reading + 1)
         reported = step

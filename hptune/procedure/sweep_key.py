@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hptune.analysis.ranking import LOSS, Criterion, rank_survivors
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import rank_survivors
 from hptune.results.records import Decision, Scalar
 from hptune.stages import SWEEP
 from hptune.trials.paired import Candidates, total_seconds, trial_ids

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.plateau import on_plateau
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
+from hptune.analysis.ranking import dominated, rank, rank_survivors
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Trial
 from hptune.stages import WEIGHT_DECAY

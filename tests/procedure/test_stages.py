@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hptune.analysis.criterion import LOSS
 from hptune.analysis.lr_range import read_lr_range
-from hptune.analysis.ranking import LOSS, rank
+from hptune.analysis.ranking import rank
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure.batch_size import (

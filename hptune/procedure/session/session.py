@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from hptune.analysis.ranking import LOSS
+from hptune.analysis.criterion import LOSS
 from hptune.config.load import dump, load_experiment, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError

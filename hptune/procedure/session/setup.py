@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from hptune.analysis.ranking import LOSS, Criterion
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.config.build import build_task
 from hptune.config.load import with_value
 from hptune.config.schema import Experiment
