@@ -43,7 +43,9 @@ def test_a_metric_judges_where_it_is_asked_for():
     candidates = {"a": [result(0.5, accuracy=0.8)], "b": [result(0.7, accuracy=0.9)]}
     assert rank(candidates).best == "a"
     by_accuracy = rank(candidates, ACCURACY)
-    assert by_accuracy.best == "b" and "by validation accuracy, 0.9 against 0.8" in by_accuracy.reason
+    assert (
+        by_accuracy.best == "b" and "by validation accuracy, 0.9 against 0.8" in by_accuracy.reason
+    )
     assert str(ACCURACY) == "highest validation accuracy"
 
 

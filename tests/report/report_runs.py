@@ -53,7 +53,8 @@ def result(trial: Trial, end: float | None, losses: np.ndarray | None = None) ->
     n = trial.iterations
     progress = np.linspace(0, 1, n)
     if losses is None:
-        losses = 2.3 * 1.1**np.arange(n) if end is None else end + (2.3 - end) * np.exp(-6 * progress)  # fmt: skip
+        falling = np.exp(-6 * progress)
+        losses = 2.3 * 1.1 ** np.arange(n) if end is None else end + (2.3 - end) * falling
         losses[-1] = losses[-1] if end is None else end
     ranges = trial.policy.name == "lr-range"
     low = trial.lr_min or trial.lr

@@ -141,10 +141,11 @@ class Execution:
                 best, choice = time, other
         return choice()
 
-    def is_settled(self, task: Task) -> bool:
-        """Say whether the executor is chosen without measuring several trials at once."""
-        kept = self._run_dir.timing(self._key(task))
-        return self._name != "auto" or (isinstance(kept, dict) and "processes" in kept)
+    @property
+    def at_once(self) -> int:
+        """Trials that may run beside each other."""
+        jobs = self._jobs or usable_cores()
+        return 1 if self._name == "inline" else len(devices(self.device, jobs))
 
     @property
     def facts(self) -> dict[str, Scalar]:
