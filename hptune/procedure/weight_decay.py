@@ -14,7 +14,7 @@ from hptune.analysis.ranking import dominated, rank, rank_survivors
 from hptune.procedure.repeats import run_repeats
 from hptune.results.records import Decision, Trial
 from hptune.stages import WEIGHT_DECAY
-from hptune.trials.branches import branch_point, run_branches
+from hptune.trials.branches import branch_point
 from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
@@ -64,18 +64,16 @@ def run_weight_decay(
     if from_snapshot:
         middle = sorted(values)[len(values) // 2]
         base = base.change(weight_decay=middle)
-        snapshot = branch_point(runner, base, on_plateau)
+        base = base.change(snapshot=branch_point(runner, base, on_plateau))
+        seeds = 1  # another seed would need a parent of its own
 
     def run(wanted: Sequence[float], least: int) -> Candidates:
-        changes = {f"{v:g}": {"weight_decay": v} for v in wanted}
-        if from_snapshot:
-            return run_branches(runner, base, snapshot, changes)
         return run_paired(
             runner,
             base,
-            changes,
+            {f"{v:g}": {"weight_decay": v} for v in wanted},
             seeds=seeds,
-            dominated=lambda candidates: dominated(candidates, by),
+            dominated=None if from_snapshot else lambda candidates: dominated(candidates, by),
             least=least,
         )
 
@@ -91,7 +89,6 @@ def run_weight_decay(
         between = _between(candidates, by)
         if between is not None:
             candidates |= run([between], 0)
-    # Another seed would need a parent of its own.
     return candidates if from_snapshot else run_repeats(runner, candidates, by)
 
 
