@@ -55,8 +55,8 @@ n = 100
 lr, nothing = np.geomspace(1e-5, 10, n), np.full(n, np.nan)
 def curve(loss):
     return Curve(np.arange(n), nothing, lr, nothing, nothing, loss, loss, {}, nothing)
-flat, rising = np.full(n, 2.3), np.geomspace(2.3, 1e9, n)
-print(read_lr_range([curve(flat), curve(rising)]).verdict)
+flat, falling = np.full(n, 2.3), np.linspace(2.3, 0.5, n)
+print(read_lr_range([curve(flat), curve(falling)]).verdict)
 """
 
 
