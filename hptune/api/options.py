@@ -152,7 +152,7 @@ def _experiment(task: Task, options: Options, own: Mapping[str, Any]) -> Experim
         check_key(key)
     experiment = Experiment(
         name=task.model,
-        data=DataSpec(name=GIVEN, args=dict(task.splits)),
+        data=DataSpec(name=GIVEN, args={**task.splits, "content": task.content}),
         model=Model(name=task.model),
     )
     for key, value in {**settings, **own, **options.get("settings", {})}.items():

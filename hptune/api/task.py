@@ -64,7 +64,8 @@ class Task(Record):
     Attributes:
         batch_size: Of the DataLoader that was given, None where there was none.
         optimizer: Section to use where a call names no optimizer, None for hptune's default.
-        splits: How many examples each split has, how they were split, and digests of them.
+        splits: How many examples each split has, and how they were split.
+        content: Digests of the splits.
         identity: What tells this task from others.
 
     Raises:
@@ -109,6 +110,7 @@ class Task(Record):
             channels_last = supports_channels_last(spare, computed, batch)
             specs = metrics_for(metrics, metric_inputs, found.outputs)
         self.batch_size = parts["train"].batch_size
+        self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None
         self.splits: Mapping[str, int | str | None] = {
             "train": len(parts["train"]),
@@ -116,7 +118,6 @@ class Task(Record):
             "test": len(parts["test"]) if "test" in parts else None,
             "split": how,
             "split_seed": split_seed,
-            "content": " ".join(digests),
         }
         super().__init__(
             make_model=make_model,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hptune.analysis.lr_range import read_lr_range
-from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, RangeTest
+from hptune.results.evidence import Candidate, Comparison, FinalRun, RangeTest
 from hptune.results.records import Curve, Decision, PolicySpec, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 
@@ -53,9 +53,9 @@ def result(trial: Trial, end: float | None, losses: np.ndarray | None = None) ->
     n = trial.iterations
     progress = np.linspace(0, 1, n)
     if losses is None:
-        falling = np.exp(-6 * progress)
-        losses = 2.3 * 1.1 ** np.arange(n) if end is None else end + (2.3 - end) * falling
-        losses[-1] = losses[-1] if end is None else end
+        falling = (end or 0.0) + (2.3 - (end or 0.0)) * np.exp(-6 * progress)
+        falling[-1] = end or 0.0
+        losses = falling if end is not None else 2.3 * 1.1 ** np.arange(n)
     ranges = trial.policy.name == "lr-range"
     low = trial.lr_min or trial.lr
     cycle = np.interp(progress, [0, 0.45, 0.9, 1], [0, 1, 0, -0.1])
@@ -105,6 +105,7 @@ def compare(
     noise: float | None = 0.01,
     goes_with: Mapping[str, Any] | None = None,
     warnings: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
 ) -> Comparison:
     """Record trials, what they were compared as, and the decision that came of it.
 
@@ -118,6 +119,7 @@ def compare(
         noise: Of a difference.
         goes_with: Other parameters that are decided with it.
         warnings: Of the decision.
+        after: Ids of trials before them that led to the candidates.
     """
     known = dict(scores or {})
     trials: dict[str, list[Trial]] = {}
@@ -162,8 +164,8 @@ def compare(
         noise=noise,
         epochs=EPOCHS * sum(map(len, trials.values())),
     )
-    values, ids = candidates[chosen][0], [t.id for own in trials.values() for t in own]
-    common: dict[str, Any] = {"stage": stage, "rule": comparison.rule, "trials": tuple(ids)}
+    values, ids = candidates[chosen][0], (*after, *(t.id for own in trials.values() for t in own))
+    common: dict[str, Any] = {"stage": stage, "rule": comparison.rule, "trials": ids}
     main = next((v for k, v in values.items() if k in (parameter, parameter.rpartition(".")[2])))
     decisions = [
         Decision(parameter=parameter, value=main, reason="as compared", warnings=warnings, **common)
@@ -177,8 +179,43 @@ def compare(
     return comparison
 
 
-def range_test(run_dir: RunDir) -> None:
-    """Record a range test that turns up at 0.1, and one before it that ended too early."""
+def candidate(score: float | None, **changes: Any) -> Candidate:
+    """Return a candidate of one seed, labelled by its score, 0.1 being the best."""
+    label = str(score)
+    own = Candidate(
+        label=label,
+        values={"lr": 0.1},
+        trials=(f"sweep-{label}",),
+        seeds=(0,),
+        scores=(score,),
+        score=score,
+        difference=None if score is None else score - 0.1,
+        noise=0.01,
+        tied=score is not None and score - 0.1 <= 0.01,
+        status="diverged" if score is None else "complete",
+        epochs=EPOCHS,
+    )
+    return replace(own, **changes)
+
+
+def sweep_of(candidates: Sequence[Candidate], **changes: Any) -> Comparison:
+    """Return a comparison of LRs by their loss, of which the first candidate is chosen."""
+    own = Comparison(
+        stage="sweep",
+        parameter="lr",
+        by="loss",
+        higher_is_better=False,
+        candidates=tuple(candidates),
+        best=candidates[0].label,
+        chosen=candidates[0].label,
+        rule="lowest validation loss",
+        noise=0.01,
+    )
+    return replace(own, **changes)
+
+
+def range_test(run_dir: RunDir) -> str:
+    """Record a range test, and one before it that ended too early; return the last one's id."""
     policy = PolicySpec(name="lr-range")
     first, last = (
         BASE.change(lr=lr, lr_min=1e-5, policy=policy, iterations=90) for lr in (0.01, 10.0)
@@ -191,8 +228,11 @@ def range_test(run_dir: RunDir) -> None:
     tested = result(last, None, losses)
     run_dir.add(tested)
     reading = read_lr_range([tested.curve])
-    ids = {"trials": (last.id,), "earlier": (first.id,)}
-    run_dir.add_evidence([RangeTest(stage="lr-range", reading=asdict(reading), **ids)])
+    found = RangeTest(
+        stage="lr-range", trials=(last.id,), earlier=(first.id,), reading=asdict(reading)
+    )
+    run_dir.add_evidence([found])
+    return last.id
 
 
 def final_run(run_dir: RunDir, ends: Sequence[float], *, baseline: bool = False) -> None:
@@ -204,23 +244,14 @@ def final_run(run_dir: RunDir, ends: Sequence[float], *, baseline: bool = False)
     scores = tuple(one.test_metrics["accuracy"] for one in results)
     known = [score for score in scores if score is not None]
     ids = tuple(one.trial.id for one in results)
-    verdict = {
+    verdict: dict[str, Any] = {
         "verdict": "underfit",
         "agreement": "2 of 2 seeds",
         "reasons": ("the validation loss still falls at the end",),
         "advice": ("train longer",),
     }
-    evidence: list[Evidence] = [
-        FinalRun(
-            stage="final",
-            trials=ids,
-            column="test_accuracy",
-            scores=scores,
-            baseline=baseline,
-            **verdict,
-        )
-    ]
-    run_dir.add_evidence(evidence)
+    about: dict[str, Any] = {"stage": "final", "trials": ids, "column": "test_accuracy"}
+    run_dir.add_evidence([FinalRun(scores=scores, baseline=baseline, **about, **verdict)])
     decision = Decision(
         stage="final", parameter="baseline_" * baseline + "test_accuracy", value=float(np.mean(known)),
         rule=f"mean over {len(known)} seeds, read once at the end",
@@ -238,12 +269,12 @@ def whole_procedure(path: Path) -> Path:
         run_dir.write_manifest(
             {"hptune": "0.1.0", "python": "3.11", "torch": "2.9", "command": "run"}
         )
-        range_test(run_dir)
+        tested = range_test(run_dir)
         lrs = {"0.02": 0.10, "0.01": 0.17, "0.04": 0.14}
         compare(
             run_dir, "lr-range", "lr",
             {k: ({"lr": float(k), "lr_min": float(k) / 10}, [v]) for k, v in lrs.items()},
-            chosen="0.02", goes_with={"lr_min": 0.002},
+            chosen="0.02", goes_with={"lr_min": 0.002}, after=(tested,),
         )  # fmt: skip
         momenta = {
             "0.95-0.85": (0.95, 0.85, 0.1),
@@ -278,11 +309,18 @@ def whole_procedure(path: Path) -> Path:
             {k: ({"dropout": float(k)}, [v, v + 0.01]) for k, v in {"0": 0.10, "0.3": 0.14}.items()},
             chosen="0",
         )  # fmt: skip
-        points = {f"lr {lr:.2g} {k}": (lr, 0.8 + 0.03 * k, 0.1 + abs(np.log10(lr) + 2) / 5 + 0.02 * k)
-                  for k, lr in enumerate(np.logspace(-4, 0, 6))}  # fmt: skip
+        points = {
+            f"LR {lr:g}, M {m:g}": (lr, m, end)
+            for lr, m, end in (
+                (1e-4, 0.8, 0.6),
+                (4e-3, 0.95, 0.22),
+                (0.02, 0.9, 0.24),
+                (1.0, 0.85, 0.7),
+            )
+        }
         compare(
             run_dir, "search", "lr",
             {k: ({"lr": lr, "momentum": m}, [v]) for k, (lr, m, v) in points.items()},
-            chosen=min(points, key=lambda k: points[k][2]), noise=None,
+            chosen="LR 0.004, M 0.95", noise=None,
         )  # fmt: skip
     return path

@@ -143,8 +143,10 @@ def _lr_axis(curves: Sequence[Curve], ax: Axes) -> None:
 def _mark_rules(curve: Curve, ax: Axes) -> None:
     """Mark below the curves the LRs that fastai's rules would take; none where they find none."""
     transform: Any = {"transform": ax.get_xaxis_transform()}
-    for name, lr in named_rules(curve.lr, curve.train_loss).items():
-        if np.isfinite(lr) and lr > 0:
-            ax.scatter(lr, 0.03, marker="v", s=14, color=INK, **transform)
-            ax.text(lr, 0.065, name, rotation=90, ha="center", va="bottom",
-                    fontsize=LABEL_POINTS - 1, color=INK, **transform)  # fmt: skip
+    rules = named_rules(curve.lr, curve.train_loss).items()
+    found = sorted((lr, name) for name, lr in rules if np.isfinite(lr) and lr > 0)
+    for n, (lr, name) in enumerate(found):
+        ax.scatter(lr, 0.03, marker="v", s=14, color=INK, **transform)
+        side = "left" if n % 2 else "right"  # of two that are near, one name to either side
+        ax.text(lr, 0.065, name, rotation=90, ha=side, va="bottom", fontsize=LABEL_POINTS - 1,
+                color=INK, **transform)  # fmt: skip
