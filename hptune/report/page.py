@@ -29,8 +29,8 @@ from hptune.report.stages import (
     final_runs,
     range_test,
 )
+from hptune.results.atomic import write_atomic
 from hptune.results.records import Decision, Status
-from hptune.results.run_dir import write_atomic
 
 _ASSETS = resources.files("hptune.report") / "assets"
 _BEFORE = ("trial", "stage", "status", "seed", "epochs", "iterations", "batch_size")
