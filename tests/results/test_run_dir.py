@@ -16,8 +16,8 @@ import pytest
 
 from hptune.errors import HptuneError, InputError
 from hptune.results import run_dir as module
-from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.results.atomic import write_atomic
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.results.tables import curve_from, curve_text
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, MOMENTUM, SWEEP
@@ -43,6 +43,7 @@ def make_result(
     rng = np.random.default_rng(trial.seed)
     n = 5
     val = np.where(np.arange(n) % 2, rng.normal(size=n), np.nan)
+    val[3] = 1 / 3
     return TrialResult(
         trial=trial, status=status, data="digits", model="mlp", device="cpu", started="now",
         epochs=1 / 3, seconds=1.5,
