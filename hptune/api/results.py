@@ -18,7 +18,7 @@ from hptune.api.task import Task
 from hptune.errors import HptuneError
 from hptune.procedure.session import Outcome
 from hptune.results.evidence import Evidence
-from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
 from hptune.results.tables import result_row
 from hptune.training.device import seeded
 
@@ -199,7 +199,7 @@ class Sweep(Result):
         return [d for d in self.decisions if d.parameter == self.parameter][-1]
 
     @property
-    def value(self) -> Scalar:
+    def value(self) -> Value:
         """What was decided for the swept parameter."""
         return self.decision.value
 
@@ -314,9 +314,9 @@ def frame(curve: Curve) -> pd.DataFrame:
     )
 
 
-def _swept(trial: Trial, parameter: str) -> Scalar:
+def _swept(trial: Trial, parameter: str) -> Value:
     """Return a trial's value of a swept parameter."""
     if hasattr(trial, parameter):
-        value: Scalar = getattr(trial, parameter)
+        value: Value = getattr(trial, parameter)
         return value
     return trial.extra.get(parameter, trial.extra.get(parameter.rpartition(".")[2]))

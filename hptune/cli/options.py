@@ -216,6 +216,7 @@ def print_outcome(common: Common, session: Session, decisions: Any, results: Any
         return
     import json
 
+    from hptune.results.cells import finite
     from hptune.results.tables import decision_row, result_row
 
     document = {
@@ -224,14 +225,3 @@ def print_outcome(common: Common, session: Session, decisions: Any, results: Any
         "trials": [result_row(r) for r in results],
     }
     click.echo(json.dumps(finite(document), indent=2))
-
-
-def finite(value: Any) -> Any:
-    """Return a value with null in the place of NaN and infinity, which JSON has not."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return value

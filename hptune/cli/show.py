@@ -40,8 +40,8 @@ def command(
     debug: bool,
 ) -> None:
     """Show the decisions and the trials of a run directory [the latest under runs/]."""
-    from hptune.cli.options import finite
     from hptune.errors import InputError
+    from hptune.results.cells import finite
     from hptune.results.run_dir import RunDir
     from hptune.results.tables import decision_row
 
@@ -50,7 +50,11 @@ def command(
         if stage not in STAGES:
             raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
         chosen = stage
-    directory = RunDir.open(find_run_dir(named or run_dir), write=False)
+    directory = RunDir.open(
+        find_run_dir(named or run_dir),
+        write=False,
+        tell=lambda text: click.echo(f"note: {text}", err=True),
+    )
     decisions, rows = directory.decisions(), directory.rows(chosen)
     if as_json:
         document = {

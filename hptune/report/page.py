@@ -30,9 +30,9 @@ from hptune.report.views import (
     range_test,
     title_of,
 )
+from hptune.results.atomic import write_atomic
 from hptune.results.evidence import Candidate, Comparison, FinalRun
 from hptune.results.records import Status
-from hptune.results.run_dir import write_atomic
 
 _ASSETS = resources.files("hptune.report") / "assets"
 _BEFORE = ("trial", "stage", "status", "seed", "epochs", "iterations", "batch_size")

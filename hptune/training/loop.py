@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hptune.errors import HptuneError, InputError
 from hptune.policies import schedule
-from hptune.results.divergence import DivergenceMonitor
+from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.capture import Captured, Pass
@@ -286,11 +286,8 @@ class TrialRun:
         return at is not None
 
     def _divergence_message(self) -> str:
-        at = len(self.recorder.losses) - 1
-        return (
-            f"the training loss diverged at iteration {at}, LR {self.schedule.lr[at]:.3g}: "
-            f"{self.recorder.losses[at]:.4g} after {self.recorder.losses[0]:.4g} at the start"
-        )
+        losses = self.recorder.losses
+        return divergence_message(losses, self.schedule.lr[len(losses) - 1], self.monitor.factor)
 
     def _stops_early(self) -> bool:
         patience = self.trial.settings.early_stopping

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hptune.results.run_dir import write_atomic
+from hptune.results.atomic import write_atomic
 
 State = dict[str, Any]
 

@@ -103,7 +103,7 @@ class Session:
             InputError: The directory is in use, not writable, or of another experiment.
         """
         place = resolve_device(device, experiment.training.precision)
-        run_dir = RunDir.open(out)
+        run_dir = RunDir.open(out, tell=progress.message)
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
             run_dir.write_experiment(dump(experiment))
