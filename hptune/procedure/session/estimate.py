@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hptune.procedure import batch_size, lr_range
 from hptune.procedure.plan import PlannedStage
-from hptune.procedure.session.setup import Setup
+from hptune.procedure.session.context import SessionContext
 from hptune.results.records import TrainingSettings
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, TRAIN
 from hptune.training.device import seeded
@@ -22,56 +22,57 @@ TINY = 1e-6  # an LR at which no net diverges
 
 
 class Estimate:
-    """Times one trial in a setup, and the stages of a plan by that.
+    """Times one trial in a context, and the stages of a plan by that.
 
     Args:
-        setup: With the values that hold now.
+        context: With the values that hold now.
     """
 
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        size = setup.batch_size(quiet=True)
-        self._base = setup.base(TRAIN, 1, batch_size=size, quiet=True, lr=TINY)
-        self._iteration = measure_iteration(setup.task, self._base, setup.device)
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
+        _ = context.runner  # chooses the device's mode
+        size = context.batch_size(quiet=True)
+        self._base = context.base(TRAIN, 1, batch_size=size, quiet=True, lr=TINY)
+        self._iteration = measure_iteration(context.task, self._base, context.problem.device)
         self._example = self._seconds_of_an_evaluated_example()
 
     def stage(self, planned: PlannedStage) -> PlannedStage:
         """Return a stage with the seconds that it will take."""
-        setup, base = self._setup, self._base
-        runs = setup.lengths(base.batch_size)
-        short = setup.short_settings(base.change(iterations=runs.short))
+        context, base = self._context, self._base
+        runs = context.lengths(base.batch_size)
+        short = context.short_settings(base.change(iterations=runs.short))
         settings = base.settings if planned.stage == FINAL else short
         tests = planned.trials - planned.short_runs if planned.stage == LR_RANGE else 0
-        seconds = planned.epochs * setup.per_epoch(base.batch_size) * self._iteration
+        seconds = planned.epochs * context.per_epoch(base.batch_size) * self._iteration
         seconds += (planned.trials - tests) * (TRIAL_SECONDS + self._evaluations(settings))
         seconds /= self._gain(planned.trials - tests)
         seconds += tests * self._evaluations(lr_range.reading_settings(base, runs.range_test))
         if planned.stage == BATCH_SIZE:
             seconds += SECONDS * len(self._sizes())
-        if planned.stage == FINAL and setup.task.test is not None:
-            final = setup.experiment.procedure.final
-            seconds += final.seeds * len(setup.task.test) * self._example
+        if planned.stage == FINAL and context.task.test is not None:
+            final = context.experiment.procedure.final
+            seconds += final.seeds * len(context.task.test) * self._example
         return replace(planned, seconds=seconds)
 
     def _evaluations(self, settings: TrainingSettings) -> float:
         """Return what all evaluations of a trial take, seconds."""
-        examples = min(settings.evaluate_limit or 10**9, len(self._setup.task.validation))
+        examples = min(settings.evaluate_limit or 10**9, len(self._context.task.validation))
         return settings.evaluations * examples * self._example
 
     def _gain(self, trials: int) -> float:
         """Return how many times as fast trials are that run beside each other."""
-        execution = self._setup.execution
+        execution = self._context.problem.execution
         beside = min(execution.at_once if execution else 1, max(trials, 1))
         return max(1.0, PARALLEL * beside)
 
     def _sizes(self) -> set[int]:
         """Return the batch sizes whose speed will be measured."""
-        size, examples = self._base.batch_size, len(self._setup.task.train)
-        values = self._setup.experiment.procedure.batch_size.values
+        size, examples = self._base.batch_size, len(self._context.task.train)
+        values = self._context.experiment.procedure.batch_size.values
         return {size, *(values or batch_size.default_values(size, examples))}
 
     def _seconds_of_an_evaluated_example(self) -> float:
-        task, device = self._setup.task, self._setup.device
+        task, device = self._context.task, self._context.problem.device
         with seeded(self._base.seed, device.torch_device):
             run = TrialRun(task, self._base, device)
             times = []
