@@ -38,8 +38,8 @@ def run_final(runner: Runner, base: Trial, *, seeds: int, stage: str = FINAL) ->
         seeds: Repeats; the first has the base's seed.
         stage: FINAL in the procedure, TRAIN by hand.
     """
-    trials = [base.change(stage=stage, seed=base.seed + k, test=True) for k in range(seeds)]
-    return runner.run(trials)
+    trials = [base.change(stage=stage, seed=base.seed + k) for k in range(seeds)]
+    return runner.read_test(runner.run(trials))
 
 
 def run_final_safely(

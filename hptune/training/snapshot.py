@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import os
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hptune.results.run_dir import write_atomic
+from hptune.errors import HptuneError, one_line
 
 State = dict[str, Any]
 
@@ -48,13 +48,30 @@ def restore_random_state(state: State, device: torch.device) -> None:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state so that a reader finds the old file or the whole new one."""
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    write_atomic(path, buffer.getvalue())
+    """Write a state so that a reader finds the old file or the whole new one.
+
+    It goes straight into the temporary file: the weights are not copied in memory.
+
+    Raises:
+        HptuneError: The disk is full, or the file cannot be written.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            torch.save(dict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
+        part.unlink(missing_ok=True)
+        raise HptuneError(
+            f"{path}: cannot be written: {one_line(error)}; make room or check the folder, and run "
+            "the same command again; what was finished is safe"
+        ) from error
 
 
-def load_state(path: Path, device: torch.device) -> State | None:
+def load_state(path: Path) -> State | None:
     """Read a state, or None where there is none that can be read. Executes nothing."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -66,5 +83,8 @@ def load_state(path: Path, device: torch.device) -> State | None:
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of parameters and buffers on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    """Return parameters and buffers; those of a stack of models as tensors of their own."""
+    return {
+        name: value.detach().clone() if value.untyped_storage().nbytes() > value.nbytes else value
+        for name, value in model.state_dict().items()
+    }
