@@ -39,7 +39,7 @@ SNAPSHOT_SHARE = 0.02  # of the time: what writing them may take, however large 
 PROGRESS_SECONDS = 0.2
 
 OnProgress = Callable[[TrialProgress], None]
-"""Hears where a trial is."""
+"""Is told where a trial is."""
 
 
 def run_trial(
@@ -69,12 +69,18 @@ def run_trial(
     Raises:
         InputError: The trial cannot run at all, for instance because its batch exceeds the data.
     """
-    with seeded(trial.seed, device.torch_device):
+    with seeded(trial.seed, device.torch_device) as outside:
         run = TrialRun(task, trial, device)
         run.resume(snapshot)
         if trial.snapshot is not None and not run.first_iteration:
             run.branch(parent)
-        status, message = run.train(snapshot, on_progress, until)
+
+        def tell(trial_progress: TrialProgress) -> None:
+            if on_progress is not None:
+                with outside():
+                    on_progress(trial_progress)
+
+        status, message = run.train(snapshot, tell, until)
         return run.finish(status, message, checkpoint)
 
 

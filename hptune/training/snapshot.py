@@ -83,8 +83,9 @@ def load_state(path: Path) -> State | None:
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return parameters and buffers; those of a stack of models as tensors of their own."""
+    """Return parameters and buffers on the CPU; those of a stack of models as tensors of their own."""
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
     return {
-        name: value.detach().clone() if value.untyped_storage().nbytes() > value.nbytes else value
-        for name, value in model.state_dict().items()
+        name: value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+        for name, value in state.items()
     }

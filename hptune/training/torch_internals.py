@@ -133,8 +133,7 @@ def _sgd(optimizer: torch.optim.Optimizer, group: Group) -> Update:
 def _adam(optimizer: torch.optim.Optimizer, group: Group) -> Update:
     parameters: list[Tensor] = group["params"]
     first, second, steps = (
-        [optimizer.state[p][name] for p in parameters]
-        for name in ("exp_avg", "exp_avg_sq", "step")
+        [optimizer.state[p][name] for p in parameters] for name in ("exp_avg", "exp_avg_sq", "step")
     )
     decoupled = group["decoupled_weight_decay"]
     kernel: Callable[..., None] = torch._fused_adamw_ if decoupled else torch._fused_adam_

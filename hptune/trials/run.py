@@ -106,9 +106,7 @@ class Runner:
             evaluation = self._test_values(result.trial)
             if evaluation is None:  # it failed this time, and its result says so
                 return result
-        result = replace(
-            result, test_loss=evaluation.loss, test_metrics=dict(evaluation.metrics)
-        )
+        result = replace(result, test_loss=evaluation.loss, test_metrics=dict(evaluation.metrics))
         self.run_dir.add(result)
         return result
 

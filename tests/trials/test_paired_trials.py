@@ -98,6 +98,7 @@ def test_a_kill_between_the_rungs_changes_nothing(runner: Runner, monkeypatch, s
         pass
 
     monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "SNAPSHOT_SHARE", float("inf"))
     monkeypatch.setattr(loop, "BLOCK", 1)
     steps = loop.TrialRun.step
     done = 0

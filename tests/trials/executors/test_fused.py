@@ -12,6 +12,7 @@ from test_processes import CPU, NETS, TRIAL, Deaf, candidates, jobs_in, make_tas
 from torch import nn
 
 from hptune.results.records import OptimizerSpec, ParameterRule, Status, TrainingSettings
+from hptune.step import LossOf, OwnStep
 from hptune.training import loop
 from hptune.training.device import resolve_device
 from hptune.trials.executors import fused
@@ -168,7 +169,7 @@ def test_what_cannot_be_fused_is_trained_one_after_another(tmp_path: Path):
     jobs = jobs_in(tmp_path, candidates(3))
     for changes in (
         {"make_model": Branching},
-        {"step": lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1])},
+        {"step": OwnStep(lambda net, b: nn.functional.cross_entropy(net(b[0]), b[1]))},
     ):
         task = make_task(**changes)
         assert measure_fused(task, TRIAL, CPU, size=4) is None
@@ -195,9 +196,9 @@ def test_groups_are_spread_over_workers(tmp_path: Path):
 def test_the_models_own_parameters_and_buffers_are_views_of_the_stack():
     torch.manual_seed(0)
     net = [nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)) for _ in range(3)]
-    stack = Stack(net, CPU)
+    stack = Stack(net, LossOf(nn.functional.cross_entropy), CPU)
     x, y = torch.randn(8, 4), torch.randint(3, (8,))
-    losses = stack.gradients(nn.functional.cross_entropy, (x, y))
+    losses = stack.gradients((x, y))
     assert losses.shape == (3,)
     for k, model in enumerate(net):
         assert model[0].weight.data_ptr() == stack.parameters["0.weight"][k].data_ptr()

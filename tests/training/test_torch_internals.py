@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from hptune.results.records import OptimizerSpec, ParameterRule
-from hptune.training.fused_step import fused_step
 from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.torch_internals import quick_step
 
 SPECS = [
     OptimizerSpec(),
@@ -70,7 +70,7 @@ def test_only_what_is_known_is_taken_over():
     for spec, taken in zip(SPECS, [True] * 5 + [False] * 3, strict=True):
         model, optimizer = make(spec, 0.9)
         train(model, optimizer, True, [0.9])
-        assert (fused_step(optimizer.torch) is not None) == taken, spec
+        assert (quick_step(optimizer.torch) is not None) == taken, spec
 
 
 def test_a_parameter_without_a_gradient_is_left_alone():
