@@ -169,7 +169,8 @@ def _check_type(name: str, value: Any, default: Any) -> None:
             f"optimizer.args.{name}: {value!r}; must be true or false, as its default is; correct it"
         )
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, float) and not is_number:
+    takes_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if takes_number and not is_number:
         raise InputError(f"optimizer.args.{name}: {value!r}; must be a number; correct it")
 
 
