@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 
 from hptune.fingerprint import Fingerprint, digest_of_weights
@@ -59,7 +58,7 @@ def with_kept_start(task: Any, out: Path, restart: bool, tell: Callable[[str], N
         return cast("Task", task)
     identity: Fingerprint = task.identity
     path = out / "snapshots" / f"start-{identity.structure[:12]}.pt"
-    state = None if restart else load_state(path, torch.device("cpu"))
+    state = None if restart else load_state(path)
     if state is None:
         save_state(path, {"model": model_state(task.make_model())})
         return cast("Task", task)

@@ -46,7 +46,7 @@ def stage(context: Context, seed: int) -> Outcome:
     space: Space = {
         "lr": Range(low, high, log=True),
         "momentum": Range(*options.momentum),
-        "weight_decay": Range(*options.weight_decay, log=True),
+        "weight_decay": Range(options.weight_decay[0], options.weight_decay[1], log=True),
         "batch_size": Choice(context.sizes_that_fit(sizes)),
     }
     results = run_search(

@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from hptune.errors import HptuneError
+from hptune.errors import HptuneError, one_line
 
 _UNFINISHED = re.compile(r"(?P<name>.+)\.\d+\.part")
 
 
-def write_atomic(path: Path, data: str | bytes) -> None:
+def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file so that a reader, or a crash, finds the old content or the new, never a part.
+
+    Args:
+        path: The file; its folder is made where it is not there.
+        data: Its content, or what writes it into an open file.
 
     Raises:
         HptuneError: The disk is full, or the file cannot be written.
@@ -23,20 +29,24 @@ def write_atomic(path: Path, data: str | bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            if callable(data):
+                data(file)
+            else:
+                file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # torch tells of a full disk by the latter
         with suppress(OSError):
             part.unlink()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise HptuneError(
                 f"{path}: the disk is full; what was finished is safe; make room and run the "
                 "same command again"
             ) from error
         raise HptuneError(
-            f"{path}: cannot be written: {error.strerror}; check the folder"
+            f"{path}: cannot be written: {getattr(error, 'strerror', None) or one_line(error)}; check the "
+            "folder and the room on its disk"
         ) from error
 
 

@@ -112,7 +112,6 @@ class Trial:
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
-    test: bool = False  # read the test set at the end
 
     @property
     def id(self) -> str:
