@@ -23,12 +23,12 @@ from hptune.procedure.batch_size import (
     plausible_gain,
     scaled_lr,
 )
+from hptune.procedure.compare import run_repeats
 from hptune.procedure.final import decide_final, guessing, run_final_safely
-from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
 from hptune.procedure.plan import allowances, lengths, plan
-from hptune.procedure.repeats import run_repeats
+from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
     decide_weight_decay,

@@ -80,12 +80,8 @@ class Session:
             execution = Execution(place, run_dir, executor=executor, jobs=jobs)
             if not restart and run_dir.rows():
                 warn_if_mixed(run_dir, execution.facts, progress.message)
-            facts: dict[str, Scalar] = {
-                "device": place.name,
-                "precision": place.precision,
-                "seed": experiment.seed,
-            }
-            run_dir.begin(dump(experiment), {**facts, **execution.facts})
+            facts = {"precision": place.precision, "seed": experiment.seed, **execution.facts}
+            run_dir.begin(dump(experiment), facts)
             problem = Problem(experiment, run_dir, place, execution, task)
             context = SessionContext(problem, progress, flags or {})
             return cls(context, run_dir, restart=restart)
