@@ -1,4 +1,4 @@
-"""A finished run whose files were cut short, emptied, overwritten, edited or deleted ends right, or says so."""
+"""A finished run with files cut short, emptied, overwritten, edited or deleted ends right, or says so."""
 
 from __future__ import annotations
 
