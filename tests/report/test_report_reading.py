@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hptune.report.stages import comparisons, final_runs, range_test
 from report_runs import edit_csv
 
 from hptune.errors import InputError
 from hptune.report.aggregate import over_seeds, wants_log
 from hptune.report.read import read_run
-from hptune.report.summary import costs, decided_values, warnings
+from hptune.report.summary import costs, decided_values, headline, warnings
+from hptune.report.views import anchor_of, comparisons, final_runs, range_test, title_of
 from hptune.results.records import Curve
 
 
