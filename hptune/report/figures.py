@@ -114,7 +114,9 @@ def _of_comparison(comparison: Comparison, record: RunRecord) -> list[Picture]:
     anchor, judged = anchor_of(comparison), column(f"val_{comparison.by}").capitalize()
     drawn = []
     if paired_curves(comparison, record.curves):
-        ends = "; ".join(label(c, f"val_{comparison.by}") for c in comparison.candidates[:12])
+        ends = "; ".join(
+            ": ".join(label(c, f"val_{comparison.by}")) for c in comparison.candidates[:12]
+        )
         chosen = f" Chosen: {comparison.chosen}." if comparison.chosen else ""
         drawn.append(
             _picture(

@@ -30,6 +30,14 @@ def lr_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def command_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole procedure on digits, by the command."""
+    out = tmp_path_factory.mktemp("report") / "command"
+    assert run(["run", "--out", str(out), *QUICK, "--quiet"]) == 0
+    return out
+
+
 @pytest.fixture
 def copy(whole_run: Path, tmp_path: Path) -> Path:
     """A copy of the whole run to spoil."""

@@ -85,7 +85,7 @@ def test_a_diverged_and_a_failed_trial_are_told(copy: Path):
 
     edit_csv(copy / "results.csv", spoil)
     record = read_run(copy)
-    assert any("1 trial diverged (final run)" in text for text in warnings(record))
+    assert any("2 trials diverged (momentum, final run)" in text for text in warnings(record))
     assert any("1 trial failed (final run)" in text for text in warnings(record))
 
 

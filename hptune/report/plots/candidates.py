@@ -60,10 +60,10 @@ def rank(candidate: Candidate) -> float:
     return np.inf if candidate.difference is None else candidate.difference
 
 
-def label(candidate: Candidate, name: str) -> str:
+def label(candidate: Candidate, name: str) -> tuple[str, str]:
     """Return a candidate's value, and what it reached: the column `name`, or how it ended."""
     reached = candidate.status if candidate.score is None else value(name, candidate.score)
-    return f"{candidate.label}: {reached}"
+    return candidate.label, reached
 
 
 def _limit(ax: Axes, name: str, drawn: Sequence[tuple[Candidate, MeanCurve]]) -> None:

@@ -32,7 +32,8 @@ OTHERS = (
 SIZE = (4.4, 3.0)  # inches: a column and a third of a paper, and a phone's screen
 DPI = 300
 LABEL_POINTS = 8.0
-LABEL_WIDTH = 20  # characters of a line of the legend beside the axes
+LABEL_WIDTH = 24  # characters of a line of the legend beside the axes
+FEW_LABELS = 6  # whose names have room for two lines
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -116,9 +117,13 @@ def legend_above(ax: Axes, columns: int = 3) -> None:
     )  # fmt: skip
 
 
-def legend_beside(ax: Axes, lines: Sequence[Line2D], labels: Sequence[str]) -> None:
-    """Put the legend to the right of the axes, long labels in several lines."""
-    wrapped = ["\n".join(wrap(literal(text), LABEL_WIDTH, max_lines=3)) for text in labels]
+def legend_beside(ax: Axes, lines: Sequence[Line2D], labels: Sequence[tuple[str, str]]) -> None:
+    """Put the legend to the right of the axes; a long name is cut, the value after it is not."""
+    rows = 1 if len(labels) > FEW_LABELS else 2
+    wrapped = []
+    for name, reached in labels:
+        cut = "\n".join(wrap(name, LABEL_WIDTH - len(reached), max_lines=rows, placeholder="…"))
+        wrapped.append(f"{cut}: {reached}".replace("$", r"\$"))
     ax.legend(
         lines, wrapped, loc="upper left", bbox_to_anchor=(1.0, 1.02), borderaxespad=0.2,
         handlelength=1.4, handletextpad=0.4, labelspacing=0.35,
