@@ -37,7 +37,8 @@ Arguments = Annotated[dict[str, Any], AfterValidator(_with_lists)]
 class Section(BaseModel):
     """Keys with values: nothing unknown, nothing changed afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Reading results needs no schema: it is built when the first section is made.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

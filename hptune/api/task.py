@@ -19,7 +19,8 @@ from hptune.api.probe import (
     probe,
     supports_channels_last,
 )
-from hptune.data.given import GivenSplit, divide, given_split
+from hptune.data.given import GivenSplit, divide_given, given_split
+from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
 from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
@@ -146,7 +147,9 @@ def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str,
     parts, how = {"train": given_split(train, "train")}, "given"
     if validation is None or isinstance(validation, float):
         fraction = VALIDATION if validation is None else validation
-        parts["train"], parts["validation"], how = divide(parts["train"], fraction, seed)
+        # Not checked as a key of an experiment: a wrong fraction is told by the split itself.
+        spec = DataSpec.model_construct(validation=fraction, test=0.0, split_seed=seed)
+        parts, how = divide_given(spec, parts, parts["train"].labels())
     else:
         parts["validation"] = given_split(validation, "validation")
     if test is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,9 +24,11 @@ from torch.utils.data import (
     default_collate,
 )
 
-from hptune.data.sources.columns import ColumnSource, is_columns, leaves, take, tensors_of
+from hptune.data.sources.columns import is_columns, leaves, take, tensors_of
+from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.stream import StreamSource
-from hptune.data.split import split_off
+from hptune.data.spec import DataSpec
+from hptune.data.split import divide, places
 from hptune.errors import InputError
 from hptune.step import target_of
 from hptune.task import Source
@@ -68,7 +69,7 @@ class GivenSplit:
     def source(self) -> Source:
         """Return what trials read."""
         if self.in_memory:
-            return ColumnSource(self.data)
+            return TensorSource(self.data)
         return StreamSource(
             self.data,
             len(self.data),
@@ -83,9 +84,15 @@ class GivenSplit:
             return replace(self, data=take(self.data, torch.as_tensor(indices)))
         return replace(self, data=Subset(self.data, indices.tolist()))
 
-    def labels(self) -> NDArray[np.int64] | None:
-        """Return the class of every example, None where there are no plain classes to be had."""
-        labels = target_of(self.data) if self.in_memory else _labels(self.data, len(self.data))
+    def labels(self, most: int = READABLE) -> NDArray[np.int64] | None:
+        """Return the class of every example, None where there are no plain classes to be had.
+
+        Args:
+            most: Examples to load at most where the data set does not hold its labels in memory.
+        """
+        labels = target_of(self.data) if self.in_memory else _held_labels(self.data)
+        if labels is None and not self.in_memory and len(self) <= most:
+            labels = _read_labels(self.data)
         if isinstance(labels, Tensor):
             labels = labels.cpu().numpy()
         if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.shape[1] == 1:
@@ -97,15 +104,20 @@ class GivenSplit:
     def read(self) -> tuple[GivenSplit, str]:
         """Return this, knowing whether its examples vary, and a short hash of the content.
 
-        Of a data set, the hash is of its length and its first examples, unless these vary.
+        Columns are hashed whole. Of a data set, the hash is of its length, the labels that it
+        holds in memory, and a sample of its examples, spread evenly over it and read twice: where
+        the two readings differ, random transforms are at work and no example identifies the data.
         """
         if self.in_memory:
             return self, _hash(len(self), [self.data])
-        first, again = (list(islice(_examples(self.data), _HASHED)) for _ in range(2))
-        found = _hash(len(self), first)
-        if found == _hash(len(self), again):
+        spread = np.linspace(0, len(self) - 1, min(_HASHED, len(self))).astype(int).tolist()
+        first, again = ([self.data[k] for k in spread] for _ in range(2))
+        held = _held_labels(self.data)
+        labels = [] if held is None or held.dtype.kind not in "iubf" else [held]
+        found = _hash(len(self), [labels, first])
+        if found == _hash(len(self), [labels, again]):
             return self, found
-        return replace(self, varies=True), _hash(len(self), [])
+        return replace(self, varies=True), _hash(len(self), labels)
 
 
 def given_split(data: Any, what: str) -> GivenSplit:
@@ -143,22 +155,35 @@ def given_split(data: Any, what: str) -> GivenSplit:
     return given
 
 
-def divide(given: GivenSplit, fraction: float, seed: int) -> tuple[GivenSplit, GivenSplit, str]:
-    """Split validation data off: stratified where every class is plain and has two examples.
+def divide_given(
+    spec: DataSpec, parts: Mapping[str, GivenSplit], labels: NDArray[Any] | None
+) -> tuple[dict[str, GivenSplit], str]:
+    """Split what was given as the spec says, where it brings no such split.
+
+    Args:
+        spec: Fractions, seed and subsets.
+        parts: What was given: "train", and "validation" and "test" where they were.
+        labels: Of all parts, one after the other. It is split by them where they are plain classes
+            with two examples each.
 
     Returns:
-        The rest, the part, and how it was split: "stratified" or "random".
+        The splits, and how they were split: "stratified" or "random".
+
+    Raises:
+        InputError: Too few examples to split.
     """
-    indices = np.arange(len(given))
-    labels = given.labels()
+    at = places({name: len(part) for name, part in parts.items()})
     if labels is not None:
-        counts = np.unique(labels, return_counts=True)[1]
+        counts = np.unique(labels[at["train"]], return_counts=True)[1]
         # Many values with few examples each are numbers or rare classes, nothing to stratify by.
-        if counts.min() < 2 or len(counts) > min(fraction, 1 - fraction) * len(labels):
+        smallest = min(spec.validation, 1 - spec.validation)
+        if counts.min() < 2 or len(counts) > smallest * len(at["train"]):
             labels = None
-    rest, part = split_off(indices, labels, fraction, seed, "validation")
-    how = "random" if labels is None else "stratified"
-    return given.part(rest), given.part(part), how
+    found = {}
+    for name, indices in divide(spec, at, labels).items():
+        origin = name if name in parts else "train"
+        found[name] = parts[origin].part(indices - at[origin][0])
+    return found, "random" if labels is None else "stratified"
 
 
 def _loader(loader: DataLoader[Any], what: str) -> GivenSplit:
@@ -209,30 +234,31 @@ def _hash(count: int, examples: list[Any]) -> str:
             array = np.ascontiguousarray(tensor.numpy())
             digest.update(repr(array.shape).encode())
             digest.update(array.data)
-        else:
-            digest.update(repr(leaf).encode() if isinstance(leaf, int | float | str) else b"?")
+        elif isinstance(leaf, int | float | str):
+            digest.update(repr(leaf).encode())
+        else:  # a NumPy number, an image of Pillow
+            digest.update(leaf.tobytes() if hasattr(leaf, "tobytes") else b"?")
     return digest.hexdigest()
 
 
-def _labels(dataset: Any, count: int) -> Any:
-    """Return a data set's labels where they are to be had without loading every example."""
+def _held_labels(dataset: Any) -> NDArray[Any] | None:
+    """Return a data set's labels where it holds them in memory."""
     if isinstance(dataset, Subset):
-        labels = _labels(dataset.dataset, len(dataset.dataset))  # type: ignore[arg-type]
-        return None if labels is None else np.asarray(labels)[np.asarray(list(dataset.indices))]
+        labels = _held_labels(dataset.dataset)
+        return None if labels is None else labels[np.asarray(list(dataset.indices))]
     for name in ("targets", "labels"):
         found = getattr(dataset, name, None)
-        if found is not None and hasattr(found, "__len__") and len(found) == count:
+        if hasattr(found, "__len__") and len(found) == len(dataset):
             return np.asarray(found)
-    if count > READABLE:
-        return None
-    targets = [target_of(example) for example in _examples(dataset)]
+    return None
+
+
+def _read_labels(dataset: Any) -> NDArray[Any] | None:
+    """Return a data set's labels by loading every example, None where they are no single values."""
+    targets = [target_of(dataset[k]) for k in range(len(dataset))]
     if any(target is None or np.ndim(target) for target in targets):
         return None
     return np.array([np.asarray(target) for target in targets])
-
-
-def _examples(dataset: Any) -> Sequence[Any] | Any:
-    return (dataset[k] for k in range(len(dataset)))
 
 
 def _is_dataset(data: Any) -> bool:

@@ -22,7 +22,8 @@ from torch.utils.data import (
     default_collate,
 )
 
-from hptune.data.given import divide, given_split
+from hptune.data import DataSpec
+from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.errors import InputError
 
 N = 40
@@ -43,6 +44,12 @@ class Pairs(Dataset[Any]):
 class Stream(IterableDataset[Any]):
     def __iter__(self):
         yield from Pairs()
+
+
+def divide(given: GivenSplit, fraction: float, seed: int) -> tuple[GivenSplit, GivenSplit, str]:
+    spec = DataSpec(validation=fraction, test=0, split_seed=seed)
+    parts, how = divide_given(spec, {"train": given}, given.labels())
+    return parts["train"], parts["validation"], how
 
 
 FORMS = {
@@ -204,3 +211,29 @@ def test_what_cannot_be_used_is_told_in_a_line(data: Any, message: str):
         given_split(data, "train")
     assert message in str(error.value) and "\n" not in str(error.value)
     assert str(error.value).startswith("train: ")
+
+
+class Squares(Dataset[Any]):
+    def __init__(self, factor: Any) -> None:
+        self.factor = factor
+
+    def __len__(self) -> int:
+        return 1000
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, Any]:
+        return torch.tensor([index * self.factor(index)]), np.int64(index % 2)
+
+
+def test_the_hash_of_a_data_set_is_of_examples_from_all_over_it():
+    def content(data: Any) -> str:
+        return given_split(data, "train").read()[1]
+
+    same = content(Squares(lambda k: 1.0))
+    assert content(Squares(lambda k: 1.0)) == same
+    # Beyond the first examples alone.
+    assert content(Squares(lambda k: 1.0 if k < 500 else -1.0)) != same
+    relabelled = Squares(lambda k: 1.0)
+    relabelled.targets = [0] * 999 + [1]  # type: ignore[attr-defined]
+    other = Squares(lambda k: 1.0)
+    other.targets = [1] + [0] * 999  # type: ignore[attr-defined]
+    assert content(relabelled) != content(other)

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hptune.data.inspect.found import Arrays, Kind
+from hptune.data.inspect.found import Arrays
 from hptune.data.inspect.splits import fractions
 from hptune.data.readers.npz import as_classes, as_images, kind_of, read_parts
+from hptune.data.spec import Kind
+from hptune.data.split import class_counts
 from hptune.errors import InputError
 
 
@@ -31,8 +33,7 @@ def inspect_arrays(path: Path) -> Arrays:
         places[name] = range(start, start + len(y))
     if kind == "classification":
         labels, names = as_classes(targets)
-        counted = np.bincount(labels[: len(places["train"])], minlength=len(names)).tolist()
-        classes = dict(zip(names, counted, strict=True))
+        classes = class_counts(labels[: len(places["train"])], names)
         if len(names) < 2:
             problems.append(f"{path} has one class alone ({names[0]}); a classifier needs 2")
     if inputs.dtype.kind not in "buif":

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+
+from hptune.data.spec import Kind
 
 IMBALANCED = 3.0  # examples of the largest class over those of the smallest
-Kind = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,9 @@ from PIL import Image
 
 from hptune.data.inspect.found import Images
 from hptune.data.inspect.splits import fractions
-from hptune.data.readers.image_folder import SUFFIXES, Listing, scan
+from hptune.data.readers.image_folder import SUFFIXES, Listing, firsts, scan
 from hptune.data.spec import DataSpec
+from hptune.data.split import class_counts
 from hptune.errors import InputError
 
 SAMPLE = 600  # images that are opened
@@ -109,18 +110,12 @@ def _has_images(folder: Path) -> bool:
 
 
 def _counts(listing: Listing, part: range) -> dict[str, int]:
-    counted = np.bincount(listing.labels[part.start : part.stop], minlength=len(listing.classes))
-    return {name: int(n) for name, n in zip(listing.classes, counted, strict=True)}
-
-
-def _firsts(listing: Listing) -> list[int]:
-    """Return the first image of each class, by which the reader chooses grey or colour."""
-    return [int(np.flatnonzero(listing.labels == k)[0]) for k in np.unique(listing.labels)]
+    return class_counts(listing.labels[part.start : part.stop], listing.classes)
 
 
 def _is_grey(listing: Listing) -> bool:
     modes = []
-    for k in _firsts(listing):
+    for k in firsts(listing):
         try:
             with Image.open(listing.root / listing.names[k]) as image:
                 modes.append(image.mode)
@@ -132,7 +127,7 @@ def _is_grey(listing: Listing) -> bool:
 def _open_sample(listing: Listing) -> _Sample:
     """Open an even sample of the images, and all that are empty files."""
     spread = np.linspace(0, len(listing.names) - 1, min(SAMPLE, len(listing.names))).astype(int)
-    chosen = sorted({*spread.tolist(), *_firsts(listing)})
+    chosen = sorted({*spread.tolist(), *firsts(listing)})
     order = np.random.default_rng(0).permutation(chosen).tolist()
     sample = _Sample()
     sample.damaged += [

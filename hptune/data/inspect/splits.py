@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import divide
 from hptune.data.spec import DataSpec
+from hptune.data.split import divide
 from hptune.errors import InputError
 
 # Of a small set with many classes a larger part is needed, so that each class is in it.
@@ -33,7 +33,7 @@ def fractions(
     for validation, test in _FRACTIONS:
         spec = DataSpec(validation=validation, test=test)
         try:
-            divide(spec, indices["train"], indices.get("validation"), indices.get("test"), labels)
+            divide(spec, indices, labels)
         except InputError as error:
             problem = problem or str(error)
         else:

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 FOLDER = ".hptune-cache"
 
 
-def listing_key(root: Path, files: Sequence[tuple[str, int, int]], options: Any) -> str:
+def listing_key(files: Sequence[tuple[str, int, int]], options: Any) -> str:
     """Return a key that changes with any file's name, size or time, and with the options.
 
     Args:
-        root: Folder of the data.
         files: Relative name, size in bytes and modification time in ns of each file.
         options: What else decides the decoded images.
     """

@@ -19,5 +19,5 @@ def load(spec: DataSpec) -> Splits:
         images,
         digits.target.astype(np.int64),
         [str(k) for k in range(10)],
-        train=np.arange(len(images)),
+        {"train": np.arange(len(images))},
     )

@@ -15,14 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from hptune.data.assemble import check_classes, describe, divide, image_splits
+from hptune.data.assemble import image_splits
 from hptune.data.readers import cache
-from hptune.data.sources.augment import Augment
-from hptune.data.sources.normalize import image_normalization
-from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
-from hptune.data.split import Indices, class_counts
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -34,7 +30,6 @@ _USUAL = {
 }
 # Of decoded pixels; beyond this a set is streamed. A fraction of a small machine's memory.
 MEMORY_BYTES = 4 * 2**30
-_NORMALIZATION_SAMPLE = 2048  # images that the normalisation of a streamed set is read from
 
 
 @dataclass(frozen=True)
@@ -64,26 +59,20 @@ def load(spec: DataSpec) -> Splits:
         InputError: No folder, no images, a single class, a damaged file, or mixed sizes.
     """
     listing = scan(spec)
-    parts = {name: np.arange(part.start, part.stop) for name, part in listing.parts.items()}
-    check_classes(listing.labels[parts["train"]], listing.classes)
-    if spec.storage not in ("auto", "memory", "stream"):
-        raise InputError(
-            f"data.storage: {spec.storage!r}; must be auto, memory or stream; choose one of these"
-        )
     mode, shape = _probe(listing, spec)
     size = len(listing.names) * int(np.prod(shape))
+    images: Any
     if spec.storage == "stream" or (spec.storage == "auto" and size > MEMORY_BYTES):
-        return _streamed(spec, listing, parts, mode)
-    images, cached = _decoded(spec, listing, mode)
+        images, cached = _Files(listing, mode, spec.resize), "streamed"
+    else:
+        images, cached = _decoded(spec, listing, mode)
     return image_splits(
         spec,
         images,
         listing.labels,
         listing.classes,
-        train=parts["train"],
-        validation=parts.get("validation"),
-        test=parts.get("test"),
-        record={"path": str(listing.root), "cache": cached},
+        {name: np.arange(part.start, part.stop) for name, part in listing.parts.items()},
+        {"path": str(listing.root), "cache": cached},
     )
 
 
@@ -180,24 +169,33 @@ def _images(folder: Path) -> Iterable[tuple[str, int, int]]:
         yield entry.path, stat.st_size, stat.st_mtime_ns
 
 
+def firsts(listing: Listing) -> list[int]:
+    """Return the first image of each class, by which grey or colour is chosen."""
+    return np.unique(listing.labels, return_index=True)[1].tolist()
+
+
 def _probe(listing: Listing, spec: DataSpec) -> tuple[str, tuple[int, ...]]:
     """Return the colour mode and the shape of the images, from the first of each class."""
-    firsts = [int(np.flatnonzero(listing.labels == k)[0]) for k in np.unique(listing.labels)]
-    images = [_open(listing.root / listing.names[k]) for k in firsts]
+    images = [_open(listing.root / listing.names[k]) for k in firsts(listing)]
     mode = "L" if all(image.mode in ("L", "1") for image in images) else "RGB"
     return mode, _pixels(images[0], mode, spec.resize).shape
 
 
+def _key(listing: Listing, mode: str, side: int | None) -> str:
+    """Return a key that changes with the files and with how they are decoded."""
+    files = [(n, *s) for n, s in zip(listing.names, listing.stamps, strict=True)]
+    return cache.listing_key(files, ("v1", mode, side))
+
+
 def _decoded(spec: DataSpec, listing: Listing, mode: str) -> tuple[NDArray[np.uint8], str]:
     """Return all images (N, C, H, W) and where they came from."""
-    files = [(n, *s) for n, s in zip(listing.names, listing.stamps, strict=True)]
-    key = cache.listing_key(listing.root, files, ("v1", mode, spec.resize))
+    key = _key(listing, mode, spec.resize)
     if spec.cache:
         images = cache.read(listing.root, key)
-        if images is not None and len(images) == len(files):
+        if images is not None and len(images) == len(listing.names):
             return images, "read"
     first = _pixels(_open(listing.root / listing.names[0]), mode, spec.resize)
-    images = np.empty((len(files), *first.shape), dtype=np.uint8)
+    images = np.empty((len(listing.names), *first.shape), dtype=np.uint8)
 
     def decode(k: int) -> None:
         path = listing.root / listing.names[k]
@@ -212,7 +210,7 @@ def _decoded(spec: DataSpec, listing: Listing, mode: str) -> tuple[NDArray[np.ui
 
     # Pillow decodes without the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, range(len(files)), chunksize=256):
+        for _ in pool.map(decode, range(len(listing.names)), chunksize=256):
             pass
     if not spec.cache:
         return images, "off"
@@ -226,7 +224,7 @@ def _open(path: Path) -> Image.Image:
             return image
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(
-            f"data: {path} is not a readable image ({' '.join(str(error).split())[:100]}); every "
+            f"data: {path} is not a readable image ({one_line(error, 100)}); every "
             "image must decode; remove or replace the file"
         ) from None
 
@@ -243,57 +241,11 @@ def _pixels(image: Image.Image, mode: str, side: int | None) -> NDArray[np.uint8
 class _Files(Dataset[tuple[torch.Tensor, int]]):
     """Images decoded when they are asked for."""
 
-    def __init__(self, listing: Listing, indices: Indices, mode: str, side: int | None) -> None:
-        self._root, self._mode, self._side = listing.root, mode, side
-        self._names = [listing.names[k] for k in indices]
-        self._labels = listing.labels[indices].tolist()
-
-    def __len__(self) -> int:
-        return len(self._names)
+    def __init__(self, listing: Listing, mode: str, side: int | None) -> None:
+        self._listing, self._mode, self._side = listing, mode, side
+        self.key = _key(listing, mode, side)
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
-        pixels = _pixels(_open(self._root / self._names[k]), self._mode, self._side)
-        return torch.from_numpy(np.ascontiguousarray(pixels)), self._labels[k]
-
-
-def _streamed(spec: DataSpec, listing: Listing, parts: dict[str, Indices], mode: str) -> Splits:
-    train, validation, test = divide(
-        spec, parts["train"], parts.get("validation"), parts.get("test"), listing.labels
-    )
-    sample = np.random.default_rng(spec.split_seed).permutation(train)[:_NORMALIZATION_SAMPLE]
-    files = _Files(listing, sample, mode, spec.resize)
-    images = np.stack([files[k][0].numpy() for k in range(len(files))])
-    normalize = image_normalization(images, np.arange(len(images)), spec.normalize, spec.scale)
-    augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
-
-    def source(indices: Indices, augment: Augment) -> StreamSource:
-        return StreamSource(
-            _Files(listing, indices, mode, spec.resize),
-            len(indices),
-            workers=spec.workers,
-            normalize=normalize,
-            augment=augment,
-        )
-
-    names = [(n, *s) for n, s in zip(listing.names, listing.stamps, strict=True)]
-    options = (spec.split_seed, spec.subset, spec.test_subset, spec.validation, spec.test, mode)
-    return Splits(
-        train=source(train, augment),
-        validation=source(validation, Augment()),
-        test=None if test is None else source(test, Augment()),
-        input_shape=tuple(images.shape[1:]),
-        outputs=len(listing.classes),
-        kind="classification",
-        classes=tuple(listing.classes),
-        record={
-            "train": len(train),
-            "validation": len(validation),
-            "test": None if test is None else len(test),
-            "classes": class_counts(listing.labels[train], listing.classes),
-            "normalize": describe(normalize),
-            "split_seed": spec.split_seed,
-            "fingerprint": cache.listing_key(listing.root, names, (options, spec.resize)),
-            "path": str(listing.root),
-            "cache": "streamed",
-        },
-    )
+        path = self._listing.root / self._listing.names[k]
+        pixels = _pixels(_open(path), self._mode, self._side)
+        return torch.from_numpy(np.ascontiguousarray(pixels)), int(self._listing.labels[k])

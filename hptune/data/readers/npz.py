@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import check_classes, divide, image_splits, vector_splits
-from hptune.data.readers.table import standardized
-from hptune.data.spec import DataSpec, Splits
-from hptune.errors import InputError
+from hptune.data.assemble import image_splits, vector_splits
+from hptune.data.spec import DataSpec, Kind, Splits
+from hptune.data.split import divide, places
+from hptune.errors import InputError, one_line
 
 _INPUTS = ("x", "images", "inputs", "data", "X")
 _TARGETS = ("y", "labels", "targets", "target", "Y")
@@ -46,13 +46,13 @@ def read_parts(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
             arrays = dict(file)
     except (OSError, ValueError, TypeError, BadZipFile) as error:
         raise InputError(
-            f"data.path: {path} is not an npz of plain arrays ({' '.join(str(error).split())[:80]}); "
+            f"data.path: {path} is not an npz of plain arrays ({one_line(error, 80)}); "
             "write it with numpy.savez"
         ) from None
     return _parts(path, arrays)
 
 
-def kind_of(targets: NDArray[Any]) -> Literal["classification", "regression"]:
+def kind_of(targets: NDArray[Any]) -> Kind:
     """Say what targets are: floats are quantities, all else are classes."""
     return "regression" if targets.dtype.kind == "f" else "classification"
 
@@ -78,47 +78,16 @@ def from_arrays(spec: DataSpec, parts: dict[str, tuple[NDArray[Any], NDArray[Any
         raise InputError(
             f"data: {bad} input values are not finite; must be numbers; clean the data"
         )
-    places: dict[str, NDArray[np.int64]] = {}
-    start = 0
-    for name, (_, y) in parts.items():
-        places[name] = np.arange(start, start + len(y))
-        start += len(y)
-    kind = spec.kind or kind_of(targets)
+    parts_at = places({name: len(y) for name, (_, y) in parts.items()})
     classes: list[str] = []
-    if kind == "classification":
+    if (spec.kind or kind_of(targets)) == "classification":
         targets, classes = as_classes(targets)
-        check_classes(targets[places["train"]], classes)
-    if inputs.ndim >= 3 and kind == "classification":
-        return image_splits(
-            spec,
-            as_images(inputs),
-            targets,
-            classes,
-            train=places["train"],
-            validation=places.get("validation"),
-            test=places.get("test"),
-        )
-    train, validation, test = divide(
-        spec,
-        places["train"],
-        places.get("validation"),
-        places.get("test"),
-        targets if classes else None,
-    )
-    record: dict[str, Any] = {}
-    if not classes:
-        targets, record["target"] = standardized(targets.reshape(len(targets), -1), train)
-    features, record["normalize"] = standardized(inputs.reshape(len(inputs), -1), train)
-    return vector_splits(
-        spec,
-        features,
-        targets,
-        classes,
-        train=train,
-        validation=validation,
-        test=test,
-        record=record,
-    )
+        if inputs.ndim >= 3:
+            return image_splits(spec, as_images(inputs), targets, classes, parts_at)
+    else:
+        targets = targets.reshape(len(targets), -1)
+    divided = divide(spec, parts_at, targets if classes else None, classes)
+    return vector_splits(spec, inputs.reshape(len(inputs), -1), targets, classes, divided)
 
 
 def as_classes(targets: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:

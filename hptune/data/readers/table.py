@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import check_classes, divide, vector_splits
-from hptune.data.spec import DataSpec, Splits
-from hptune.data.split import Indices
-from hptune.errors import InputError
+from hptune.data.assemble import vector_splits
+from hptune.data.spec import DataSpec, Kind, Splits
+from hptune.data.split import Indices, divide
+from hptune.errors import InputError, did_you_mean, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,25 +35,18 @@ def load(spec: DataSpec) -> Splits:
     table = _without(table, spec, path)
     _check_cells(table, path)
     target = table.pop(str(spec.target))
-    kind = spec.kind or kind_of(target)
     classes: list[str] = []
-    if kind == "classification":
+    if (spec.kind or kind_of(target)) == "classification":
         values, codes = np.unique(target.astype(str).to_numpy(), return_inverse=True)
         targets: NDArray[Any] = codes.astype(np.int64)
         classes = values.tolist()
-        check_classes(targets, classes)
     else:
         targets = _numbers(target, spec.target)[:, None]
-    everything = np.arange(len(table))
-    train, validation, test = divide(spec, everything, None, None, targets if classes else None)
-    features, names = _features(table, train)
-    inputs, scale = standardized(features, train)
-    record: dict[str, Any] = {"columns": names, "normalize": scale, "path": str(path)}
-    if not classes:
-        targets, record["target"] = standardized(targets, train)
-    return vector_splits(
-        spec, inputs, targets, classes, train=train, validation=validation, test=test, record=record
-    )
+    everything = {"train": np.arange(len(table))}
+    divided = divide(spec, everything, targets if classes else None, classes)
+    features, names = _features(table, divided["train"])
+    record = {"columns": names, "path": str(path)}
+    return vector_splits(spec, features, targets, classes, divided, record)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -74,22 +66,8 @@ def read_table(path: Path) -> pd.DataFrame:
         ) from None
     except (OSError, ValueError) as error:
         raise InputError(
-            f"data.path: {path} is not a csv with a header ({' '.join(str(error).split())[:80]}); "
-            "check the file"
+            f"data.path: {path} is not a csv with a header ({one_line(error, 80)}); check the file"
         ) from None
-
-
-def standardized(
-    values_NF: NDArray[Any], train: Indices
-) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
-    """Return columns with mean 0 and standard deviation 1 over the training split, and what they had."""
-    values = values_NF.astype(np.float64)
-    mean, std = values[train].mean(0), values[train].std(0)
-    std[std == 0] = 1.0  # a constant column stays constant
-    return ((values - mean) / std).astype(np.float32), {
-        "mean": mean.tolist(),
-        "std": std.tolist(),
-    }
 
 
 def check_target(table: pd.DataFrame, target: str | None, path: Path) -> None:
@@ -106,11 +84,10 @@ def check_target(table: pd.DataFrame, target: str | None, path: Path) -> None:
 
 
 def _no_such_column(name: str, columns: list[str], path: Path) -> str:
-    close = get_close_matches(name, columns, 1)
     return (
         f"must be a column of {path.name} ({', '.join(columns[:8])}"
-        f"{', ...' if len(columns) > 8 else ''})"
-        + (f"; did you mean {close[0]!r}?" if close else "; name one of these")
+        f"{', ...' if len(columns) > 8 else ''}); "
+        + did_you_mean(name, columns, "name one of these")
     )
 
 
@@ -146,7 +123,7 @@ def _check_cells(table: pd.DataFrame, path: Path) -> None:
         )
 
 
-def kind_of(target: pd.Series[Any]) -> Literal["classification", "regression"]:
+def kind_of(target: pd.Series[Any]) -> Kind:
     """Say what a target column is: text and few whole numbers are classes."""
     from pandas.api.types import is_float_dtype, is_integer_dtype
 

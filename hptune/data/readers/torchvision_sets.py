@@ -10,7 +10,8 @@ import numpy as np
 from hptune.data.assemble import image_splits
 from hptune.data.readers.image_folder import load_files
 from hptune.data.spec import DataSpec, Splits
-from hptune.errors import InputError
+from hptune.data.split import places
+from hptune.errors import InputError, one_line
 
 # Class names of torchvision.datasets whose examples are an image and its class.
 SETS = {
@@ -75,15 +76,13 @@ def load(spec: DataSpec) -> Splits:
     arrays = [_arrays(part, spec) for part in parts]
     images = np.concatenate([images for images, _ in arrays])
     labels = np.concatenate([labels for _, labels in arrays])
-    count = len(arrays[0][1])
     names = getattr(parts[0], "classes", None) or sorted({str(k) for k in labels.tolist()})
     return image_splits(
         spec,
         images,
         labels,
         [str(n) for n in names],
-        train=np.arange(count),
-        test=np.arange(count, len(labels)) if len(parts) > 1 else None,
+        places(dict(zip(("train", "test"), (len(y) for _, y in arrays), strict=False))),
     )
 
 
@@ -98,7 +97,7 @@ def _open(cls: Any, spec: DataSpec, accepted: Any, split: dict[str, Any]) -> Any
         return cls(root, **args)
     except (RuntimeError, FileNotFoundError, OSError) as error:
         raise InputError(
-            f"data.root: {root!r}; {cls.__name__} is not there: {' '.join(str(error).split())[:120]}; "
+            f"data.root: {root!r}; {cls.__name__} is not there: {one_line(error, 120)}; "
             "set data.root to its folder, or data.download to true"
         ) from None
     except TypeError as error:

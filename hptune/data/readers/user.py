@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from hptune.data.assemble import splits_of
+from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.readers.npz import from_arrays
-from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
 from hptune.errors import InputError
+from hptune.step import inputs_of, target_of
 from hptune.user_code import find
 
 
@@ -38,7 +39,12 @@ def load(spec: DataSpec) -> Splits:
     if all(_is_pair(part) for part in parts.values()):
         arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
         return from_arrays(spec, arrays)
-    return _datasets(spec, parts)
+    given = {
+        name: replace(found, workers=spec.workers) if found.workers == 0 else found
+        for name, part in parts.items()
+        for found in [given_split(part, f"data.name: {spec.name}, {name}")]
+    }
+    return _given_splits(spec, given)
 
 
 def _named(returned: Any, name: str) -> dict[str, Any]:
@@ -61,43 +67,38 @@ def _is_pair(part: Any) -> bool:
     )
 
 
-def _datasets(spec: DataSpec, parts: dict[str, Any]) -> Splits:
-    for part in parts.values():
-        if not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
+def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
+    """Return the splits of what is read as it is: data sets, which scale and augment themselves."""
+    example = next(iter(parts["train"].part(np.arange(1)).source().batches(1)))
+    target, inputs = target_of(example), inputs_of(example)
+    if not isinstance(target, Tensor):
+        raise InputError(
+            f"data.name: {spec.name} returned examples without targets; must be (inputs, target); "
+            "correct the function"
+        )
+    kind = spec.kind or ("regression" if target.is_floating_point() else "classification")
+    labels, classes = None, []
+    if kind == "classification":
+        # How many classes there are is in the labels alone, so they are all read.
+        each = [part.labels(most=len(part)) for part in parts.values()]
+        if any(found is None for found in each):
             raise InputError(
-                f"data.name: {spec.name} returned a {type(part).__name__}; must be Splits, arrays or "
-                "map-style Datasets; correct the function"
+                f"data.name: {spec.name} returned targets that are no classes; must be one whole "
+                "number an example; correct the function, or set data.kind to regression"
             )
-    train = parts["train"]
-    if "validation" not in parts:
-        order = torch.randperm(len(train), generator=torch.Generator().manual_seed(spec.split_seed))
-        held = max(1, round(len(train) * spec.validation))
-        parts["validation"] = torch.utils.data.Subset(train, order[:held].tolist())
-        parts["train"] = torch.utils.data.Subset(train, order[held:].tolist())
-    inputs, targets = train[0]
-    shape = tuple(torch.as_tensor(np.asarray(inputs)).shape)
-    labels = np.array([np.asarray(train[k][1]) for k in range(len(train))])
-    kind = spec.kind or ("regression" if labels.dtype.kind == "f" else "classification")
-    classes = [str(v) for v in range(int(labels.max()) + 1)] if kind == "classification" else []
-    digest = hashlib.blake2b(repr((spec.name, spec.args, len(train))).encode(), digest_size=8)
-    digest.update(np.ascontiguousarray(labels).data)
-
-    def source(part: Any) -> StreamSource:
-        return StreamSource(part, len(part), workers=0)
-
-    return Splits(
-        train=source(parts["train"]),
-        validation=source(parts["validation"]),
-        test=source(parts["test"]) if "test" in parts else None,
-        input_shape=shape,
-        outputs=len(classes) if classes else int(np.size(targets)),
-        kind=kind,
-        classes=tuple(classes),
-        record={
-            "train": len(parts["train"]),
-            "validation": len(parts["validation"]),
-            "test": len(parts["test"]) if "test" in parts else None,
-            "split_seed": spec.split_seed,
-            "fingerprint": digest.hexdigest(),
-        },
+        labels = np.concatenate([found for found in each if found is not None])
+        classes = [str(k) for k in range(int(labels.max()) + 1)]
+    divided, how = divide_given(spec, parts, labels)
+    read = {name: part.read() for name, part in divided.items()}
+    splits = {name: part for name, (part, _) in read.items()}
+    counted = splits["train"].labels(most=0)
+    return splits_of(
+        spec,
+        {name: np.arange(len(part)) for name, part in splits.items()},
+        lambda name, _: splits[name].source(),
+        labels=counted,
+        classes=classes,
+        input_shape=inputs.shape[1:] if isinstance(inputs, Tensor) else (),
+        outputs=None if classes else max(1, target[0].numel()),
+        record={"split": how, "fingerprint": " ".join(digest for _, digest in read.values())},
     )

@@ -1,4 +1,4 @@
-"""A split given as tensors in any structure: a tensor, (inputs, targets), a dict, nested."""
+"""Columns: the examples of a split as tensors in any structure, a tuple, a dict, nested."""
 
 from __future__ import annotations
 
@@ -9,52 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hptune.data.sources.order import epoch_generator, epoch_order
 from hptune.errors import InputError
 from hptune.step import target_of
 
 _SMALL = (torch.int32, torch.int16, torch.int8, torch.uint8)
 Columns = Any  # a Tensor, or a tuple or dict of columns
-
-
-class ColumnSource:
-    """Batches of columns that are in memory, a `hptune.task.Source`.
-
-    Args:
-        columns: Tensors with the examples along their first dimension, in tuples and dicts of
-            any depth. Batches have the same structure and are copies.
-    """
-
-    def __init__(self, columns: Columns) -> None:
-        self.columns = columns
-        self._first = next(leaves(columns))
-        self._on: dict[torch.device, ColumnSource] = {}
-
-    def __len__(self) -> int:
-        return len(self._first)
-
-    def to(self, device: torch.device) -> ColumnSource:
-        """Return the source on a device; copied there once, however often it is asked for."""
-        if all(leaf.device == device for leaf in leaves(self.columns)):
-            return self
-        if device not in self._on:
-            moved = with_leaves(self.columns, lambda leaf: leaf.to(device))
-            self._on[device] = ColumnSource(moved)
-        return self._on[device]
-
-    def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
-    ) -> Iterator[Columns]:
-        """Yield batches; see `hptune.task.Source.batches`."""
-        count, device = len(self), self._first.device
-        if seed is None:
-            order, last = torch.arange(count), count
-        else:
-            order = epoch_order(count, epoch_generator(seed, epoch))
-            last = count - batch_size + 1
-        order = order.to(device)
-        for start in range(skip * batch_size, last, batch_size):
-            yield take(self.columns, order[start : start + batch_size])
 
 
 def leaves(columns: Columns) -> Iterator[Any]:
@@ -75,6 +34,14 @@ def with_leaves(columns: Columns, change: Callable[[Any], Any]) -> Columns:
     if isinstance(columns, tuple | list):
         return tuple(with_leaves(column, change) for column in columns)
     return change(columns)
+
+
+def batches_of(columns: Columns, batch_size: int) -> Iterator[Columns]:
+    """Yield columns in parts of so many examples, as views."""
+    whole = [torch.split(leaf, batch_size) for leaf in leaves(columns)]
+    for parts in zip(*whole, strict=True):
+        rest = iter(parts)
+        yield with_leaves(columns, lambda _, rest=rest: next(rest))  # type: ignore[misc]
 
 
 def take(columns: Columns, indices: Tensor) -> Columns:

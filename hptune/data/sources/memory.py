@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from hptune.data.sources.augment import Augment
+from hptune.data.sources.augment import Augment, Draws
+from hptune.data.sources.columns import Columns, batches_of, leaves, take, with_leaves
 from hptune.data.sources.normalize import Normalize
 from hptune.data.sources.order import epoch_generator, epoch_order
+from hptune.step import inputs_of, target_of
 
 # An epoch of at most this size is shuffled in one go, batches are then slices of it.
 GATHER_BYTES = 64 * 2**20
@@ -17,97 +21,94 @@ _NOTHING = Augment()
 
 
 class TensorSource:
-    """Batches of tensors, a `hptune.task.Source`.
+    """Batches of tensors, a `hptune.task.Source`. They are copies: a model may write into them.
 
     Args:
-        inputs: (N, ...), uint8 or float32.
-        targets: (N,) int64 for classes, (N, T) float32 for a regression.
-        normalize: Applied to each batch; None where the inputs are ready.
+        columns: Inputs (N, ...) and targets (N,) or (N, T); or one structure of tensors, in tuples
+            and dicts of any depth, with the examples along their first dimension. Batches have
+            the same structure.
+        normalize: Applied to the inputs of (inputs, targets); None where they are ready. Images
+            that are normalised come in the layout that convolutions are fastest in.
         augment: Applied to training batches of images.
     """
 
     def __init__(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        *,
-        normalize: Normalize | None = None,
-        augment: Augment = _NOTHING,
+        self, *columns: Any, normalize: Normalize | None = None, augment: Augment = _NOTHING
     ) -> None:
-        assert len(inputs) == len(targets)
+        self._images = normalize is not None and columns[0].ndim == 4
         # Floats are normalised once; uint8 stays small and is normalised batch by batch.
-        if normalize is not None and inputs.dtype != torch.uint8:
-            inputs, normalize = normalize(inputs), None
-        self.inputs, self.targets = inputs, targets
+        if normalize is not None and columns[0].dtype != torch.uint8:
+            columns, normalize = (normalize(columns[0]), *columns[1:]), None
+        self.columns: Columns = columns[0] if len(columns) == 1 else columns
         self._normalize, self._augment = normalize, augment
         self._on: dict[torch.device, TensorSource] = {}
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(next(leaves(self.columns)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the copies on devices out: every process makes its own."""
+        return self.__dict__ | {"_on": {}}
+
+    @property
+    def inputs(self) -> Any:
+        """The columns that the model gets."""
+        return inputs_of(self.columns)
+
+    @property
+    def targets(self) -> Any:
+        """The column of targets, None where there is none."""
+        return target_of(self.columns)
 
     def to(self, device: torch.device) -> TensorSource:
         """Return the source on a device; copied there once, however often it is asked for."""
-        if device == self.inputs.device:
+        if all(leaf.device == device for leaf in leaves(self.columns)):
             return self
         if device not in self._on:
-            self._on[device] = TensorSource(
-                self.inputs.to(device),
-                self.targets.to(device),
-                normalize=self._normalize.to(device) if self._normalize else None,
-                augment=self._augment,
-            )
+            moved = copy(self)
+            moved.columns = with_leaves(self.columns, lambda leaf: leaf.to(device))
+            moved._normalize = self._normalize.to(device) if self._normalize else None
+            self._on[device] = moved
         return self._on[device]
 
     def batches(
         self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (inputs, targets); see `hptune.task.Source.batches`."""
+    ) -> Iterator[Columns]:
+        """Yield batches; see `hptune.task.Source.batches`."""
         if seed is None:
-            return self._in_order(batch_size)
-        return self._shuffled(batch_size, seed, epoch, skip)
-
-    def _in_order(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for start in range(0, len(self), batch_size):
-            part = slice(start, start + batch_size)
-            yield self._ready(self.inputs[part]), self.targets[part]
-
-    def _shuffled(
-        self, batch_size: int, seed: int, epoch: int, skip: int
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        device = self.inputs.device
+            for batch in batches_of(self.columns, batch_size):
+                yield self._ready(with_leaves(batch, torch.clone))
+            return
+        device = next(leaves(self.columns)).device
         generator = epoch_generator(seed, epoch)
         order = epoch_order(len(self), generator)
         # Drawn by example, not by place, and for all: the draws do not depend on the batch size.
         draws = self._augment.draw(len(self), generator).to(device) if self._augment else None
-        order = order.to(device)
-        targets = self.targets.index_select(0, order)
-        gathered = None
         whole = len(self) - len(self) % batch_size
         if skip * batch_size >= whole:
             return
-        if self.inputs.numel() * self.inputs.element_size() <= GATHER_BYTES:
-            gathered = self.inputs.index_select(0, order)
-            if self._normalize is None and draws is None and gathered.ndim != 4:
-                # Ready as they are: all slices in one call.
-                first = skip * batch_size
-                yield from zip(
-                    torch.split(gathered[first:whole], batch_size),
-                    torch.split(targets[first:whole], batch_size),
-                    strict=True,
-                )
+        order = order[skip * batch_size : whole].to(device)
+        chosen = torch.split(order, batch_size)
+        if sum(leaf.numel() * leaf.element_size() for leaf in leaves(self.columns)) <= GATHER_BYTES:
+            gathered = take(self.columns, order)
+            if self._normalize is None and draws is None:
+                yield from batches_of(self._ready(gathered), batch_size)
                 return
-        for start in range(skip * batch_size, whole, batch_size):
-            part = slice(start, start + batch_size)
-            chosen = order[part]
-            inputs = self.inputs.index_select(0, chosen) if gathered is None else gathered[part]
-            inputs = self._ready(inputs)
-            if draws is not None:
-                inputs = self._augment.apply(inputs, draws.take(chosen))
-            yield inputs, targets[part]
+            batches = batches_of(gathered, batch_size)
+        else:
+            batches = (take(self.columns, part) for part in chosen)
+        for part, batch in zip(chosen, batches, strict=True):
+            yield self._ready(batch, None if draws is None else draws.take(part))
 
-    def _ready(self, inputs: Tensor) -> Tensor:
+    def _ready(self, batch: Columns, draws: Draws | None = None) -> Columns:
+        """Return columns normalised, laid out and augmented, where they are images."""
+        if self._normalize is None and not self._images and draws is None:
+            return batch
+        inputs: Tensor = batch[0]
         if self._normalize is not None:
             inputs = self._normalize(inputs)
-        if inputs.ndim == 4:
+        if self._images:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return inputs
+        if draws is not None:
+            inputs = self._augment.apply(inputs, draws)
+        return (inputs, *batch[1:])

@@ -8,10 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hptune.errors import InputError
-
-MODES = ("standardize", "mean-image", "none")
-
 
 @dataclass(frozen=True)
 class Normalize:
@@ -37,14 +33,9 @@ def image_normalization(
     Args:
         images_NCHW: Pixels, uint8 (0 to 255) or floats.
         train: Indices of the training split.
-        mode: One of `MODES`.
+        mode: "standardize" (per channel), "mean-image" (subtracted, not divided) or "none".
         scale: Largest value of a uint8 pixel after loading.
-
-    Raises:
-        InputError: The mode is not known.
     """
-    if mode not in MODES:
-        raise InputError(f"data.normalize: {mode!r}; must be one of {', '.join(MODES)}; choose one")
     unit = scale / 255.0 if images_NCHW.dtype == np.uint8 else scale
     channels = images_NCHW.shape[1]
     if mode == "none":
