@@ -49,7 +49,7 @@ def command(
 
             # A file is not a terminal of 80 columns: its lines are as long as they are.
             Console(width=None if sys.stdout.isatty() else 160).print(
-                decisions_table(outcome.decisions)
+                decisions_table(outcome.decisions, outcome.evidence)
             )
         _write_report(session.run_dir.path, quiet=common.json or common.quiet)
 
