@@ -57,7 +57,13 @@ class Common:
         """Return --out, else runs/<experiment name>."""
         return Path(str(self.out or RUN_DIR).replace("{name}", experiment.name))
 
-    def session(self, *, flags: dict[str, Scalar] | None = None, restart: bool = False) -> Session:
+    def session(
+        self,
+        *,
+        flags: dict[str, Scalar] | None = None,
+        restart: bool = False,
+        dry: bool = False,
+    ) -> Session:
         """Open the run directory for work and say which experiment it is."""
         from hptune.console.terminal import Console
         from hptune.procedure.session import Session
@@ -77,6 +83,7 @@ class Common:
             restart=restart,
             executor=self.executor,
             jobs=self.jobs,
+            dry=dry,
         )
 
     def _trackers(self, out: Path, experiment: str) -> list[Progress]:

@@ -34,7 +34,7 @@ def command(
     """Run the procedure stage by stage; started again, it goes on where it was."""
     wanted = None if stages is None else [name.strip() for name in stages.split(",")]
     common = with_baseline(common, baseline)
-    with common.session(restart=restart) as session:
+    with common.session(restart=restart, dry=dry_run) as session:
         if dry_run:
             from hptune.cli.plan import show_plan
 

@@ -248,7 +248,7 @@ def _held_labels(dataset: Any) -> NDArray[Any] | None:
         return None if labels is None else labels[np.asarray(list(dataset.indices))]
     for name in ("targets", "labels"):
         found = getattr(dataset, name, None)
-        if hasattr(found, "__len__") and len(found) == len(dataset):
+        if found is not None and hasattr(found, "__len__") and len(found) == len(dataset):
             return np.asarray(found)
     return None
 

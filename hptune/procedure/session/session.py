@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from hptune.config.load import dump, load_experiment, with_value
@@ -20,6 +22,7 @@ from hptune.procedure.session.context import SessionContext, tuned
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.problem import Problem
+from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
 from hptune.stages import FINAL, LR_RANGE, SEARCH, STAGES, SWEEP, TRAIN, choose, swept
@@ -37,9 +40,18 @@ class Session:
         context: The experiment and the values that hold now.
         run_dir: Where its trials go.
         restart: Whether trials that are there are run again.
+        folder: What goes when the session ends.
     """
 
-    def __init__(self, context: SessionContext, run_dir: RunDir, *, restart: bool) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        run_dir: RunDir,
+        *,
+        restart: bool,
+        folder: TemporaryDirectory[str] | None = None,
+    ) -> None:
+        self._folder = folder
         self.run_dir, self.progress = run_dir, context.progress
         self._context, self._restart = context, restart
 
@@ -56,6 +68,7 @@ class Session:
         executor: ExecutorName = "auto",
         jobs: int | None = None,
         task: Task | None = None,
+        dry: bool = False,
     ) -> Self:
         """Open the run directory for writing and find the device.
 
@@ -69,12 +82,14 @@ class Session:
             executor: How trials are run: "auto" chooses by a timed probe.
             jobs: Trials at once; None takes the usable cores or the devices.
             task: The problem where it was put together in Python; None builds the experiment's.
+            dry: Whether nothing is to be run: then nothing is written there, nor made.
 
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
         """
         place = resolve_device(device, experiment.training.precision)
-        run_dir = RunDir.open(out, tell=progress.message)
+        folder = _stand_in(out) if dry else None
+        run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
             execution = Execution(place, run_dir, executor=executor, jobs=jobs)
@@ -84,7 +99,7 @@ class Session:
             run_dir.begin(dump(experiment), facts)
             problem = Problem(experiment, run_dir, place, execution, task)
             context = SessionContext(problem, progress, flags or {})
-            return cls(context, run_dir, restart=restart)
+            return cls(context, run_dir, restart=restart, folder=folder)
         except BaseException:
             run_dir.close()
             raise
@@ -98,6 +113,8 @@ class Session:
         if execution is not None:
             execution.close()
         self.run_dir.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     # What the user asks for
 
@@ -271,6 +288,15 @@ class Session:
         self.run_dir.write_tuned(dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
+
+
+def _stand_in(out: Path) -> TemporaryDirectory[str]:
+    """Return a folder to use in the place of a run directory, with what was measured there."""
+    folder = TemporaryDirectory(prefix="hptune-")
+    timings = RunPaths(out).timings
+    if timings.exists():
+        shutil.copy(timings, folder.name)
+    return folder
 
 
 def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: bool) -> None:
