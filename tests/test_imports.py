@@ -108,8 +108,8 @@ print([name for name in heavy if name in sys.modules])
         ["hptune", "hptune.cli", "hptune.policies"],
         ["hptune.results.run_dir", "hptune.results.tables", "hptune.config.load"],
         ["hptune.analysis.lr_range", "hptune.analysis.fitting", "hptune.analysis.ranking"],
-        ["hptune.report.read", "hptune.report.stages", "hptune.report.page", "hptune.cli.report"],
-        ["hptune.report.figures", "hptune.report.plots", "hptune.report.terminal"],
+        ["hptune.report.read", "hptune.report.views", "hptune.report.page", "hptune.cli.report"],
+        ["hptune.report.figures", "hptune.report.plots"],
         [
             "hptune.cli.show",
             "hptune.cli.policies",

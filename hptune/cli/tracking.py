@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import click
+
+from hptune.errors import one_line
 
 from hptune.results.evidence import Evidence
 from hptune.results.records import Decision, TrialResult
 from hptune.trackers import Tracker
-from hptune.trials.progress import Silent
+from hptune.stages import STAGES
+from hptune.trials.progress import Progress
 
 
-class Tracking(Silent):
+class Tracking(Progress):
     """Listens to a run and hands trials and decisions to a tracker.
 
     The first failure is told in a line on stderr, and the tracker is left alone from then on:
@@ -26,9 +30,13 @@ class Tracking(Silent):
     def __init__(self, name: str, tracker: Tracker) -> None:
         self._name, self._tracker = name, tracker
         self._failed = False
+        self._reused: dict[str, bool] = {}  # trials whose test set is still to be read
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
-        """Hand the trial on."""
+        """Hand the trial on; one of full length when its stage ends and the test set is read."""
+        if not STAGES[result.trial.stage].searches:
+            self._reused[result.trial.id] = reused
+            return
         self._try(lambda: self._tracker.log_trial(result, reused=reused))
 
     def stage_finished(
@@ -38,7 +46,11 @@ class Tracking(Silent):
         decisions: Sequence[Decision],
         evidence: Sequence[Evidence],
     ) -> None:
-        """Hand the decisions on."""
+        """Hand the decisions on, and the trials that waited for it."""
+        for result in results:
+            if result.trial.id in self._reused:
+                reused = self._reused.pop(result.trial.id)
+                self._try(partial(self._tracker.log_trial, result, reused=reused))
         self._try(lambda: self._tracker.log_decisions(stage, decisions))
 
     def _try(self, call: Callable[[], None]) -> None:
@@ -48,7 +60,7 @@ class Tracking(Silent):
             call()
         except Exception as error:
             self._failed = True
-            shown = " ".join(str(error).split())[:200]
+            shown = one_line(error)
             click.echo(
                 f"--track {self._name}: failed ({type(error).__name__}: {shown}); the run goes on "
                 "without it, and the same command run again hands over what is missing",

@@ -28,7 +28,6 @@ from hptune.task import Task
 from hptune.training.evaluation import EVALUATION_BATCH
 from hptune.trials.run import Runner
 
-BASELINE_MOMENTUM = 0.9
 BROKEN = 0.1  # of the fall that the search's best run saw
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
@@ -41,6 +40,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         values: A final run has none to compare.
         seeds: Repeats.
     """
+    spent = context.runner.budget.spent
     results, lowered = run_final_safely(
         context.runner,
         _whole(context, FINAL),
@@ -50,7 +50,6 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     )
     counted = context.runner.read_test(results[-seeds:])
     outcome = Outcome(lowered, results[:-seeds]) + _summed_up(context, counted)
-    spent = context.runner.budget.spent
     if spent:
         first = outcome.decisions[len(lowered)]
         outcome.decisions[len(lowered)] = replace(
@@ -81,6 +80,8 @@ def _summed_up(context: Context, results: list[TrialResult]) -> Outcome:
 
 def _beside(context: Context, final: Sequence[TrialResult]) -> Outcome:
     """Train the comparison that the config asks for, if any."""
+    from hptune.procedure.baseline import decide_baseline, run_baseline
+
     options, runner = context.options(FINAL), context.runner
     if options.baseline is None:
         return Outcome()
@@ -281,73 +282,6 @@ def _most_common(readings: Sequence[TrainingReading]) -> tuple[TrainingReading, 
     agreement = f"{most} of {len(readings)} seeds" + (f"; {others}" if others else "")
     first = next(reading for reading in readings if reading.verdict == verdict)
     return first, agreement if len(readings) > 1 else ""
-
-
-def run_baseline(
-    runner: Runner, final: Trial, *, policy: str, epochs: float, seeds: int
-) -> list[TrialResult]:
-    """Train the same values by a policy of the usual kind, at its usual length.
-
-    The report's baselines start at the LR that 1cycle starts at, keep momentum at 0.9 and take
-    several times as long (Table 2).
-
-    Args:
-        runner: Runs the trials.
-        final: A trial of the final run.
-        policy: A policy that lowers the LR step by step, or keeps it.
-        epochs: Length of the baseline over that of the final run.
-        seeds: Repeats.
-    """
-    lr = final.lr if final.lr_min is None else final.lr_min
-    base = final.change(
-        policy=PolicySpec(name=policy),
-        iterations=round(final.iterations * epochs),
-        lr=lr,
-        lr_min=None,
-        momentum=BASELINE_MOMENTUM,
-        momentum_min=None,
-        settings=final.settings.change(evaluations=round(final.settings.evaluations * epochs)),
-    )
-    return run_final(runner, base, seeds=seeds, stage=final.stage)
-
-
-def decide_baseline(
-    final: Sequence[TrialResult], baseline: Sequence[TrialResult], by: Criterion
-) -> Decision:
-    """Compare the final run with a baseline: what it reached, and when it was where 1cycle ended.
-
-    Raises:
-        StageError: No seed of the baseline ended with a value.
-    """
-    own = decide_final(baseline)
-    trial = baseline[0].trial
-    done = [r for r in final if r.status is Status.COMPLETE]
-    target = statistics.mean(by.at_end(result) for result in done)
-    epochs = statistics.mean(result.epochs for result in done)
-    when = [_epochs_to(result, target, by) for result in baseline]
-    known = [value for value in when if value is not None]
-    if len(known) == len(when):
-        ratio = statistics.mean(known) / epochs
-        told = f"after {statistics.mean(known):.3g} epochs: super-convergence ratio {ratio:.2f}"
-    else:
-        ratio = baseline[0].epochs / epochs
-        told = (
-            f"not within {baseline[0].epochs:.3g} epochs: super-convergence ratio above {ratio:.2f}"
-        )
-    return replace(
-        own,
-        parameter=f"baseline_{own.parameter}",
-        rule=f"{trial.policy.name} at LR {trial.lr:g}, momentum {trial.momentum:g}, "
-        f"{baseline[0].epochs:.3g} epochs in the place of {epochs:.3g}; {own.rule}",
-        reason=f"{own.reason}; reached the final run's validation {by.name} {by.shown(target)} {told}",
-    )
-
-
-def _epochs_to(result: TrialResult, target: float, by: Criterion) -> float | None:
-    """Return the epoch of the first reading that is as good as the target, or None."""
-    costs = by.evaluations(result.curve)
-    reached = np.flatnonzero(costs <= target)  # NaN is no reading and compares false
-    return float(result.curve.epoch[reached[0]]) if len(reached) else None
 
 
 def _headline(results: Sequence[TrialResult]) -> tuple[str, list[float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -87,10 +89,10 @@ def result(trial: Trial, end: float | None, losses: np.ndarray | None = None) ->
         train_loss=end,
         val_loss=end,
         best_val_loss=end,
-        test_loss=end if trial.test else None,
+        test_loss=end if not STAGES[trial.stage].searches else None,
         val_metrics={"accuracy": accuracy},
         best_val_metrics={"accuracy": accuracy},
-        test_metrics={"accuracy": accuracy if trial.test else None},
+        test_metrics={"accuracy": accuracy if not STAGES[trial.stage].searches else None},
     )
 
 
@@ -237,7 +239,7 @@ def range_test(run_dir: RunDir) -> str:
 
 def final_run(run_dir: RunDir, ends: Sequence[float], *, baseline: bool = False) -> None:
     """Record runs of full length, one a seed."""
-    base = BASE.change(stage="final", test=True, weight_decay=1e-4 if baseline else 1e-3)
+    base = BASE.change(stage="final", weight_decay=1e-4 if baseline else 1e-3)
     results = [result(base.change(seed=k), end) for k, end in enumerate(ends)]
     for one in results:
         run_dir.add(one)
@@ -264,11 +266,9 @@ def final_run(run_dir: RunDir, ends: Sequence[float], *, baseline: bool = False)
 def whole_procedure(path: Path) -> Path:
     """Write a run of the whole procedure, with a baseline, a sweep and a search after it."""
     with RunDir.open(path) as run_dir:
-        run_dir.write_experiment("name: digits\nmodel:\n  args: {hidden: [64]}\n")
+        run_dir.experiment.write_text("name: digits\nmodel:\n  args: {hidden: [64]}\n")
         run_dir.write_tuned("name: digits\nhyper_parameters: {lr: 0.02}\n")
-        run_dir.write_manifest(
-            {"hptune": "0.1.0", "python": "3.11", "torch": "2.9", "command": "run"}
-        )
+        run_dir.manifest.write_text(json.dumps({"hptune": "0.1.0", "python": "3.11", "torch": "2.9", "command": "run"}))
         tested = range_test(run_dir)
         lrs = {"0.02": 0.10, "0.01": 0.17, "0.04": 0.14}
         compare(

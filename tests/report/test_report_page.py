@@ -115,7 +115,7 @@ def unequal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("unequal") / "run"
     ends = {"0.001": [0.5, 0.8], "0.0003": [0.51, 0.805], "0.01": [0.6]}
     with RunDir.open(path) as run_dir:
-        run_dir.write_experiment("name: unequal\n")
+        run_dir.experiment.write_text("name: unequal\n")
         compare(
             run_dir,
             "sweep",
