@@ -8,11 +8,10 @@ from functools import partial
 import click
 
 from hptune.errors import one_line
-
 from hptune.results.evidence import Evidence
 from hptune.results.records import Decision, TrialResult
-from hptune.trackers import Tracker
 from hptune.stages import STAGES
+from hptune.trackers import Tracker
 from hptune.trials.progress import Progress
 
 

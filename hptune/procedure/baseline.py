@@ -13,7 +13,7 @@ import numpy as np
 
 from hptune.analysis.criterion import Criterion
 from hptune.procedure.final import decide_final, run_final
-from hptune.results.records import Decision, PolicySpec, Status, TrialResult
+from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
 from hptune.trials.run import Runner
 
 MOMENTUM = 0.9
@@ -84,5 +84,3 @@ def _epochs_to(result: TrialResult, target: float, by: Criterion) -> float | Non
     costs = by.evaluations(result.curve)
     reached = np.flatnonzero(costs <= target)  # NaN is no reading and compares false
     return float(result.curve.epoch[reached[0]]) if len(reached) else None
-
-

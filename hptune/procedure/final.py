@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from hptune.analysis.criterion import LOSS, Criterion
@@ -20,7 +19,7 @@ from hptune.analysis.fitting import TrainingReading, read_training
 from hptune.errors import StageError
 from hptune.procedure.context import Context, Outcome
 from hptune.results.evidence import FinalRun
-from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
+from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.results.tables import result_row
 from hptune.stages import FINAL, TRAIN
 from hptune.step import target_of

@@ -14,7 +14,7 @@ from hptune.step import call, inputs_of, outputs_in, target_of
 from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch
-from hptune.training.loop import make_model
+from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +20,10 @@ from hptune.training.capture import Captured, Pass
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.evaluation import evaluate_trial
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
+from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
+from hptune.training.result import sum_up
 from hptune.training.snapshot import (
     State,
     load_state,
@@ -378,41 +379,17 @@ class TrialRun:
 
     def finish(self, status: Status, message: str, checkpoint: Path | None) -> TrialResult:
         """Save the weights of a trial that ran to its end, and sum up."""
-        trial, task, recorder = self.trial, self.task, self.recorder
         if checkpoint is not None and status is Status.COMPLETE:
-            save_state(checkpoint, {"trial": trial.id, "model": model_state(self.model)})
-        last = recorder.evaluations[max(recorder.evaluations)] if recorder.evaluations else None
-        done = len(recorder.losses)
-        best: dict[str, Any] = {
-            name: recorder.best_metric(name, higher_is_better=spec.higher_is_better)
-            for name, spec in task.metrics.items()
-        }
-        tail = recorder.losses[-min(done, self.per_epoch) :]
-        return TrialResult(
-            trial=trial,
+            weights = model_state(self.model)
+            save_state(checkpoint, {"trial": self.trial.id, "model": weights})
+        return sum_up(
+            self.task,
+            self.trial,
+            self.device,
+            self.recorder,
             status=status,
-            data=task.data,
-            model=task.model,
-            device=self.device.name,
-            started=self.started,
-            epochs=done / self.per_epoch,
-            seconds=self._seconds(),
-            curve=recorder.curve(),
-            train_loss=sum(tail) / len(tail) if tail else None,
-            val_loss=last.loss if last else None,
-            best_val_loss=recorder.best_loss(),
-            val_metrics=dict(last.metrics) if last else dict.fromkeys(task.metrics),
-            best_val_metrics=best,
-            test_metrics=dict.fromkeys(task.metrics),
-            examples_per_second=done * trial.batch_size / max(self.training_seconds, 1e-9),
-            peak_memory_mb=self.device.peak_memory_mb(),
             message=message,
+            started=self.started,
+            seconds=self._seconds(),
+            training_seconds=self.training_seconds,
         )
-
-
-def make_model(task: Task, device: Device) -> nn.Module:
-    """Make a fresh model on the device, in the memory layout that convolutions run fastest in."""
-    model = task.make_model().to(device.torch_device)
-    if not task.channels_last:
-        return model
-    return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)

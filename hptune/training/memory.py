@@ -11,7 +11,8 @@ from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun, make_model
+from hptune.training.loop import TrialRun
+from hptune.training.model import make_model
 
 STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
 COPIES = 4  # of the parameters: weights, gradients, and at most two moments

@@ -13,7 +13,7 @@ from hptune.task import Task
 from hptune.training.device import Device, cpu_threads, seeded
 from hptune.training.evaluation import Evaluation, evaluate_trial
 from hptune.training.lengths import iterations_per_epoch
-from hptune.training.loop import make_model
+from hptune.training.model import make_model
 from hptune.training.snapshot import load_state
 from hptune.training.speed import measure_speed
 from hptune.trials.budget import Budget

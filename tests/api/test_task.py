@@ -19,7 +19,7 @@ from hptune.errors import InputError
 from hptune.task import Task as Record
 from hptune.training.device import Device
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import make_model
+from hptune.training.model import make_model
 
 CPU = Device(torch.device("cpu"))
 G = torch.Generator().manual_seed(0)

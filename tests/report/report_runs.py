@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import csv
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from hptune.analysis.lr_range import read_lr_range
 from hptune.results.evidence import Candidate, Comparison, FinalRun, RangeTest
 from hptune.results.records import Curve, Decision, PolicySpec, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
+from hptune.stages import STAGES
 
 QUICK = ["--device", "cpu"]
 for setting in ("training.epochs=3", "procedure.final.seeds=2", "procedure.budget=16"):
@@ -268,7 +268,9 @@ def whole_procedure(path: Path) -> Path:
     with RunDir.open(path) as run_dir:
         run_dir.experiment.write_text("name: digits\nmodel:\n  args: {hidden: [64]}\n")
         run_dir.write_tuned("name: digits\nhyper_parameters: {lr: 0.02}\n")
-        run_dir.manifest.write_text(json.dumps({"hptune": "0.1.0", "python": "3.11", "torch": "2.9", "command": "run"}))
+        run_dir.manifest.write_text(
+            json.dumps({"hptune": "0.1.0", "python": "3.11", "torch": "2.9", "command": "run"})
+        )
         tested = range_test(run_dir)
         lrs = {"0.02": 0.10, "0.01": 0.17, "0.04": 0.14}
         compare(

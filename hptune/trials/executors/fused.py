@@ -19,18 +19,16 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import Tensor
 
 from hptune.errors import HptuneError, one_line
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
-from hptune.step import Step
 from hptune.task import Batch, Task
-from hptune.training.capture import Captured, Pass, new_stream
+from hptune.training.capture import Captured, Pass
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.loop import BLOCK, OnProgress, TrialRun
-from hptune.training.torch_internals import without_vmap_warnings
 from hptune.trials.executors.job import Job, run_job
+from hptune.trials.executors.passes import Stack, Streams
 
 CHECKED = 4  # iterations in which fused trials are compared with each alone, and timed
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.02}  # of a loss
@@ -136,91 +134,6 @@ def _outside(
     return told
 
 
-class _Loss(nn.Module):
-    """A model's loss on a batch as a module, so that whatever a step reads of it can be replaced."""
-
-    def __init__(self, model: nn.Module, step: Step) -> None:
-        super().__init__()
-        self.model, self._step = model, step
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self._step(self.model, batch)[0]
-
-
-class Stack:
-    """The parameters and buffers of K models in one tensor each; the models' own are views of it.
-
-    Args:
-        models: Of one architecture.
-        step: Computes the loss of a batch.
-        device: Gives the precision.
-    """
-
-    def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
-        self._device = device
-        self._base = _Loss(models[0], step)
-        self._own = [dict(model.named_parameters()) for model in models]
-        self.parameters = {
-            name: _stacked([own[name].detach() for own in self._own]).requires_grad_(
-                parameter.requires_grad
-            )
-            for name, parameter in self._own[0].items()
-        }
-        buffers = [dict(model.named_buffers()) for model in models]
-        self.buffers = {name: _stacked([b[name] for b in buffers]) for name in buffers[0]}
-        for k in range(len(models)):
-            for name, own in self._own[k].items():
-                own.data = self.parameters[name].detach()[k]
-            for name, buffer in buffers[k].items():
-                buffer.data = self.buffers[name][k]
-        self._wanted = [name for name, p in self.parameters.items() if p.requires_grad]
-
-    def gradients(self, batch: Batch) -> Tensor:
-        """Leave each model its gradients on a batch, and return the losses (K,)."""
-
-        def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
-            own = {f"model.{name}": value for name, value in (parameters | buffers).items()}
-            loss: Tensor = functional_call(self._base, own, (batch,))
-            return loss
-
-        with without_vmap_warnings(), self._device.autocast():
-            # Paired trials drop the same activations, as they do one after another.
-            losses_K: Tensor = vmap(of_one, randomness="same")(self.parameters, self.buffers)
-        wanted = [self.parameters[name] for name in self._wanted]
-        stacked = torch.autograd.grad(losses_K.sum(), wanted)
-        for name, gradient in zip(self._wanted, stacked, strict=True):
-            # Fused optimizers take it for granted that gradients are laid out as parameters are.
-            for own, part in zip(self._own, gradient.contiguous().unbind(0), strict=True):
-                own[name].grad = part
-        return losses_K.detach()
-
-
-class Streams:
-    """The passes of K trials side by side, each on a stream of the GPU; one by one on a CPU.
-
-    Args:
-        runs: The trials.
-    """
-
-    def __init__(self, runs: Sequence[TrialRun]) -> None:
-        self._runs, self._device = runs, runs[0].device.torch_device
-        on_gpu = self._device.type == "cuda"
-        self._streams = [new_stream(self._device) for _ in runs] if on_gpu else []
-
-    def gradients(self, batch: Batch) -> Tensor:
-        """Leave each model its gradients on a batch, and return the losses (K,)."""
-        if not self._streams:
-            return torch.stack([run.gradients(batch) for run in self._runs])
-        here, losses = torch.cuda.current_stream(self._device), list[Tensor]()
-        for run, stream in zip(self._runs, self._streams, strict=True):
-            stream.wait_stream(here)
-            with torch.cuda.stream(stream):
-                losses.append(run.gradients(batch))
-        for stream in self._streams:
-            here.wait_stream(stream)
-        return torch.stack(losses)
-
-
 def _together(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
     """Return the pass of all trials, replayed where that pays in so many iterations."""
     device, models, step = runs[0].device, [run.model for run in runs], runs[0].task.step
@@ -231,10 +144,6 @@ def _together(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
     if device.uses_graph(iterations):
         return Captured(compute, models, device.torch_device)
     return compute
-
-
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([tensor.contiguous() for tensor in tensors])
 
 
 def _kind(job: Job) -> tuple[object, ...] | None:

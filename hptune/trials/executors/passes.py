@@ -1,0 +1,108 @@
+"""Forward and backward pass of several trials at once: stacked in one tensor each, or on streams of a GPU.
+
+Shapes: K trials, B examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from hptune.step import Step
+from hptune.task import Batch
+from hptune.training.capture import new_stream
+from hptune.training.device import Device
+from hptune.training.loop import TrialRun
+from hptune.training.torch_internals import without_vmap_warnings
+
+
+class _Loss(nn.Module):
+    """A model's loss on a batch as a module, so that whatever a step reads of it can be replaced."""
+
+    def __init__(self, model: nn.Module, step: Step) -> None:
+        super().__init__()
+        self.model, self._step = model, step
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self._step(self.model, batch)[0]
+
+
+class Stack:
+    """The parameters and buffers of K models in one tensor each; the models' own are views of it.
+
+    Args:
+        models: Of one architecture.
+        step: Computes the loss of a batch.
+        device: Gives the precision.
+    """
+
+    def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
+        self._device = device
+        self._base = _Loss(models[0], step)
+        self._own = [dict(model.named_parameters()) for model in models]
+        self.parameters = {
+            name: _stacked([own[name].detach() for own in self._own]).requires_grad_(
+                parameter.requires_grad
+            )
+            for name, parameter in self._own[0].items()
+        }
+        buffers = [dict(model.named_buffers()) for model in models]
+        self.buffers = {name: _stacked([b[name] for b in buffers]) for name in buffers[0]}
+        for k in range(len(models)):
+            for name, own in self._own[k].items():
+                own.data = self.parameters[name].detach()[k]
+            for name, buffer in buffers[k].items():
+                buffer.data = self.buffers[name][k]
+        self._wanted = [name for name, p in self.parameters.items() if p.requires_grad]
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Leave each model its gradients on a batch, and return the losses (K,)."""
+
+        def of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor]) -> Tensor:
+            own = {f"model.{name}": value for name, value in (parameters | buffers).items()}
+            loss: Tensor = functional_call(self._base, own, (batch,))
+            return loss
+
+        with without_vmap_warnings(), self._device.autocast():
+            # Paired trials drop the same activations, as they do one after another.
+            losses_K: Tensor = vmap(of_one, randomness="same")(self.parameters, self.buffers)
+        wanted = [self.parameters[name] for name in self._wanted]
+        stacked = torch.autograd.grad(losses_K.sum(), wanted)
+        for name, gradient in zip(self._wanted, stacked, strict=True):
+            # Fused optimizers take it for granted that gradients are laid out as parameters are.
+            for own, part in zip(self._own, gradient.contiguous().unbind(0), strict=True):
+                own[name].grad = part
+        return losses_K.detach()
+
+
+class Streams:
+    """The passes of K trials side by side, each on a stream of the GPU; one by one on a CPU.
+
+    Args:
+        runs: The trials.
+    """
+
+    def __init__(self, runs: Sequence[TrialRun]) -> None:
+        self._runs, self._device = runs, runs[0].device.torch_device
+        on_gpu = self._device.type == "cuda"
+        self._streams = [new_stream(self._device) for _ in runs] if on_gpu else []
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Leave each model its gradients on a batch, and return the losses (K,)."""
+        if not self._streams:
+            return torch.stack([run.gradients(batch) for run in self._runs])
+        here, losses = torch.cuda.current_stream(self._device), list[Tensor]()
+        for run, stream in zip(self._runs, self._streams, strict=True):
+            stream.wait_stream(here)
+            with torch.cuda.stream(stream):
+                losses.append(run.gradients(batch))
+        for stream in self._streams:
+            here.wait_stream(stream)
+        return torch.stack(losses)
+
+
+def _stacked(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack([tensor.contiguous() for tensor in tensors])
