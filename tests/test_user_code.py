@@ -29,6 +29,6 @@ def test_a_module_of_the_folder_shadows_nothing_that_is_imported_later(tmp_path:
 def test_a_module_named_as_one_of_pythons_is_refused(tmp_path: Path, monkeypatch):
     (tmp_path / "random.py").write_text("class Net: pass\n")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="random.py has the name of a module that is imported"):
+    with pytest.raises(InputError, match=r"random\.py has the name of a module that is imported"):
         find("random:Net", "model.name")
     assert sys.modules["random"].__file__ != str(tmp_path / "random.py")

@@ -18,9 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from hptune.procedure.session.setup import Setup
-
 from hptune.procedure.search import run_search
+from hptune.procedure.session.setup import Setup
 from hptune.results.records import Status, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.stages import FINAL, SEARCH
