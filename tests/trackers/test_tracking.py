@@ -70,7 +70,7 @@ def test_a_failure_is_one_line_and_the_tracker_is_left_alone(capsys):
     tracking = Tracking("mlflow", broken)
     for _ in range(3):
         tracking.trial_finished(result(), reused=False)
-    tracking.stage_finished(TRAIN, [], [])
+    tracking.stage_finished(TRAIN, [], [], [])
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "ConnectionError: no route to host" in error
     assert broken.calls == 1
