@@ -46,6 +46,8 @@ ALLOWED = {
     },
     "trials": {"training", "policies", "task", "results"},
     "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
+    # Seeds what a model may draw its weights with.
+    "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
     "training": {"policies", "step", "task", "results"},
     "analysis": {"results"},
     "report": {"analysis", "results"},

@@ -17,7 +17,7 @@ from hptune.api.options import Place
 from hptune.api.task import Task
 from hptune.errors import HptuneError
 from hptune.procedure.session import Outcome
-from hptune.results.evidence import Evidence
+from hptune.results.evidence import Comparison, Evidence
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
 from hptune.results.tables import result_row
 from hptune.training.device import seeded
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _NO_RECORD = (
-    "plot: {out} has no record of what was compared; must be written by this version of hptune; "
+    "{out} has no record of what was compared; must be written by this version of hptune; "
     "run it again with restart=True"
 )
 
@@ -65,6 +65,11 @@ class Result:
     def decision(self) -> Decision:
         """The decision that was asked for."""
         return self.decisions[0]
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """What was compared for the decisions, in the order in which it was decided."""
+        return [one for one in self.evidence if isinstance(one, Comparison)]
 
     @property
     def lr(self) -> float:
@@ -203,29 +208,33 @@ class Sweep(Result):
         """What was decided for the swept parameter."""
         return self.decision.value
 
-    def _draw(self, ax: Axes) -> None:
-        """Draw what the candidates were judged by, the one that was chosen in colour."""
-        from hptune.report.plots import plot_candidates
+    @property
+    def comparison(self) -> Comparison:
+        """The candidates side by side, as the decision compared them.
+
+        Raises:
+            HptuneError: The run directory has no record of it.
+        """
         from hptune.report.trust import comparison_of
 
         comparison = comparison_of(self.decision, self.evidence)
         if comparison is None:
             raise HptuneError(_NO_RECORD.format(out=self.out))
-        plot_candidates(comparison, self._by_trial, ax)
+        return comparison
 
-    @property
-    def _candidates(self) -> list[TrialResult]:
-        """The first seed of every candidate."""
-        ids = set(self.decision.trials)
-        found: dict[str, TrialResult] = {}
-        for result in self.results:
-            if result.trial.id in ids:
-                found.setdefault(str(_swept(result.trial, self.parameter)), result)
-        return list(found.values())
+    def _draw(self, ax: Axes) -> None:
+        """Draw what the candidates were judged by, the one that was chosen in colour."""
+        from hptune.report.plots import plot_candidates
+
+        plot_candidates(self.comparison, self._by_trial, ax)
 
     @property
     def _main(self) -> TrialResult:
-        return next(r for r in self._candidates if _swept(r.trial, self.parameter) == self.value)
+        """The first seed of the candidate that was decided for."""
+        comparison = self.comparison
+        label = comparison.chosen or comparison.best
+        trials = next(c.trials for c in comparison.candidates if c.label == label)
+        return next(result for result in self.results if result.trial.id in trials)
 
 
 class Trained(Result):
@@ -312,11 +321,3 @@ def frame(curve: Curve) -> pd.DataFrame:
             "seconds": curve.seconds,
         }
     )
-
-
-def _swept(trial: Trial, parameter: str) -> Value:
-    """Return a trial's value of a swept parameter."""
-    if hasattr(trial, parameter):
-        value: Value = getattr(trial, parameter)
-        return value
-    return trial.extra.get(parameter, trial.extra.get(parameter.rpartition(".")[2]))

@@ -19,6 +19,7 @@ from hptune.api.probe import (
     probe,
     supports_channels_last,
 )
+from hptune.api.start import CopyOf
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
@@ -107,7 +108,9 @@ class Task(Record):
             for name, part in parts.items():
                 parts[name], digest = part.read()
                 digests.append(digest)
-            self.identity = fingerprint(net, [make_model, computed, metrics, kind], digests)
+            # Of a module given as an object, the weights are no part of what its code is.
+            factory = make_model.prepare if isinstance(make_model, CopyOf) else make_model
+            self.identity = fingerprint(net, [factory, computed, metrics, kind], digests)
             channels_last = supports_channels_last(spare, computed, batch)
             specs = metrics_for(metrics, metric_inputs, found.outputs)
         self.batch_size = parts["train"].batch_size

@@ -21,6 +21,7 @@ from hptune.errors import InputError, one_line
 from hptune.fingerprint import Fingerprint, fingerprint
 from hptune.step import LossOf
 from hptune.task import Task
+from hptune.training.device import seeded
 from hptune.user_code import find
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -51,8 +52,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     splits = data.load(experiment.data)
     make_model = partial(_make_model, experiment, splits)
     step = LossOf(_loss(experiment, splits))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)  # so that its weights can identify it
+    with seeded(0, torch.device("cpu")):  # so that its weights can identify it
         # A wrong name or argument is told here, not in the first trial.
         identity = _identify(experiment, splits, step, make_model())
     metrics = experiment.metrics

@@ -82,6 +82,10 @@ def test_sweep_of_anything(task, parameter: str, values: list[Any], column: str)
     swept = hptune.sweep(task, parameter, values, settings=settings, **given, **COMMON)
     assert swept.value in swept.trials[column].tolist() and swept.value in values
     assert len(swept.plot().lines) >= 2
+    compared = swept.comparison
+    assert compared in swept.comparisons and compared.parameter == swept.parameter
+    trials = [trial for candidate in compared.candidates for trial in candidate.trials]
+    assert set(trials) <= set(swept.trials["trial"])
     if parameter in ("lr", "model.args.width"):
         assert swept.value == values[1]
 

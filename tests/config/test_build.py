@@ -16,6 +16,7 @@ from hptune.errors import InputError
 from hptune.task import Task
 
 OWN = """
+import numpy as np
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,6 +35,11 @@ def heavy(outputs, targets):
 
 class Choosy:
     def __init__(self, needed): pass
+
+def by_numpy(outputs):
+    net = bare(outputs)
+    net[1].weight.data += float(np.random.rand())
+    return net
 
 number = 3
 """
@@ -147,6 +153,12 @@ def test_the_fingerprint_changes_with_data_model_and_loss(override: str):
 )
 def test_the_fingerprint_keeps_with_all_else(override: str):
     assert build_task(digits(override)).fingerprint == build_task(digits()).fingerprint
+
+
+def test_the_fingerprint_keeps_where_numpy_draws_the_weights(own: Path, monkeypatch):
+    monkeypatch.chdir(own)
+    first, again = (build_task(digits("model.name=own_parts:by_numpy")) for _ in range(2))
+    assert first.fingerprint == again.fingerprint
 
 
 def test_the_fingerprint_keeps_where_the_data_moves(regression: str, tmp_path: Path):
