@@ -69,7 +69,7 @@ class GivenSplit:
     def source(self) -> Source:
         """Return what trials read."""
         if self.in_memory:
-            return TensorSource(self.data)
+            return TensorSource(self.data, copies=True)
         return StreamSource(
             self.data,
             len(self.data),
@@ -248,7 +248,7 @@ def _held_labels(dataset: Any) -> NDArray[Any] | None:
         return None if labels is None else labels[np.asarray(list(dataset.indices))]
     for name in ("targets", "labels"):
         found = getattr(dataset, name, None)
-        if hasattr(found, "__len__") and len(found) == len(dataset):
+        if found is not None and hasattr(found, "__len__") and len(found) == len(dataset):
             return np.asarray(found)
     return None
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hptune.data.inspect.found import Column, Kind, Table
+from hptune.data.inspect.found import Column, Table
 from hptune.data.inspect.splits import fractions
 from hptune.data.readers.table import check_target, kind_of, read_table
+from hptune.data.spec import Kind
 from hptune.errors import InputError
 
 if TYPE_CHECKING:
