@@ -90,7 +90,8 @@ class Task:
         channels_last: Whether convolutions run in the memory layout that is fastest for them; a
             model that calls `view` on their outputs may not bear it.
         data, model: Names for the tables.
-        fingerprint: Identifies model, data and loss; part of every trial's id.
+        fingerprint: Identifies model, data and code; part of every trial's id.
+        code: The user's source files that the trials depend on, each with a digest.
     """
 
     make_model: Callable[[], nn.Module]
@@ -104,6 +105,7 @@ class Task:
     data: str = "data"
     model: str = "model"
     fingerprint: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
 
     def change(self, **changes: Any) -> Task:
         """Return this task with some fields changed."""

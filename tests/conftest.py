@@ -25,8 +25,6 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hptune.report.plots.style.DPI", 60)
         patch.setattr("hptune.trials.run.measure_speed", partial(measure_speed, seconds=0.1))
-        patch.setattr("hptune.procedure.session.estimate.PROBE_SECONDS", 0.1)
-        patch.setattr("hptune.procedure.session.estimate.SLOW", 0.01)
         # So that no test's precision depends on the machine; tests of the probe set their own.
         patch.setattr("hptune.training.execution_mode.WORTH", math.inf)
         yield

@@ -25,8 +25,10 @@ from hptune.results.divergence import diverged_at
 from hptune.results.records import Curve
 
 LEAST_POINTS = 8
-BEGIN = 0.1  # of the fall: from here on the net learns
-RISE = 0.1  # of the fall, above the lowest loss: from here on it has turned up
+START = 12  # a curve's first part of so many is its start
+BEGIN = 0.1  # a net learns where so much of the fall is behind it
+RISE = 0.1  # a loss has turned up where it is so much of the fall above its lowest
+LEARNED = 3.0  # noises: a smaller change of a smoothed loss may be chance
 EDGE = 0.1  # of the test, in log LR: a lowest loss this close to the end may not be the lowest
 CLIP = 2.0  # falls above the start; higher losses tell no more and would drown the rest
 USUAL_WIDTH = 5  # of the smoothing, for which the bounds on the noise hold
@@ -67,18 +69,18 @@ class LrRangeReading:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Marks:
-    """The same of one of a curve's losses, as log10 LR; NaN where it does not show."""
+    """What one loss of one curve shows; LRs as log10, NaN where it does not show one."""
 
     verdict: str
-    begin: float
-    lowest: float
-    rise: float
-    divergence: float
-    first: float
+    first: float  # LR of the test
     last: float
     by: str
+    begin: float = math.nan
+    lowest: float = math.nan
+    rise: float = math.nan
+    divergence: float = math.nan
     start: float = 0.0  # the loss, and how far it falls from there
     fall: float = 0.0
 
@@ -94,7 +96,8 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
     """
     marks = [_mark(curve, examples) for curve in curves]
     verdicts = [mark.verdict for mark in marks]
-    verdict = max(set(verdicts), key=lambda v: (verdicts.count(v), v == "ok"))
+    # In the order of the seeds: that of a set would change from process to process.
+    verdict = max(dict.fromkeys(verdicts), key=lambda v: (verdicts.count(v), v == "ok"))
     same = [mark for mark in marks if mark.verdict == verdict]
     begin, lowest, rise, divergence = (
         _median([getattr(mark, name) for mark in same])
@@ -152,7 +155,7 @@ def _marks(
     ends = (float(x[0]), float(x[-1]))
 
     def nothing(verdict: str) -> _Marks:
-        return _Marks(verdict, math.nan, math.nan, math.nan, divergence, *ends, by)
+        return _Marks(verdict=verdict, divergence=divergence, first=ends[0], last=ends[1], by=by)
 
     loss = everything[usable]
     known = np.isfinite(loss)
@@ -161,31 +164,70 @@ def _marks(
             return nothing("diverges-at-once")
         return nothing("cannot-say")
     x, loss = x[known], loss[known]
-    start = float(np.median(loss[: max(2, len(loss) // 12)]))
-    course = smooth(_clipped(loss, start))
-    best = int(course.argmin())
-    fall = start - float(course[best])
-    before = loss[: best + 1] if best >= LEAST_POINTS else loss
-    noise = noise_of(before)
     untrained = float(everything[np.isfinite(everything)][0])  # LR may begin at 0
-    # From the highest point, or from the untrained net: one that learns at once has no plateau.
-    highest = float(course[: best + 1].max()) - float(course[best])
-    # The course of a longer test is smoother.
-    smoother = min(1.0, math.sqrt(USUAL_WIDTH / width_of(len(loss))))
-    learned = highest > 3 * noise * smoother or untrained - float(course[best]) > 6 * noise
-    if not learned or fall <= 1e-9 * abs(start):
+    start = float(np.median(loss[: max(2, len(loss) // START)]))
+    smoothed = smooth(_clipped(loss, start))
+    best = int(smoothed.argmin())
+    fall = start - float(smoothed[best])
+    if not has_learned(loss, smoothed, untrained) or fall <= 1e-9 * abs(start):
         early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
         return nothing("diverges-at-once" if early else "never-learns")
-    begin = float(x[int(np.argmax(course < start - BEGIN * fall))])
-    over = course > course[best] + max(RISE * fall, 3 * noise_of(course[: best + 1]))
-    over[: best + 1] = False
-    rise = float(x[int(np.argmax(over))]) if over.any() else math.nan
-    if math.isnan(rise) and not math.isnan(divergence):
-        rise = divergence
+    begin = float(x[begin_of_learning(smoothed, start)])
+    turn = turning_point(smoothed, fall)
+    rise = divergence if turn is None else float(x[turn])
     lowest = float(x[best])
     open_ended = math.isnan(rise) and lowest > ends[1] - EDGE * (ends[1] - ends[0])
     verdict = "still-improving" if open_ended else "ok"
-    return _Marks(verdict, begin, lowest, rise, divergence, *ends, by, start, fall)
+    return _Marks(
+        verdict=verdict,
+        begin=begin,
+        lowest=lowest,
+        rise=rise,
+        divergence=divergence,
+        first=ends[0],
+        last=ends[1],
+        by=by,
+        start=start,
+        fall=fall,
+    )
+
+
+def has_learned(loss: FloatArray, smoothed: FloatArray, untrained: float) -> bool:
+    """Return whether a loss falls by more than its noise before it is lowest.
+
+    From its highest point, or from the untrained net: one that learns at once has no plateau.
+
+    Args:
+        loss: (N,), finite.
+        smoothed: The same without its spikes, (N,).
+        untrained: The loss before the first step.
+    """
+    best = int(smoothed.argmin())
+    noise = noise_of(loss[: best + 1] if best >= LEAST_POINTS else loss)
+    # A longer test is smoothed over more points, so less of its noise is left.
+    left = min(1.0, math.sqrt(USUAL_WIDTH / width_of(len(loss))))
+    fall = float(smoothed[: best + 1].max() - smoothed[best])
+    return fall > LEARNED * noise * left or untrained - float(smoothed[best]) > 2 * LEARNED * noise
+
+
+def begin_of_learning(smoothed: FloatArray, start: float) -> int:
+    """Return the place from which on a loss has come down by a tenth of its fall.
+
+    Source: Smith 2018, section 4.1: the minimum LR is where the loss begins to fall.
+    """
+    return int(np.argmax(smoothed < start - BEGIN * (start - float(smoothed.min()))))
+
+
+def turning_point(smoothed: FloatArray, fall: float) -> int | None:
+    """Return the place after the lowest loss where it has risen clearly; None where it has not.
+
+    Source: Smith 2018, Remark 1: the largest usable LR is where the validation loss turns up.
+    """
+    best = int(smoothed.argmin())
+    rise = max(RISE * fall, LEARNED * noise_of(smoothed[: best + 1]))
+    over = smoothed > smoothed[best] + rise
+    over[: best + 1] = False
+    return int(np.argmax(over)) if over.any() else None
 
 
 def delayed(x: FloatArray, momentum: FloatArray) -> FloatArray:

@@ -8,78 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptune.analysis.smoothing import FEW_EXAMPLES, FloatArray, sampling_error
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.noise import noise_of_difference, typical_start
 from hptune.errors import StageError
-from hptune.results.records import Curve, Status, TrialResult
+from hptune.results.evidence import Candidate, Comparison
+from hptune.results.records import Status, TrialResult
+from hptune.results.tables import result_row
 
-# Of how far the losses came down: below this two runs of one seed cannot be told apart.
-FLOOR = 0.005
 SIGNIFICANT = 1.0  # noises between two candidates that differ
 CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
-# Seeds that the noise guessed from the curves is worth when seeds speak too.
-GUESS_WEIGHT = 2.0
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
 # Of the leader's fall: who lags this far behind at half of a run does not come back.
 DOMINATED = 0.25
 FAR = 4.0  # noises, beside
-
-
-@dataclass(frozen=True)
-class Criterion:
-    """By what candidates are judged.
-
-    Attributes:
-        name: "loss", or a metric by its name; always of the validation set.
-        higher_is_better: Of the metric.
-        examples: In the validation set; None where it is not known.
-    """
-
-    name: str = "loss"
-    higher_is_better: bool = False
-    examples: int | None = None
-
-    def __str__(self) -> str:
-        return f"{'highest' if self.higher_is_better else 'lowest'} validation {self.name}"
-
-    def at_end(self, result: TrialResult) -> float:
-        """Return a result's value, as a cost; infinite where the run did not end with one."""
-        value = result.val_loss if self.name == "loss" else result.val_metrics.get(self.name)
-        ended = result.status in (Status.COMPLETE, Status.PRUNED)
-        if not ended or value is None or not math.isfinite(value):
-            return math.inf
-        return self._sign * value
-
-    def readings(self, curve: Curve) -> FloatArray:
-        """Return a cost an iteration, NaN where none was read."""
-        return self._sign * (curve.val_loss if self.name == "loss" else curve.metrics[self.name])
-
-    def course(self, curve: Curve) -> FloatArray:
-        """Return a curve's finite values, as costs."""
-        values = self.readings(curve)
-        return values[np.isfinite(values)]
-
-    def start(self, result: TrialResult) -> float:
-        """Return the cost at the start: the first reading, or the first training loss if lower.
-
-        Some nets start far above the loss of guessing and are there after a few iterations: not
-        that fall is what candidates share.
-        """
-        curve = result.curve
-        first = self.course(curve)[:1].tolist()
-        if self.name == "loss":
-            first += curve.train_loss[:1].tolist()
-        return min((value for value in first if math.isfinite(value)), default=math.nan)
-
-    def shown(self, cost: float) -> str:
-        """Return a cost as the user knows it."""
-        return f"{self._sign * cost:.4g}" if math.isfinite(cost) else "diverged"
-
-    @property
-    def _sign(self) -> int:
-        return -1 if self.higher_is_better else 1
-
-
-LOSS = Criterion()
 
 
 @dataclass(frozen=True)
@@ -91,7 +32,8 @@ class Ranking:
         best: The first of the order.
         scores: Mean cost of each.
         ties: Labels that the noise does not tell from the best, the best among them.
-        noise: Standard deviation of a difference between two candidates.
+        noises: Standard deviation of the difference between each and the best.
+        noise: The same between the best and another of as many seeds.
         reason: The losses and the noise in words.
         warnings: What speaks against trusting the order.
         failed: Whether no candidate came to an end.
@@ -101,6 +43,7 @@ class Ranking:
     best: str
     scores: Mapping[str, float]
     ties: tuple[str, ...]
+    noises: Mapping[str, float]
     noise: float
     reason: str
     warnings: tuple[str, ...]
@@ -141,21 +84,19 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
     if not math.isfinite(scores[best]):
         nothing = "every candidate diverged"
         return Ranking(
-            tuple(order), best, scores, (best,), math.nan, nothing, (nothing,), failed=True
+            tuple(order), best, scores, (best,), {}, math.nan, nothing, (nothing,), failed=True
         )
-    single = _noise(candidates, costs, best, by)
+    single = noise_of_difference(candidates, costs, best, by)
     noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
     ties = tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k])
-    shown = ", ".join(_shown(k, scores[k], candidates[k], by) for k in order)
-    seeds = len(costs[best])
-    told = f"{seeds} seeds" if seeds > 1 else "from the curves, one seed"
     return Ranking(
         order=tuple(order),
         best=best,
         scores=scores,
         ties=ties,
+        noises=noises,
         noise=noises[best],
-        reason=f"validation {by.name} {shown}; noise {noises[best]:.2g} ({told})",
+        reason=_in_words(order, scores, candidates, noises[best], by),
         warnings=(ALONE,) if len(candidates) == 1 else (),
         failed=False,
     )
@@ -192,14 +133,33 @@ def dominated(
         return ()
     means = {k: float(np.mean([by.at_end(r) for r in rs])) for k, rs in candidates.items()}
     leader = means[ranking.best]
-    fall = _start(candidates[ranking.best], by) - leader
+    fall = typical_start(candidates[ranking.best], by) - leader
     margin = max(DOMINATED * fall, FAR * ranking.noise)
     return tuple(k for k, mean in means.items() if leader + margin < mean < math.inf)
 
 
-def _shown(label: str, score: float, results: Sequence[TrialResult], by: Criterion) -> str:
-    early = ", stopped early" if results[0].status is Status.PRUNED else ""
-    return f"{label}: {by.shown(score)}{early}"
+def _in_words(
+    order: Sequence[str],
+    scores: Mapping[str, float],
+    candidates: Mapping[str, Sequence[TrialResult]],
+    noise: float,
+    by: Criterion,
+) -> str:
+    """Return a ranking as one sentence, and all values after it."""
+    best, seeds = order[0], len(candidates[order[0]])
+    told = f"over {seeds} seeds" if seeds > 1 else "guessed from the curves of one seed"
+    if len(order) == 1:
+        return f"{best} was compared with nothing; it reached validation {by.name} {by.shown(scores[best])}"
+    sentence = (
+        f"{best} was best of {len(order)} by validation {by.name}, {by.shown(scores[best])} against "
+        f"{by.shown(scores[order[1]])}; the noise is {noise:.2g}, {told}"
+    )
+    shown = [
+        f"{label}: {by.shown(scores[label])}"
+        + ", stopped early" * (candidates[label][0].status is Status.PRUNED)
+        for label in order
+    ]
+    return f"{sentence} ({', '.join(shown)})"
 
 
 def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -218,46 +178,60 @@ def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
     }
 
 
-def _noise(
+def comparison(
     candidates: Mapping[str, Sequence[TrialResult]],
-    costs: Mapping[str, Sequence[float]],
-    best: str,
     by: Criterion,
-) -> float:
-    """Return the standard deviation of a paired difference of one seed."""
-    finite = [k for k, values in costs.items() if all(map(math.isfinite, values))]
-    end = float(np.mean(costs[best]))
-    fall = abs(_start(candidates[best], by) - end)
-    guess = max(
-        FLOOR * fall, _end_noise([by.course(r.curve) for k in finite for r in candidates[k]])
-    )
-    if by.examples:
-        # What nets have not learned, paired runs share; over few examples that cannot be relied on.
-        own = end if by.examples < FEW_EXAMPLES else min(abs(end), fall)
-        guess = max(guess, sampling_error(own, by.examples))
-    repeated = [k for k in finite if k != best and min(len(costs[k]), len(costs[best])) > 1]
-    squares, degrees = 0.0, 0
-    for k in repeated:
-        n = min(len(costs[k]), len(costs[best]))
-        differences = np.subtract(costs[k][:n], costs[best][:n])
-        squares += float(np.var(differences)) * n
-        degrees += n - 1
-    spread = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
-    return max(FLOOR * fall, spread)
+    *,
+    stage: str,
+    parameter: str,
+    columns: Sequence[str],
+    chosen: str | None,
+    rule: str,
+    interval: tuple[float, float] | None = None,
+) -> Comparison:
+    """Return what a decision compared, as a record: the very numbers by which `rank` ranks.
 
-
-def _start(results: Sequence[TrialResult], by: Criterion) -> float:
-    starts = [value for r in results if not math.isnan(value := by.start(r))]
-    return float(np.median(starts or [0.0]))
-
-
-def _end_noise(courses: Sequence[FloatArray]) -> float:
-    """Return the standard deviation of the last reading, guessed from the last two or three.
-
-    The step between two of them holds the trend as well, the bend of three has less of it but
-    goes back to where the LR was higher and the curve noisier: the smaller of both.
+    Args:
+        candidates: Results by label, one a seed.
+        by: What is better.
+        stage: For which stage.
+        parameter: What was compared, as the decision calls it.
+        columns: The columns of results.csv that the candidates set.
+        chosen: Label of the candidate that was decided for.
+        rule: By which rule.
+        interval: Plausible bounds of the value.
     """
-    # The median of |N(0, 1)| is 0.6745; a step has twice a reading's variance, a bend six times.
-    steps = [abs(float(np.diff(c[-2:])[0])) / math.sqrt(2) for c in courses if len(c) > 1]
-    bends = [abs(float(np.diff(c[-3:], 2)[0])) / math.sqrt(6) for c in courses if len(c) > 2]
-    return min((float(np.median(v)) / 0.6745 for v in (steps, bends) if v), default=0.0)
+    ranking = rank(candidates, by)
+    best = ranking.scores[ranking.best]
+
+    def one(label: str, results: Sequence[TrialResult]) -> Candidate:
+        row = result_row(results[0])
+        score = ranking.scores[label]
+        ended = math.isfinite(score)
+        return Candidate(
+            label=label,
+            values={column: row.get(column) for column in columns},
+            trials=tuple(r.trial.id for r in results),
+            seeds=tuple(r.trial.seed for r in results),
+            scores=tuple(by.value(by.at_end(r)) for r in results),
+            score=by.value(score),
+            difference=score - best if ended else None,
+            noise=ranking.noises.get(label) if ended else None,
+            tied=label in ranking.ties and not ranking.failed,
+            status=max((r.status for r in results), key=list(Status).index),
+            epochs=sum(r.epochs for r in results),
+        )
+
+    return Comparison(
+        stage=stage,
+        parameter=parameter,
+        by=by.name,
+        higher_is_better=by.higher_is_better,
+        candidates=tuple(one(label, results) for label, results in candidates.items()),
+        best=None if ranking.failed else ranking.best,
+        chosen=chosen,
+        rule=rule,
+        noise=None if ranking.failed else ranking.noise,
+        interval=interval,
+        epochs=sum(r.epochs for rs in candidates.values() for r in rs if r.trial.stage == stage),
+    )

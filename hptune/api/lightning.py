@@ -5,19 +5,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hptune.api.start import CopyOf
 from hptune.api.task import Task
 from hptune.data.given import given_split
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 from hptune.step import Read, loss_in, number
 from hptune.task import MetricSpec
 from hptune.training.device import seeded
@@ -54,7 +54,7 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
     Raises:
         InputError: Manual optimization, several optimizers or loaders, or what does not fit.
     """
-    make_model = partial(_made, module)
+    make_model = _factory(module)
     with seeded(0, _CPU):
         model = make_model()
         _check(model)
@@ -119,17 +119,17 @@ class LoggedMean:
         return self.total / max(self.count, 1)
 
 
-def _made(module: Any) -> nn.Module:
-    """Return a fresh copy of a module, without the Trainer it may be attached to."""
+def _factory(module: Any) -> Callable[[], nn.Module]:
+    """Return what makes fresh modules: the function given, or copies of the object given."""
     if not isinstance(module, nn.Module):
-        made: nn.Module = module()
-        return made
-    attached = (getattr(module, name, None) for name in ("_trainer", "_fabric"))
-    copied = deepcopy(module, {id(one): None for one in attached if one is not None})
-    configure = getattr(copied, "configure_model", None)
+        return cast("Callable[[], nn.Module]", module)
+    return CopyOf(module, prepare=_configure)
+
+
+def _configure(module: Any) -> None:
+    configure = getattr(module, "configure_model", None)
     if configure is not None and not _is_lightnings(configure):
         configure()
-    return copied
 
 
 def _check(model: Any) -> None:
@@ -181,7 +181,7 @@ def _optimizer(model: Any) -> dict[str, Any]:
     except Exception as error:
         raise InputError(
             f"module: configure_optimizers fails without a Trainer ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:160]}); must give an optimizer; let it not ask the Trainer"
+            f"{one_line(error, 160)}); must give an optimizer; let it not ask the Trainer"
         ) from error
     optimizers = _optimizers_in(configured)
     if len(optimizers) != 1:

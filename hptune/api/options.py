@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, Literal, TypedDict
 
 import torch
 
+from hptune.api.start import with_kept_start
 from hptune.api.task import Task
 from hptune.config.load import with_value
 from hptune.config.schema import Experiment, Model
 from hptune.data import GIVEN, DataSpec
-from hptune.errors import InputError
+from hptune.errors import HptuneError, InputError, did_you_mean
 from hptune.procedure.session import Session
 from hptune.results.records import Scalar
 from hptune.training.device import seeded
@@ -103,16 +104,18 @@ def session(
                 experiment = with_value(experiment, f"hyper_parameters.{name}", flags.pop(name))
     out = options.get("out")
     place = Place(Path(mkdtemp(prefix="hptune-")) if out is None else Path(out), out is None)
-    with _undisturbed(experiment.seed), _removed_on_error(place):
+    progress = _progress(options.get("progress", True))
+    restart = options.get("restart", False)
+    with _in_python_words(), _undisturbed(experiment.seed), _removed_on_error(place):
         opened = Session.open(
             experiment,
             place.path,
             device=options.get("device", "auto"),
-            progress=_progress(options.get("progress", True)),
+            progress=progress,
             flags=_scalars(flags),
-            restart=options.get("restart", False),
+            restart=restart,
             jobs=_jobs(options.get("jobs", 1)),
-            task=task,
+            task=with_kept_start(task, place.path, restart, progress.message),
         )
         with opened:
             yield opened, place
@@ -149,7 +152,7 @@ def _experiment(task: Task, options: Options, own: Mapping[str, Any]) -> Experim
         check_key(key)
     experiment = Experiment(
         name=task.model,
-        data=DataSpec(name=GIVEN, args={**task.splits, "content": task.fingerprint}),
+        data=DataSpec(name=GIVEN, args={**task.splits, "content": task.content}),
         model=Model(name=task.model),
     )
     for key, value in {**settings, **own, **options.get("settings", {})}.items():
@@ -165,10 +168,9 @@ def _check(task: Any, options: Mapping[str, Any]) -> None:
     known = list(Options.__annotations__)
     for name in options:
         if name not in known:
-            close = get_close_matches(name, known, 1)
             raise InputError(
-                f"{name}: no such keyword; must be of {', '.join(known)}"
-                + (f"; did you mean {close[0]!r}?" if close else "; see hptune.Options")
+                f"{name}: no such keyword; must be of {', '.join(known)}; "
+                + did_you_mean(name, known, "see hptune.Options")
             )
 
 
@@ -206,7 +208,11 @@ def _progress(wanted: bool) -> Progress:
         return Silent()
     from hptune.console.terminal import Console
 
-    return Console()
+    class InPythonWords(Console):
+        def message(self, text: str) -> None:
+            super().message(in_python_words(text))
+
+    return InPythonWords()
 
 
 @contextmanager
@@ -220,12 +226,36 @@ def _removed_on_error(place: Place) -> Iterator[None]:
 
 
 @contextmanager
+def _in_python_words() -> Iterator[None]:
+    """Let errors of the block speak of keywords, not of the shell's options."""
+    try:
+        yield
+    except HptuneError as error:
+        raise type(error)(in_python_words(str(error))) from error.__cause__
+
+
+def in_python_words(text: str) -> str:
+    """Return a message of the shell with keywords in the place of options."""
+    text = re.sub(r"--([a-z][a-z-]*)(?=:)", lambda m: m[1].replace("-", "_"), text)
+    text = text.replace("--restart", "restart=True")
+    return re.sub(r"--([a-z][a-z-]*) ?(?=cpu|cuda)|--([a-z][a-z-]*)", _keyword, text)
+
+
+def _keyword(found: re.Match[str]) -> str:
+    return (found[1] or found[2]).replace("-", "_") + "="
+
+
+@contextmanager
 def _undisturbed(seed: int) -> Iterator[None]:
     """Give the caller's random states and precision of products back after the block."""
-    precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    # The precision is changed on CUDA alone. torch refuses its older names beside its newer ones.
+    kinds = []
+    if torch.cuda.is_available():
+        kinds = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+    before = [kind.fp32_precision for kind in kinds]
     try:
         with seeded(seed, torch.device("cpu")):
             yield
     finally:
-        torch.set_float32_matmul_precision(precision)
-        torch.backends.cudnn.allow_tf32 = tf32
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision

@@ -17,13 +17,19 @@ from hptune.api.options import Place
 from hptune.api.task import Task
 from hptune.errors import HptuneError
 from hptune.procedure.session import Outcome
-from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
+from hptune.results.evidence import Evidence
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
 from hptune.results.tables import result_row
 from hptune.training.device import seeded
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+_NO_RECORD = (
+    "plot: {out} has no record of what was compared; must be written by this version of hptune; "
+    "run it again with restart=True"
+)
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,6 +41,7 @@ class Result:
         out: The run directory; a temporary one is removed with this object.
         decisions: In the order in which they were made, each with its rule, reason and trials.
         results: The trials, in the order in which they were looked at.
+        evidence: What the decisions rest on: comparisons, range tests, final runs.
         trial: A final run with the values that hold now.
     """
 
@@ -42,12 +49,14 @@ class Result:
     out: Path
     decisions: list[Decision]
     results: list[TrialResult]
+    evidence: list[Evidence]
     trial: Trial
 
     @classmethod
     def of(cls, task: Task, place: Place, outcome: Outcome, now: Trial, **more: Any) -> Self:
         """Return what an outcome in a run directory amounts to."""
-        result = cls(task, place.path, outcome.decisions, outcome.results, now, **more)
+        found = (outcome.decisions, outcome.results, outcome.evidence)
+        result = cls(task, place.path, *found, now, **more)
         if place.temporary:
             weakref.finalize(result, shutil.rmtree, place.path, ignore_errors=True)
         return result
@@ -118,8 +127,28 @@ class Result:
         return pd.DataFrame([result_row(result) for result in self.results])
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw what was found, into axes of yours or new ones."""
+        """Draw what was found as the report does, into axes of yours or new ones.
+
+        Raises:
+            HptuneError: The run has no record of what was found.
+        """
+        from hptune.report.plots.style import house_style
+
+        with house_style():
+            if ax is None:
+                import matplotlib.pyplot as plt
+
+                ax = plt.subplots(layout="constrained")[1]  # makes room for the legend
+            self._draw(ax)
+        return ax
+
+    def _draw(self, ax: Axes) -> None:
+        """Draw what was found."""
         raise NotImplementedError
+
+    @property
+    def _by_trial(self) -> dict[str, Curve]:
+        return {result.trial.id: result.curve for result in self.results}
 
     @property
     def _main(self) -> TrialResult:
@@ -138,11 +167,16 @@ class Result:
 class LrFind(Result):
     """What an LR range test found."""
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def _draw(self, ax: Axes) -> None:
         """Draw the losses of the last range test against LR, with the LR that was decided."""
-        from hptune.api.plots import plot_lr_range
+        from hptune.report.plots import plot_range_test
+        from hptune.report.views import range_test, select
 
-        return plot_lr_range(self.curve, self.lr, ax)
+        found = range_test(self.evidence)
+        if found is None:
+            raise HptuneError(_NO_RECORD.format(out=self.out))
+        test, reading = found
+        plot_range_test(select(test.trials, self._by_trial), reading, self.lr, ax)
 
     @property
     def _main(self) -> TrialResult:
@@ -165,21 +199,19 @@ class Sweep(Result):
         return [d for d in self.decisions if d.parameter == self.parameter][-1]
 
     @property
-    def value(self) -> Scalar:
+    def value(self) -> Value:
         """What was decided for the swept parameter."""
         return self.decision.value
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the validation losses of the candidates, the one that was chosen in colour."""
-        from hptune.api.plots import plot_sweep
+    def _draw(self, ax: Axes) -> None:
+        """Draw what the candidates were judged by, the one that was chosen in colour."""
+        from hptune.report.plots import plot_candidates
+        from hptune.report.trust import comparison_of
 
-        chosen = self._main.trial.id
-        curves = {
-            f"{self.parameter} {_swept(r.trial, self.parameter)}": frame(r.curve)
-            for r in self._candidates
-        }
-        labels = [r.trial.id for r in self._candidates]
-        return plot_sweep(list(curves.items()), labels.index(chosen), ax)
+        comparison = comparison_of(self.decision, self.evidence)
+        if comparison is None:
+            raise HptuneError(_NO_RECORD.format(out=self.out))
+        plot_candidates(comparison, self._by_trial, ax)
 
     @property
     def _candidates(self) -> list[TrialResult]:
@@ -240,11 +272,11 @@ class Trained(Result):
             model = self.task.make_model()
         return self.load(model).cpu().eval()
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw training and validation loss of the run."""
-        from hptune.api.plots import plot_training
+    def _draw(self, ax: Axes) -> None:
+        """Draw training and validation loss, mean and spread over the seeds."""
+        from hptune.report.plots import plot_losses
 
-        return plot_training(self.curve, ax)
+        plot_losses([result.curve for result in self._completed], ax)
 
     @property
     def _completed(self) -> Sequence[TrialResult]:
@@ -282,9 +314,9 @@ def frame(curve: Curve) -> pd.DataFrame:
     )
 
 
-def _swept(trial: Trial, parameter: str) -> Scalar:
+def _swept(trial: Trial, parameter: str) -> Value:
     """Return a trial's value of a swept parameter."""
     if hasattr(trial, parameter):
-        value: Scalar = getattr(trial, parameter)
+        value: Value = getattr(trial, parameter)
         return value
     return trial.extra.get(parameter, trial.extra.get(parameter.rpartition(".")[2]))

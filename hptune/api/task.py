@@ -66,6 +66,8 @@ class Task(Record):
         batch_size: Of the DataLoader that was given, None where there was none.
         optimizer: Section to use where a call names no optimizer, None for hptune's default.
         splits: How many examples each split has, and how they were split.
+        content: Digests of the splits.
+        identity: What tells this task from others.
 
     Raises:
         InputError: Model, data and loss do not fit each other; the line says what to change.
@@ -105,10 +107,11 @@ class Task(Record):
             for name, part in parts.items():
                 parts[name], digest = part.read()
                 digests.append(digest)
-            content = fingerprint(net, [computed, metrics, kind], digests)
+            self.identity = fingerprint(net, [make_model, computed, metrics, kind], digests)
             channels_last = supports_channels_last(spare, computed, batch)
             specs = metrics_for(metrics, metric_inputs, found.outputs)
         self.batch_size = parts["train"].batch_size
+        self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None
         self.splits: Mapping[str, int | str | None] = {
             "train": len(parts["train"]),
@@ -128,7 +131,8 @@ class Task(Record):
             channels_last=channels_last,
             data=data or parts["train"].name,
             model=model or type(net).__name__,
-            fingerprint=content,
+            fingerprint=str(self.identity),
+            code=self.identity.code,
         )
 
     def __repr__(self) -> str:

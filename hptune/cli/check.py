@@ -13,5 +13,5 @@ def command(common: Common) -> None:
     """Validate the config, run one batch, and show shapes, parameters, memory and the plan."""
     from hptune.cli.plan import show_plan
 
-    with common.session() as session:
+    with common.session(dry=True) as session:
         show_plan(session, as_json=common.json, facts=True)

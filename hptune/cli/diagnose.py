@@ -18,7 +18,7 @@ from hptune.cli.completion import files
 def command(curve: Path, as_json: bool, quiet: bool, debug: bool) -> None:
     """Read a training curve or an LR range test from a CSV, hptune's or another tool's."""
     from hptune.analysis.diagnose import diagnose
-    from hptune.cli.options import finite
+    from hptune.results.cells import finite
 
     document = diagnose(curve)
     if as_json:

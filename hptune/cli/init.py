@@ -89,7 +89,7 @@ def _name_of(path: Path) -> str:
 
 def _write(output: Path, text: str) -> None:
     from hptune.errors import HptuneError, InputError
-    from hptune.results.run_dir import write_atomic
+    from hptune.results.atomic import write_atomic
 
     try:
         write_atomic(output, text)

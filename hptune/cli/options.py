@@ -57,7 +57,13 @@ class Common:
         """Return --out, else runs/<experiment name>."""
         return Path(str(self.out or RUN_DIR).replace("{name}", experiment.name))
 
-    def session(self, *, flags: dict[str, Scalar] | None = None, restart: bool = False) -> Session:
+    def session(
+        self,
+        *,
+        flags: dict[str, Scalar] | None = None,
+        restart: bool = False,
+        dry: bool = False,
+    ) -> Session:
         """Open the run directory for work and say which experiment it is."""
         from hptune.console.terminal import Console
         from hptune.procedure.session import Session
@@ -77,6 +83,7 @@ class Common:
             restart=restart,
             executor=self.executor,
             jobs=self.jobs,
+            dry=dry,
         )
 
     def _trackers(self, out: Path, experiment: str) -> list[Progress]:
@@ -216,6 +223,7 @@ def print_outcome(common: Common, session: Session, decisions: Any, results: Any
         return
     import json
 
+    from hptune.results.cells import finite
     from hptune.results.tables import decision_row, result_row
 
     document = {
@@ -224,14 +232,3 @@ def print_outcome(common: Common, session: Session, decisions: Any, results: Any
         "trials": [result_row(r) for r in results],
     }
     click.echo(json.dumps(finite(document), indent=2))
-
-
-def finite(value: Any) -> Any:
-    """Return a value with null in the place of NaN and infinity, which JSON has not."""
-    if isinstance(value, float):
-        return value if value - value == 0 else None
-    if isinstance(value, dict):
-        return {key: finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(inner) for inner in value]
-    return value

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hptune import cli
-from hptune.cli.options import finite
+from hptune.results.cells import finite
 
 if TYPE_CHECKING:
     from hptune.procedure.session import Session

@@ -34,7 +34,7 @@ def command(
     """Run the procedure stage by stage; started again, it goes on where it was."""
     wanted = None if stages is None else [name.strip() for name in stages.split(",")]
     common = with_baseline(common, baseline)
-    with common.session(restart=restart) as session:
+    with common.session(restart=restart, dry=dry_run) as session:
         if dry_run:
             from hptune.cli.plan import show_plan
 
@@ -49,7 +49,7 @@ def command(
 
             # A file is not a terminal of 80 columns: its lines are as long as they are.
             Console(width=None if sys.stdout.isatty() else 160).print(
-                decisions_table(outcome.decisions)
+                decisions_table(outcome.decisions, outcome.evidence)
             )
         _write_report(session.run_dir.path, quiet=common.json or common.quiet)
 

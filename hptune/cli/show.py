@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from hptune.cli.completion import run_dirs, words
 from hptune.stages import STAGES
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 
 @click.command("show")
@@ -26,7 +22,6 @@ if TYPE_CHECKING:
     help="The run directory, as for the commands that write it.",
 )
 @click.option("--stage", shell_complete=words(*STAGES), help="Trials of one stage only.")
-@click.option("--plots", is_flag=True, help="Draw the curves of every stage too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
@@ -34,14 +29,13 @@ def command(
     run_dir: Path | None,
     named: Path | None,
     stage: str | None,
-    plots: bool,
     as_json: bool,
     quiet: bool,
     debug: bool,
 ) -> None:
     """Show the decisions and the trials of a run directory [the latest under runs/]."""
-    from hptune.cli.options import finite
     from hptune.errors import InputError
+    from hptune.results.cells import finite
     from hptune.results.run_dir import RunDir
     from hptune.results.tables import decision_row
 
@@ -50,7 +44,11 @@ def command(
         if stage not in STAGES:
             raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
         chosen = stage
-    directory = RunDir.open(find_run_dir(named or run_dir), write=False)
+    directory = RunDir.open(
+        find_run_dir(named or run_dir),
+        write=False,
+        tell=lambda text: click.echo(f"note: {text}", err=True),
+    )
     decisions, rows = directory.decisions(), directory.rows(chosen)
     if as_json:
         document = {
@@ -67,7 +65,7 @@ def command(
     from hptune.console.terminal import decisions_table
 
     console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(decisions_table(decisions))
+    console.print(decisions_table(decisions, directory.evidence()))
     table = Table(box=box.SIMPLE_HEAD, title=f"Trials in {directory.path}", title_justify="left")
     columns = ["trial", "status", "batch_size", "lr", "momentum", "weight_decay", "epochs"]
     columns += [c for c in (rows[0] if rows else {}) if c.startswith(("val_", "test_"))]
@@ -76,8 +74,6 @@ def command(
     for row in rows:
         table.add_row(*(_shown(row.get(column)) for column in columns))
     console.print(table)
-    if plots:
-        _print_plots(directory.path, console)
 
 
 def find_run_dir(given: Path | None) -> Path:
@@ -107,20 +103,6 @@ def find_run_dir(given: Path | None) -> Path:
             f"RUN_DIR: none given and none under {folder.removesuffix('*')}; name one or run `hptune run`"
         )
     return max(found, key=lambda path: path.stat().st_mtime)
-
-
-def _print_plots(path: Path, console: Console) -> None:
-    from rich.text import Text
-
-    from hptune.report.read import read_run
-    from hptune.report.terminal import text_plots
-
-    ascii_only = not console.encoding.lower().startswith("utf")
-    for plot in text_plots(read_run(path), width=console.width, ascii_only=ascii_only):
-        console.print()
-        console.print(Text(plot.title, style="bold"))
-        for line, chosen in zip(plot.lines, plot.chosen, strict=True):
-            console.print(Text(line, style="bold" if chosen else ""), soft_wrap=True)
 
 
 def _shown(value: object) -> str:

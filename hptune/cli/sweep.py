@@ -42,7 +42,7 @@ def command(
     given = None
     if values is not None:
         given = parse_value(f"[{values}]", "--values")
-        if not given or any(isinstance(v, dict | list) or v is None for v in given):
+        if not given or any(isinstance(v, dict) or v is None for v in given):
             raise InputError(f"--values: {values!r}; must be values with commas; write A,B,C")
     if from_snapshot:
         if key not in ("wd", "weight-decay", "weight_decay"):

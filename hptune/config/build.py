@@ -16,7 +16,9 @@ from hptune import data, models
 from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
 from hptune.data import Splits
-from hptune.errors import InputError
+from hptune.data.spec import WHERE_AND_HOW
+from hptune.errors import InputError, one_line
+from hptune.fingerprint import Fingerprint, fingerprint
 from hptune.step import LossOf
 from hptune.task import Task
 from hptune.user_code import find
@@ -48,8 +50,11 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         return _changed(given, experiment)
     splits = data.load(experiment.data)
     make_model = partial(_make_model, experiment, splits)
+    step = LossOf(_loss(experiment, splits))
     with torch.random.fork_rng(devices=[]):
-        make_model()  # a wrong name or argument is told here, not in the first trial
+        torch.default_generator.manual_seed(0)  # so that its weights can identify it
+        # A wrong name or argument is told here, not in the first trial.
+        identity = _identify(experiment, splits, step, make_model())
     metrics = experiment.metrics
     if metrics == "auto":
         metrics = ("accuracy",) if splits.kind == "classification" else ("r2_score",)
@@ -58,12 +63,13 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         train=splits.train,
         validation=splits.validation,
         test=splits.test,
-        step=LossOf(_loss(experiment, splits)),
+        step=step,
         metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs),
         classes=splits.outputs if splits.kind == "classification" else None,
         data=experiment.data.name,
         model=experiment.model.name,
-        fingerprint=_fingerprint(experiment, splits),
+        fingerprint=str(identity),
+        code=identity.code,
     )
 
 
@@ -92,7 +98,7 @@ def _given_model(
         model = make_model(**args)
     except TypeError as error:
         raise InputError(
-            f"model.args: {args}; make_model refuses them ({' '.join(str(error).split())[:200]}); "
+            f"model.args: {args}; make_model refuses them ({one_line(error)}); "
             "give it arguments of these names"
         ) from error
     if dropout is not None:
@@ -114,7 +120,7 @@ def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:
 
 def _takes_dropout(name: str) -> bool:
     """Say whether the user's own factory has an argument of this name, and its own use for it."""
-    if ":" not in name or name.startswith(("torchvision:", "timm:")):
+    if not _is_own(name):
         return False
     try:
         return "dropout" in inspect.signature(find(name, "model.name")).parameters
@@ -170,7 +176,7 @@ def _own_loss(name: str) -> LossFunction:
         except Exception as error:
             raise InputError(
                 f"loss: {name!r}; must be made without arguments ({type(error).__name__}: "
-                f"{' '.join(str(error).split())[:120]}); wrap it in a function"
+                f"{one_line(error, 120)}); wrap it in a function"
             ) from error
     if not callable(loss):
         raise InputError(
@@ -180,16 +186,22 @@ def _own_loss(name: str) -> LossFunction:
     return cast("LossFunction", loss)
 
 
-def _fingerprint(experiment: Experiment, splits: Splits) -> str:
-    """Identify data, model and loss; augmentation and normalisation are part of the data.
+def _identify(
+    experiment: Experiment, splits: Splits, step: LossOf, model: nn.Module
+) -> Fingerprint:
+    """Identify model, data, loss and the user's code.
 
-    Where the data are kept is not: trials keep their ids when a folder moves.
+    Where the data are kept and how they are read is left out: trials keep their ids when a folder
+    moves.
     """
-    shown = experiment.model_dump(mode="json", include={"model", "loss", "metrics"})
-    shown["data"] = experiment.data.model_dump(
-        mode="json",
-        include={"name", "args", "normalize", "scale", "flip", "crop", "cutout", "resize"},
-    )
-    shown["content"] = splits.record.get("fingerprint", "")
-    shown["smoothing"] = experiment.training.label_smoothing
-    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:12]
+    named = {"model.name": experiment.model.name, "data.name": experiment.data.name}
+    own = [find(name, key) for key, name in named.items() if _is_own(name)]
+    settings = experiment.model_dump(mode="json", include={"model", "loss", "metrics"})
+    settings["data"] = experiment.data.model_dump(mode="json", exclude=set(WHERE_AND_HOW))
+    settings["content"] = splits.record.get("fingerprint", "")
+    return fingerprint(model, [*own, step], settings)
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a name is of the user's code, not of a library's models."""
+    return ":" in name and not name.startswith(("torchvision:", "timm:"))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hptune.results.evidence import Evidence
+from hptune.results.evidence import Comparison, Evidence
 from hptune.results.records import Decision, Status, Trial, TrialProgress, TrialResult
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hptune.console.live import LiveView
 
+RESULTS = ("test_", "val_", "baseline_")  # how parameters begin that are results, not values
 PLAIN_SECONDS = 60.0  # after which a trial that goes on is told of in a line
 
 
@@ -113,24 +114,21 @@ class Console:
         decisions: Sequence[Decision],
         evidence: Sequence[Evidence],
     ) -> None:
-        """Print the stage's trials and what it decided."""
+        """Print the answer, then why, then what was compared, from the records of the decision."""
         self.close()
         if self._silent:
             return
-        if self._live:
-            columns = _hyper_parameters(results).items()
-            shared = [f"{name} {own[0]}" for name, own in columns if len(set(own)) == 1]
-            self._console.print("all with " + "  ".join(shared), style="dim", markup=False)
-            self._console.print(trials_table(results))
-        warned: set[str] = set()
         for d in decisions:
             self._console.print(f"-> {d.parameter} = {_value(d.value)}", style="bold", markup=False)
-            self._paragraph(d.rule)
+            if sure := how_sure(d, evidence):
+                self._paragraph(sure, style="bold")
             self._paragraph(d.reason)
-            for warning in d.warnings:
-                if warning not in warned:  # a maximum and its minimum have theirs in common
-                    self._paragraph(f"warning: {warning}", style="yellow")
-            warned.update(d.warnings)
+        for one in evidence:
+            if isinstance(one, Comparison):
+                self._console.print(comparison_table(one))
+        # A maximum and its minimum have warnings in common.
+        for warning in dict.fromkeys(warning for d in decisions for warning in d.warnings):
+            self._paragraph(f"warning: {warning}", style="yellow")
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -164,69 +162,51 @@ def _shows_live() -> bool:
     return sys.stderr.isatty() and not still and not os.environ.get("NO_COLOR")
 
 
-def trials_table(results: Sequence[TrialResult]) -> Table:
-    """Return a stage's trials as a table of what they differ in."""
+def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
+    """Return how far a decided value can be trusted, and why; "" for a result of the final run."""
+    from hptune.report.trust import trust_of
+
+    if decision.parameter.startswith(RESULTS):
+        return ""
+    trust = trust_of(decision, evidence)
+    return f"{trust.word}: {trust.why}"
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """Return what a decision compared, as a table; the chosen row is bold."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
-    columns = _hyper_parameters(results)
-    differing = [name for name, own in columns.items() if len(set(own)) > 1]
-    statuses = {r.status for r in results}
-    metrics = list(results[0].val_metrics) if results else []
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in differing:
-        table.add_column(name)
-    if statuses != {Status.COMPLETE}:
-        table.add_column("status")
-    for name in ("train_loss", "val_loss", *(f"val_{m}" for m in metrics)):
-        table.add_column(name, justify="right")
-    for k, r in enumerate(results):
-        table.add_row(
-            *(columns[name][k] for name in differing),
-            *([str(r.status)] if statuses != {Status.COMPLETE} else []),
-            _number(r.train_loss),
-            _number(r.val_loss),
-            *(_number(r.val_metrics.get(m)) for m in metrics),
-            style="" if r.status is Status.COMPLETE else "dim",
-        )
+    by = "validation " + comparison.by.replace("_", " ")
+    table = Table(box=box.SIMPLE_HEAD, title=Text(comparison.rule), title_justify="left")
+    for name in (comparison.parameter, by, "worse by", "seeds"):
+        table.add_column(Text(name), justify="left" if name == comparison.parameter else "right")
+    table.add_column("")
+    for c in comparison.candidates:
+        best = "best" if c.label == comparison.best else "tied with the best" if c.tied else ""
+        ended = best if c.status == Status.COMPLETE else c.status
+        cells = (c.label, _number(c.score), _number(c.difference), str(len(c.seeds)), ended)
+        table.add_row(*map(Text, cells), style="bold" if c.label == comparison.chosen else "")
     return table
 
 
-def _hyper_parameters(results: Sequence[TrialResult]) -> dict[str, list[str]]:
-    """Return the trials' hyper-parameters as text, by their names."""
-    columns: dict[str, list[str]] = {}
-    for r in results:
-        t = r.trial
-        low = "" if t.momentum_min is None else f"-{t.momentum_min:g}"
-        ranges = t.policy.name == "lr-range"
-        shown = {
-            "batch": str(t.batch_size),
-            "lr": f"{t.lr_min:.3g} to {t.lr:.3g}" if ranges else f"{t.lr:.3g}",
-            "momentum": f"{t.momentum:g}{low}",
-            "wd": f"{t.weight_decay:g}",
-            **{key: str(value) for key, value in t.extra.items()},
-            "epochs": f"{r.epochs:.1f}",
-            "seed": str(t.seed),
-        }
-        for name, text in shown.items():
-            columns.setdefault(name, []).append(text)
-    return columns
-
-
-def decisions_table(decisions: Sequence[Decision]) -> Table:
-    """Return decisions as a table."""
+def decisions_table(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -> Table:
+    """Return decisions as a table, with how far each can be trusted."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, title="Decisions", title_justify="left")
     for name in ("stage", "parameter", "value"):
         table.add_column(name, no_wrap=True)
     table.add_column("why", ratio=1)
     for d in decisions:
-        why = f"{d.rule}: {d.reason}"
+        why = " ".join(filter(None, (how_sure(d, evidence), f"{d.rule}: {d.reason}")))
         if d.warnings:
             why += "; warning: " + "; ".join(d.warnings)
-        table.add_row(str(d.stage), d.parameter, _value(d.value), why)
+        cells = (d.stage, d.parameter, _value(d.value), why)
+        table.add_row(*map(Text, cells))
     return table
 
 

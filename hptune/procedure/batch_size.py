@@ -10,17 +10,53 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank_survivors
-from hptune.procedure.repeats import run_repeats
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import rank_survivors
+from hptune.procedure.compare import concluded, run_candidates, run_repeats
+from hptune.procedure.context import Context, Outcome
+from hptune.procedure.lr_range import confirm_again
 from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE
 from hptune.training.lengths import iterations_per_epoch
-from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.paired import Candidates, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
 ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
 FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
+
+
+def check(context: Context, values: Sequence[int]) -> None:
+    """Refuse batch sizes that the data do not fill.
+
+    Raises:
+        InputError: One is larger than the training set.
+    """
+    for value in values:
+        iterations_per_epoch(len(context.task.train), value)
+
+
+def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome:
+    """Compare batch sizes at near-constant time; confirm the LR of one that is new."""
+    options, by, base = context.options(BATCH_SIZE), context.criterion, context.short(BATCH_SIZE)
+    examples = len(context.task.train)
+    sizes = values or options.values or default_values(base.batch_size, examples)
+    check(context, sizes)
+    candidates = run_batch_size(
+        context.runner,
+        base,
+        values=context.sizes_that_fit(sizes),
+        scaling=options.lr_scaling,
+        seeds=seeds,
+        by=by,
+    )
+    decisions = decide_batch_size(
+        candidates, base=base, examples=examples, epochs=context.epochs, by=by
+    )
+    outcome, chosen = concluded(candidates, decisions, by, columns=("batch_size", "lr"))
+    if chosen.batch_size == base.batch_size:
+        return outcome
+    return outcome + confirm_again(context, chosen, seeds)
 
 
 def default_values(batch_size: int, examples: int) -> list[int]:
@@ -98,14 +134,7 @@ def run_batch_size(
             "lr": lr,
             "lr_min": None if base.lr_min is None else float(f"{base.lr_min * lr / base.lr:.4g}"),
         }
-    candidates = run_paired(
-        runner,
-        base,
-        changes,
-        seeds=seeds,
-        dominated=lambda candidates: dominated(candidates, by),
-        least=1,
-    )
+    candidates = run_candidates(runner, base, changes, seeds=seeds, by=by, least=1)
     return run_repeats(runner, candidates, by)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,11 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from hptune.analysis.fitting import read_training
-from hptune.analysis.ranking import LOSS, Criterion
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.fitting import TrainingReading, read_training
 from hptune.errors import StageError
+from hptune.procedure.context import Context, Outcome
+from hptune.results.evidence import FinalRun
 from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
-from hptune.stages import FINAL
+from hptune.results.tables import result_row
+from hptune.stages import FINAL, TRAIN
 from hptune.step import target_of
 from hptune.task import Task
 from hptune.training.evaluation import EVALUATION_BATCH
@@ -29,8 +33,73 @@ BROKEN = 0.1  # of the fall that the search's best run saw
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
+def stage(context: Context, values: None, seeds: int) -> Outcome:
+    """Train with the decided values over several seeds, and read the test set of those that count.
+
+    Args:
+        context: With what the search has run.
+        values: A final run has none to compare.
+        seeds: Repeats.
+    """
+    results, lowered = run_final_safely(
+        context.runner,
+        _whole(context, FINAL),
+        seeds=seeds,
+        search=context.searched,
+        by=context.criterion,
+    )
+    counted = context.runner.read_test(results[-seeds:])
+    outcome = Outcome(lowered, results[:-seeds]) + _summed_up(context, counted)
+    spent = context.runner.budget.spent
+    if spent:
+        first = outcome.decisions[len(lowered)]
+        outcome.decisions[len(lowered)] = replace(
+            first,
+            reason=f"{first.reason}; the search cost {spent:.3g} epochs, {spent / context.epochs:.2f} "
+            "times the final run's",
+        )
+    return outcome + _beside(context, counted)
+
+
+def train(context: Context, seeds: int) -> Outcome:
+    """Train by hand, with the values that the user may have given, and read the test set."""
+    base = _whole(context, TRAIN)
+    results = run_final(context.runner, base, seeds=seeds, stage=TRAIN)
+    results = context.runner.read_test(results)
+    return _summed_up(context, results) + _beside(context, results)
+
+
+def _whole(context: Context, stage: str) -> Trial:
+    batch_size = context.batch_size()
+    return context.base(stage, context.lengths(batch_size).final, batch_size=batch_size)
+
+
+def _summed_up(context: Context, results: list[TrialResult]) -> Outcome:
+    decision = decide_final(results, guessing(context.task))
+    return Outcome([decision], results, [record_of(results, decision.parameter)])
+
+
+def _beside(context: Context, final: Sequence[TrialResult]) -> Outcome:
+    """Train the comparison that the config asks for, if any."""
+    options, runner = context.options(FINAL), context.runner
+    if options.baseline is None:
+        return Outcome()
+    results = run_baseline(
+        runner,
+        final[0].trial,
+        policy=options.baseline,
+        epochs=options.baseline_length,
+        seeds=len(final),
+    )
+    results = runner.read_test(results)
+    by = context.criterion_of(next(iter(context.task.metrics), LOSS.name))
+    decision = decide_baseline(final, results, by)
+    column = decision.parameter.removeprefix("baseline_")
+    return Outcome([decision], results, [record_of(results, column, baseline=True)])
+
+
 def run_final(runner: Runner, base: Trial, *, seeds: int, stage: str = FINAL) -> list[TrialResult]:
-    """Train with the decided values, once a seed, and read the test set at the end of each.
+    """Train with the decided values, once a seed.
 
     Args:
         runner: Runs the trials.
@@ -38,8 +107,7 @@ def run_final(runner: Runner, base: Trial, *, seeds: int, stage: str = FINAL) ->
         seeds: Repeats; the first has the base's seed.
         stage: FINAL in the procedure, TRAIN by hand.
     """
-    trials = [base.change(stage=stage, seed=base.seed + k, test=True) for k in range(seeds)]
-    return runner.run(trials)
+    return runner.run([base.change(stage=stage, seed=base.seed + k) for k in range(seeds)])
 
 
 def run_final_safely(
@@ -156,7 +224,7 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
     if not done:
         raise StageError(f"{stage}: no seed completed: {results[0].message}; lower the LR")
     name, values = _headline(done)
-    reading = read_training(done[0].curve)
+    reading, _ = _most_common([read_training(result.curve) for result in done])
     spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
     lost = len(results) - len(done)
     warnings = [f"{lost} of {len(results)} seeds did not complete"] if lost else []
@@ -178,6 +246,41 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
         warnings=(*warnings, *(reading.advice if reading.verdict != "balanced" else ())),
         seconds=sum(result.seconds for result in results),
     )
+
+
+def record_of(results: Sequence[TrialResult], column: str, *, baseline: bool = False) -> FinalRun:
+    """Return what final runs reached and how they fit, as a record.
+
+    Args:
+        results: One a seed.
+        column: The headline's column of results.csv.
+        baseline: Whether these are a comparison's runs.
+    """
+    done = [result for result in results if result.status is Status.COMPLETE]
+    reading, agreement = _most_common([read_training(result.curve) for result in done])
+    rows = [result_row(result) for result in results]
+    scores = [row.get(column) if row["status"] == Status.COMPLETE else None for row in rows]
+    return FinalRun(
+        stage=results[0].trial.stage,
+        trials=tuple(result.trial.id for result in results),
+        column=column,
+        scores=tuple(float(score) if isinstance(score, int | float) else None for score in scores),
+        verdict=reading.verdict,
+        agreement=agreement,
+        reasons=reading.reasons,
+        advice=reading.advice,
+        baseline=baseline,
+    )
+
+
+def _most_common(readings: Sequence[TrainingReading]) -> tuple[TrainingReading, str]:
+    """Return the first reading with the most common verdict, and how many of the seeds agree."""
+    counts = Counter(reading.verdict for reading in readings)
+    verdict, most = counts.most_common(1)[0]
+    others = ", ".join(f"{n} {other}" for other, n in counts.items() if other != verdict)
+    agreement = f"{most} of {len(readings)} seeds" + (f"; {others}" if others else "")
+    first = next(reading for reading in readings if reading.verdict == verdict)
+    return first, agreement if len(readings) > 1 else ""
 
 
 def run_baseline(
@@ -242,7 +345,7 @@ def decide_baseline(
 
 def _epochs_to(result: TrialResult, target: float, by: Criterion) -> float | None:
     """Return the epoch of the first reading that is as good as the target, or None."""
-    costs = by.readings(result.curve)
+    costs = by.evaluations(result.curve)
     reached = np.flatnonzero(costs <= target)  # NaN is no reading and compares false
     return float(result.curve.epoch[reached[0]]) if len(reached) else None
 

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from numpy.lib.stride_tricks import sliding_window_view
 
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
-from hptune.analysis.rules import named_rules
+from hptune.analysis.ranking import rank, rank_survivors
+from hptune.procedure import defaults
+from hptune.procedure.compare import concluded, run_candidates, run_repeats
+from hptune.procedure.context import Context, Outcome
 from hptune.procedure.defaults import lr_min
-from hptune.procedure.repeats import run_repeats
+from hptune.results import evidence
 from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
 from hptune.stages import LR_RANGE
-from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.paired import Candidates, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
 READINGS = 50  # of the validation loss along the test
@@ -35,6 +38,45 @@ CONFIRMATIONS = 5  # candidates at most
 RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
 
 
+def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
+    """Test for the LR and confirm it."""
+    options, by, batch_size = context.options(LR_RANGE), context.criterion, context.batch_size()
+    low, high = defaults.lr_range(context.optimizer)
+    runs = context.lengths(batch_size)
+    base = context.base(LR_RANGE, runs.range_test, batch_size=batch_size, lr=1.0)
+    test = run_lr_range(
+        context.runner,
+        base,
+        low=options.lr_low or low,
+        high=options.lr_high or high,
+        mode="exponential" if options.mode == "auto" else options.mode,
+        seeds=max(options.seeds, seeds),
+        examples=len(context.task.validation),
+    )
+    short = base.change(iterations=runs.short)
+    short = short.change(settings=context.short_settings(short))
+    lr = test.reading.lr_max
+    candidates = run_confirmation(context.runner, short, lr, seeds=seeds, by=by, test=test)
+    outcome, _ = concluded(
+        candidates,
+        decide_lr(test, candidates, lr, by=by),
+        by,
+        columns=("lr",),
+        interval=test.reading.interval,
+    )
+    return Outcome(results=test.results, evidence=[test.record()]) + outcome
+
+
+def confirm_again(context: Context, chosen: Trial, seeds: int) -> Outcome:
+    """Confirm the LR once more: momentum, weight decay and batch size are coupled with it."""
+    by = context.criterion
+    candidates = run_confirmation(context.runner, chosen, chosen.lr, seeds=seeds, by=by, least=1)
+    if len(candidates) == 1:
+        return Outcome()
+    decisions = decide_lr(None, candidates, chosen.lr, stage=chosen.stage, by=by)
+    return concluded(candidates, decisions, by, columns=("lr",))[0]
+
+
 @dataclass(frozen=True)
 class RangeTest:
     """The last range test that was run, all its trials, and how it reads."""
@@ -43,6 +85,17 @@ class RangeTest:
     reading: LrRangeReading
     low: float
     high: float
+    seeds: int = 1
+
+    def record(self) -> evidence.RangeTest:
+        """Return the last test and its reading as they are kept."""
+        ids = [result.trial.id for result in self.results]
+        return evidence.RangeTest(
+            stage=self.results[0].trial.stage,
+            trials=tuple(ids[-self.seeds :]),
+            earlier=tuple(ids[: -self.seeds]),
+            reading=asdict(self.reading),
+        )
 
     def reached(self, by: Criterion = LOSS) -> float:
         """Return the lowest cost that a test held for some readings, without any LR decay.
@@ -51,7 +104,7 @@ class RangeTest:
         """
         if self.reading.by != "validation":
             return math.inf
-        courses = [by.course(result.curve) for result in self.results]
+        courses = [by.known_evaluations(result.curve) for result in self.results]
         held = [sliding_window_view(c, HELD).max(axis=1) for c in courses if len(c) >= HELD]
         return min((float(costs.min()) for costs in held), default=math.inf)
 
@@ -107,7 +160,7 @@ def run_lr_range(
                 f"LR range test: {reading.verdict}; testing again, LR {low:.3g} to {high:.3g} "
                 f"in {iterations} iterations"
             )
-    return RangeTest(tests, reading, low, high)
+    return RangeTest(tests, reading, low, high, seeds)
 
 
 def run_confirmation(
@@ -139,14 +192,8 @@ def run_confirmation(
     low = base.lr_min  # None where the policy has its own
 
     def run(wanted: Sequence[float], least: int) -> Candidates:
-        return run_paired(
-            runner,
-            base,
-            {_label(v): {"lr": v, "lr_min": low and lr_min(v)} for v in map(_rounded, wanted)},
-            seeds=seeds,
-            dominated=lambda candidates: dominated(candidates, by),
-            least=least,
-        )
+        changes = {_label(v): {"lr": v, "lr_min": low and lr_min(v)} for v in map(_rounded, wanted)}
+        return run_candidates(runner, base, changes, seeds=seeds, by=by, least=least)
 
     candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
     while 1 < len(candidates) < CONFIRMATIONS:
@@ -202,10 +249,7 @@ def decide_lr(
     trials = trial_ids(candidates)
     if test:
         low, high = test.reading.interval
-        reason = (
-            f"{test.reading.reason}, plausible {low:.2g} to {high:.2g} ({_others(test)}); "
-            f"confirmed: {reason}"
-        )
+        reason = f"{reason}; the range test before: {test.reading.reason}, plausible {low:.2g} to {high:.2g}"
         warnings = (*test.reading.warnings, *warnings)
         seconds += sum(result.seconds for result in test.results)
         trials = tuple(result.trial.id for result in test.results) + trials
@@ -227,14 +271,6 @@ def decide_lr(
             )
         )
     return decisions
-
-
-def _others(test: RangeTest) -> str:
-    """Say what fastai's rules make of the same curve."""
-    curve = test.results[-1].curve
-    rules = named_rules(curve.lr, curve.train_loss)
-    shown = ", ".join(f"{k} {v:.2g}" if math.isfinite(v) else f"{k} none" for k, v in rules.items())
-    return f"fastai's rules: {shown}"
 
 
 def reading_settings(base: Trial, iterations: int) -> TrainingSettings:

@@ -8,15 +8,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.repeats import run_repeats
+from hptune.procedure.compare import concluded, run_candidates, run_repeats
+from hptune.procedure.context import Context, Outcome
+from hptune.procedure.lr_range import confirm_again
 from hptune.results.records import Decision, Trial
 from hptune.stages import MOMENTUM
-from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
+from hptune.trials.paired import Candidates, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
 RULE = "{}; within the noise the report's cyclical 0.95-0.85"
+
+
+def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
+    """Compare momenta; where another than the present one wins, confirm the LR with it."""
+    options, by, base = context.options(MOMENTUM), context.criterion, context.short(MOMENTUM)
+    candidates = run_momentum(
+        context.runner,
+        base,
+        values=values or options.values,
+        minimum=options.minimum,
+        seeds=seeds,
+        by=by,
+    )
+    outcome, chosen = concluded(
+        candidates, decide_momentum(candidates, by), by, columns=("momentum", "momentum_min")
+    )
+    if chosen.momentum == base.momentum:
+        return outcome
+    return outcome + confirm_again(context, chosen, seeds)
 
 
 def run_momentum(
@@ -43,14 +65,8 @@ def run_momentum(
     wanted = sorted(values, key=lambda value: value != base.momentum)
 
     def run(changes: Sequence[tuple[float, float | None]], least: int) -> Candidates:
-        return run_paired(
-            runner,
-            base,
-            {_label(*change): _change(*change) for change in changes},
-            seeds=seeds,
-            dominated=lambda candidates: dominated(candidates, by),
-            least=least,
-        )
+        wanted = {_label(*change): _change(*change) for change in changes}
+        return run_candidates(runner, base, wanted, seeds=seeds, by=by, least=least)
 
     candidates = run(_cyclical(wanted, minimum), 1)
     best = candidates[rank(candidates, by).best][0].trial

@@ -43,7 +43,13 @@ class Lengths:
 
 
 def lengths(
-    *, epochs: float, per_epoch: int, budget: float, search_seeds: int, trial_epochs: float | None
+    *,
+    epochs: float,
+    per_epoch: int,
+    budget: float,
+    search_seeds: int,
+    trial_epochs: float | None,
+    range_test_epochs: float | None = None,
 ) -> Lengths:
     """Choose the lengths of the runs.
 
@@ -53,6 +59,7 @@ def lengths(
         budget: Search epochs over the final run's epochs.
         search_seeds: Repeats of each search trial.
         trial_epochs: Length of the short runs where the user fixes it.
+        range_test_epochs: Likewise of the LR range test.
     """
     final = max(1, round(epochs * per_epoch))
     if trial_epochs is None:
@@ -61,7 +68,10 @@ def lengths(
     else:
         short = max(1, round(trial_epochs * per_epoch))
     low, high = RANGE_TEST
-    return Lengths(range_test=min(max(TEST_RUNS * short, low), high), short=short, final=final)
+    test = min(max(TEST_RUNS * short, low), high)
+    if range_test_epochs is not None:
+        test = max(1, round(range_test_epochs * per_epoch))
+    return Lengths(range_test=test, short=short, final=final)
 
 
 def allowances(stages: Sequence[str], budget_epochs: float) -> dict[str, float]:

@@ -9,14 +9,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from hptune.analysis.ranking import LOSS, Criterion
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.errors import InputError, StageError
+from hptune.procedure import defaults
+from hptune.procedure.batch_size import default_values
+from hptune.procedure.context import Context, Outcome
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
+from hptune.results.evidence import Candidate, Comparison
 from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.results.tables import result_row
 from hptune.stages import SEARCH
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.trials.run import Runner
-from hptune.trials.space import Choice, Space, grid
+from hptune.trials.space import Choice, Range, Space, grid
 
 if TYPE_CHECKING:
     import optuna
@@ -26,6 +31,78 @@ REDUCTION = 3  # Hyperband's: of three trials one goes on
 FIRST_RUNG = 1 / 9  # of a run
 # HyperbandPruner hashes the study's name: without a fixed one a seeded search does not repeat.
 STUDY = "hptune"
+
+
+def stage(context: Context, seed: int) -> Outcome:
+    """Search LR, momentum, weight decay and batch size jointly with whole runs.
+
+    Args:
+        context: The problem; its budget is what the search may cost.
+        seed: Of the sampler.
+    """
+    options, by, size = context.options(SEARCH), context.criterion, context.batch_size()
+    low, high = options.lr or defaults.search_lr(context.optimizer)
+    sizes = options.batch_size or default_values(size, len(context.task.train))
+    space: Space = {
+        "lr": Range(low, high, log=True),
+        "momentum": Range(*options.momentum),
+        "weight_decay": Range(options.weight_decay[0], options.weight_decay[1], log=True),
+        "batch_size": Choice(context.sizes_that_fit(sizes)),
+    }
+    results = run_search(
+        context.runner,
+        context.base(SEARCH, context.lengths(size).final, batch_size=size, lr=high, quiet=True),
+        space,
+        sampler=options.sampler,
+        seed=seed,
+        prune=options.prune and options.sampler != "grid",
+        by=by,
+    )
+    decisions = decide_search(results, by)
+    return Outcome(decisions, results, [_record(results, decisions, by, columns=tuple(space))])
+
+
+def _record(
+    results: Sequence[TrialResult],
+    decisions: Sequence[Decision],
+    by: Criterion,
+    *,
+    columns: Sequence[str],
+) -> Comparison:
+    """Return what was tried, as a record; a trial stands for itself, and one run tells no noise."""
+    best = min(results, key=lambda r: by.at_end(r) if r.status is Status.COMPLETE else math.inf)
+    values = {r.trial.id: result_row(r) for r in results}
+    candidates = tuple(
+        Candidate(
+            label=r.trial.id.rpartition("-")[2],
+            values={column: values[r.trial.id].get(column) for column in columns},
+            trials=(r.trial.id,),
+            seeds=(r.trial.seed,),
+            scores=(by.value(by.at_end(r)),),
+            score=by.value(by.at_end(r)),
+            difference=max(0.0, cost)
+            if math.isfinite(cost := by.at_end(r) - by.at_end(best))
+            else None,
+            noise=None,
+            tied=r is best,
+            status=r.status,
+            epochs=r.epochs,
+        )
+        for r in results
+    )
+    chosen = best.trial.id.rpartition("-")[2]
+    return Comparison(
+        stage=SEARCH,
+        parameter=decisions[0].parameter,
+        by=by.name,
+        higher_is_better=by.higher_is_better,
+        candidates=candidates,
+        best=chosen,
+        chosen=chosen,
+        rule=decisions[0].rule,
+        noise=None,
+        epochs=sum(r.epochs for r in results),
+    )
 
 
 def run_search(
@@ -184,7 +261,7 @@ def _run(
         if result.status not in (Status.COMPLETE, Status.PRUNED):
             study.tell(asked, state=TrialState.FAIL)
             return result
-        costs = by.course(result.curve)
+        costs = by.known_evaluations(result.curve)
         for reading in range(reported, min(step, len(costs))):
             asked.report(float(costs[reading]), reading + 1)
         reported = step

@@ -8,12 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.plateau import on_plateau
-from hptune.analysis.ranking import LOSS, Criterion, dominated, rank, rank_survivors
-from hptune.procedure.repeats import run_repeats
+from hptune.analysis.ranking import rank, rank_survivors
+from hptune.procedure.compare import concluded, run_candidates, run_repeats
+from hptune.procedure.context import Context, Outcome
+from hptune.procedure.lr_range import confirm_again
 from hptune.results.records import Decision, Trial
 from hptune.stages import WEIGHT_DECAY
-from hptune.trials.branches import branch_point, run_branches
+from hptune.trials.branches import branch_point
 from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
@@ -35,6 +38,31 @@ def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
     scale = DECOUPLED.get(optimizer.lower(), 1.0)
     grid = [1e-3, 1e-4, 1e-5, 0.0] if weight_layers >= DEEP else [1e-2, 1e-3, 1e-4]
     return [_rounded(value * scale) for value in grid]
+
+
+def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
+    """Compare weight decays; where another than the present one wins, confirm the LR with it."""
+    options, by, base = (
+        context.options(WEIGHT_DECAY),
+        context.criterion,
+        context.short(WEIGHT_DECAY),
+    )
+    given = values or options.values
+    candidates = run_weight_decay(
+        context.runner,
+        base,
+        values=given or first_grid(context.weight_layers, context.optimizer),
+        seeds=seeds,
+        refine=not given,
+        by=by,
+        from_snapshot=options.from_snapshot,
+    )
+    usual = usual_weight_decay(context.weight_layers, context.optimizer)
+    decision = decide_weight_decay(candidates, usual=usual, by=by)
+    outcome, chosen = concluded(candidates, [decision], by, columns=("weight_decay",))
+    if chosen.weight_decay == base.weight_decay:
+        return outcome
+    return outcome + confirm_again(context, chosen.change(snapshot=None), seeds)
 
 
 def run_weight_decay(
@@ -63,20 +91,14 @@ def run_weight_decay(
     if from_snapshot:
         middle = sorted(values)[len(values) // 2]
         base = base.change(weight_decay=middle)
-        snapshot = branch_point(runner, base, on_plateau)
+        base = base.change(snapshot=branch_point(runner, base, on_plateau))
+        seeds = 1  # another seed would need a parent of its own
 
     def run(wanted: Sequence[float], least: int) -> Candidates:
         changes = {f"{v:g}": {"weight_decay": v} for v in wanted}
-        if from_snapshot:
-            return run_branches(runner, base, snapshot, changes)
-        return run_paired(
-            runner,
-            base,
-            changes,
-            seeds=seeds,
-            dominated=lambda candidates: dominated(candidates, by),
-            least=least,
-        )
+        if from_snapshot:  # nothing is left to stop early
+            return run_paired(runner, base, changes, seeds=seeds, least=least)
+        return run_candidates(runner, base, changes, seeds=seeds, by=by, least=least)
 
     # The present value first: it has been run, and must not be what the budget leaves out.
     candidates = run(sorted(values, key=lambda value: value != base.weight_decay), 1)
@@ -90,7 +112,6 @@ def run_weight_decay(
         between = _between(candidates, by)
         if between is not None:
             candidates |= run([between], 0)
-    # Another seed would need a parent of its own.
     return candidates if from_snapshot else run_repeats(runner, candidates, by)
 
 

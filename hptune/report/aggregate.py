@@ -1,4 +1,4 @@
-"""How a column of curves goes: readings along an axis, and mean and spread over seeds."""
+"""A column of several curves along an axis: its mean and its spread over the seeds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def over_seeds(curves: Sequence[Curve], column: str, axis: str = "epoch") -> Mea
 
 
 def wants_log(series: Sequence[FloatArray]) -> bool:
-    """Say whether values are positive and far enough apart for a log axis."""
+    """Return whether values are positive and far enough apart for a logarithmic axis."""
     finite = [own[np.isfinite(own)] for own in series]
     together = np.concatenate([own for own in finite if len(own)] or [np.ones(1)])
     smallest = float(together.min())

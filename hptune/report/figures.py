@@ -1,4 +1,4 @@
-"""Which plots a run has, drawn as PNG with a title, a caption and a text for those who cannot see."""
+"""The plots of a run as PNG, each with a caption and a text for those who cannot see it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING
 
 from hptune.report.aggregate import over_seeds
 from hptune.report.read import RunRecord
-from hptune.report.stages import (
-    Comparison,
-    FinalRun,
-    RangeTest,
+from hptune.report.views import (
+    anchor_of,
     comparisons,
+    decided_lr,
+    ended,
+    file_name,
     final_runs,
+    paired_curves,
     range_test,
+    select,
 )
-from hptune.report.wording import column, parameter, plain, stage, value
+from hptune.report.wording import column, parameter, plain, stage_title
+from hptune.results.evidence import Comparison, FinalRun
+from hptune.results.records import Curve
+from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, SEARCH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 COLOURS = 256
+SEARCHED = ("lr", "momentum", "weight_decay", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -54,61 +61,44 @@ def pictures(record: RunRecord) -> list[Picture]:
     """Draw all plots that a run has the data for."""
     from hptune.report.plots.style import house_style
 
+    runs = final_runs(record)
+    baseline = next((select(ended(run), record.curves) for run in runs if run.baseline), [])
     with house_style():
-        drawn = _of_range_test(range_test(record), record)
+        drawn = _of_range_test(record)
         for comparison in comparisons(record):
-            drawn += _of_comparison(comparison)
-        runs = final_runs(record)
-        baseline = next((run for run in runs if run.baseline), None)
+            drawn += _of_comparison(comparison, record)
         for run in runs:
-            if run.curves and not run.baseline:
-                drawn += _of_final(run, baseline if run.stage == "final" else None, record)
+            own = select(ended(run), record.curves)
+            if own and not run.baseline:
+                drawn += _of_final(run, own, baseline if run.stage == FINAL else [], record)
     return drawn
 
 
-def _shared(comparison: Comparison) -> str:
-    """Say what the candidates have in common, so that the difference is the hyper-parameter's."""
-    if comparison.stage == "search":
-        return "Every trial is a whole run."
-    if comparison.parameter == "batch_size":
-        return "All began with the same weights and took about the same time."
-    return "All began with the same weights and saw the same batches."
-
-
-def comparison_name(comparison: Comparison) -> str:
-    """Return a comparison's name for files and anchors: "momentum", "momentum-lr", "sweep-dropout"."""
-    own = {"lr-range": "lr", "momentum": "momentum", "weight-decay": "weight_decay"}
-    own |= {"batch-size": "batch_size", "search": "lr"}
-    if comparison.stage == "lr-range":
-        return "lr-confirmation"
-    if own.get(comparison.stage) == comparison.parameter:
-        return comparison.stage
-    short = comparison.parameter.rpartition(".")[2]
-    return f"{comparison.stage}-" + "".join(c if c.isalnum() else "-" for c in short)
-
-
-def _of_range_test(test: RangeTest | None, record: RunRecord) -> list[Picture]:
+def _of_range_test(record: RunRecord) -> list[Picture]:
     from hptune.report.plots import plot_range_readings, plot_range_test
 
-    if test is None:
+    found = range_test(record.evidence)
+    curves = select(found[0].trials, record.curves) if found else []
+    if not found or not curves:
         return []
-    reading = test.reading
-    told = f"The maximum LR decided on is {plain(test.decided)}. " if test.decided else ""
+    test, reading = found
+    decided = decided_lr(test, record.decisions)
+    told = f"The maximum LR decided on is {plain(decided)}. " if decided else ""
     drawn = [
         _picture(
-            "lr-range",
-            "lr-range",
-            partial(plot_range_test, test),
+            LR_RANGE,
+            LR_RANGE,
+            partial(plot_range_test, curves, reading, decided),
             alt=f"Training and validation loss against the learning rate. {told}{reading.reason}.",
-            caption="Losses against the LR that made them: momentum delays what an LR does, and the "
-            "delay is taken out. Triangles: where fastai's rules would put the LR on this curve.",
+            caption="Losses against the LR that made them: momentum delays what an LR does, and "
+            "the delay is taken out. Triangles: what fastai's rules would take on this curve.",
         )
     ]
     drawn += [
         _picture(
-            f"lr-range-{_file_name(name)}",
-            "lr-range",
-            partial(plot_range_readings, test, name),
+            f"{LR_RANGE}-{name}",
+            LR_RANGE,
+            partial(plot_range_readings, curves, reading, decided, name),
             alt=f"The {column(name)} at each reading of the range test, against the learning rate.",
             caption=f"The bare readings of the {column(name)}.",
         )
@@ -117,56 +107,65 @@ def _of_range_test(test: RangeTest | None, record: RunRecord) -> list[Picture]:
     return drawn
 
 
-def _of_comparison(comparison: Comparison) -> list[Picture]:
+def _of_comparison(comparison: Comparison, record: RunRecord) -> list[Picture]:
     from hptune.report.plots import plot_candidates, plot_search
-    from hptune.report.plots.candidates import end_text
-    from hptune.report.plots.style import room_for
+    from hptune.report.plots.candidates import label
 
-    name = comparison_name(comparison)
+    anchor, judged = anchor_of(comparison), column(f"val_{comparison.by}").capitalize()
     drawn = []
-    if any(candidate.curves for candidate in comparison.candidates):
+    if paired_curves(comparison, record.curves):
         ends = "; ".join(
-            f"{c.label}: {value(comparison.column, c.end) if c.end is not None else c.status}"
-            for c in comparison.candidates[:12]
+            ": ".join(label(c, f"val_{comparison.by}")) for c in comparison.candidates[:12]
         )
-        chosen = comparison.chosen
+        chosen = f" Chosen: {comparison.chosen}." if comparison.chosen else ""
         drawn.append(
             _picture(
-                name,
-                name,
-                partial(plot_candidates, comparison),
-                alt=f"{column(comparison.column).capitalize()} over the run for each candidate. "
-                f"At the end: {ends}. " + (f"Chosen: {chosen.label}." if chosen else ""),
+                anchor,
+                anchor,
+                partial(plot_candidates, comparison, record.curves),
+                alt=f"{judged} over the run for each candidate. At the end: {ends}.{chosen}",
                 caption=f"Blue: chosen. {_shared(comparison)}",
-                right=room_for([end_text(c, comparison.column) for c in comparison.candidates]),
-                top=0.97,
             )
         )
-    if comparison.stage == "search":
+    if comparison.stage == SEARCH:
         drawn += [
             _picture(
-                f"search-{other}",
-                name,
-                partial(plot_search, comparison, other),
-                alt=f"{column(comparison.column).capitalize()} of each trial against its {parameter(other)}.",
-                caption=f"Each trial by its {parameter(other)}; hollow: stopped early; blue: chosen.",
-                top=0.97,
+                f"{SEARCH}-{name}",
+                anchor,
+                partial(plot_search, comparison, name),
+                alt=f"{judged} of each trial against its {parameter(name)}.",
+                caption=f"Each trial by its {parameter(name)}; hollow: stopped early; blue: chosen.",
             )
-            for other in ("lr", "momentum", "weight_decay", "batch_size")
+            for name in SEARCHED
+            if any(name in c.values for c in comparison.candidates)
         ]
     return drawn
 
 
-def _of_final(run: FinalRun, baseline: FinalRun | None, record: RunRecord) -> list[Picture]:
+def _shared(comparison: Comparison) -> str:
+    """Return what the candidates have in common, so that the difference is the hyper-parameter's."""
+    if comparison.stage == SEARCH:
+        return "Every trial is a whole run."
+    if comparison.stage == BATCH_SIZE:
+        return "All began with the same weights and took about the same time."
+    shared = "All began with the same weights and saw the same batches."
+    if len({c.seeds for c in comparison.candidates}) > 1:
+        shared += " Lines: the seeds that all ran. Numbers: all seeds, put on the same footing."
+    return shared
+
+
+def _of_final(
+    run: FinalRun, curves: list[Curve], baseline: list[Curve], record: RunRecord
+) -> list[Picture]:
     from hptune.report.plots import plot_losses, plot_metric, plot_schedule
 
-    seeds = len(run.curves)
+    seeds = len(curves)
     over = f"mean of {seeds} seeds, band: one standard deviation" if seeds > 1 else "one seed"
-    title = stage(run.stage)
+    title = stage_title(run.stage)
 
     def schedule(upper: Axes, lower: Axes) -> None:
-        plot_schedule(run, "lr", upper)
-        plot_schedule(run, "momentum", lower)
+        plot_schedule(curves[0], "lr", upper)
+        plot_schedule(curves[0], "momentum", lower)
         lower.set_xlabel("epoch")
 
     drawn = [
@@ -177,27 +176,30 @@ def _of_final(run: FinalRun, baseline: FinalRun | None, record: RunRecord) -> li
             alt=f"{title}: learning rate and momentum over the epochs.",
             caption="Learning rate and momentum over the run.",
             rows=2,
-            top=0.97,
         ),
         _picture(
             f"{run.stage}-loss",
             run.stage,
-            partial(plot_losses, run, baseline=baseline),
+            partial(plot_losses, curves, baseline=baseline),
             alt=f"{title}: training and validation loss over the epochs, {over}.",
             caption=f"Losses: {over}.",
         ),
     ]
-    drawn += [
-        _picture(
-            f"{run.stage}-{_file_name(metric)}",
-            run.stage,
-            partial(plot_metric, run, f"val_{metric}", baseline=baseline),
-            alt=f"{title}: {column(f'val_{metric}')} over the epochs, {over}.",
-            caption=f"{column(f'val_{metric}').capitalize()}: {over}.",
+    for metric in record.metrics:
+        name = f"val_{metric}"
+        if not len(over_seeds(curves, name)):
+            continue
+        on_test = run.column == f"test_{metric}"
+        test = [score for score in run.scores if score is not None] if on_test else []
+        drawn.append(
+            _picture(
+                f"{run.stage}-{metric}",
+                run.stage,
+                partial(plot_metric, curves, name, baseline=baseline, test=test),
+                alt=f"{title}: {column(name)} over the epochs, {over}.",
+                caption=f"{column(name).capitalize()}: {over}.",
+            )
         )
-        for metric in record.metrics
-        if any(len(over_seeds([curve], f"val_{metric}")) for curve in run.curves)
-    ]
     return drawn
 
 
@@ -209,15 +211,13 @@ def _picture(
     alt: str,
     caption: str,
     rows: int = 1,
-    right: float = 0.97,
-    top: float = 0.89,
 ) -> Picture:
     from hptune.report.plots.style import SIZE, new_figure
 
-    figure, axes = new_figure(rows=rows, right=right, top=top)
+    figure, axes = new_figure(rows)
     draw(*axes)
     width, height = (round(96 * inches) for inches in SIZE)
-    return Picture(name, group, alt, caption, _png(figure), width, height)
+    return Picture(file_name(name), group, alt, caption, _png(figure), width, height)
 
 
 def _png(figure: Figure) -> bytes:
@@ -233,7 +233,3 @@ def _png(figure: Figure) -> bytes:
         small, format="png", dpi=(figure.dpi, figure.dpi)
     )
     return small.getvalue()
-
-
-def _file_name(text: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)

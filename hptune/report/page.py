@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -17,20 +16,23 @@ from typing import Any
 
 from hptune.errors import InputError
 from hptune.report import summary, wording
-from hptune.report.charts import charts
-from hptune.report.figures import Picture, comparison_name, pictures
+from hptune.report.figures import Picture, pictures
+from hptune.report.plots.candidates import rank
 from hptune.report.read import RunRecord, TrialRecord, read_run
-from hptune.report.stages import (
-    Candidate,
-    Comparison,
-    FinalRun,
-    RangeTest,
+from hptune.report.trust import comparison_of, trust_of
+from hptune.report.views import (
+    anchor_of,
     comparisons,
+    decided_by,
+    decided_lr,
+    ended,
     final_runs,
     range_test,
+    title_of,
 )
-from hptune.results.records import Decision, Status
-from hptune.results.run_dir import write_atomic
+from hptune.results.atomic import write_atomic
+from hptune.results.evidence import Candidate, Comparison, FinalRun
+from hptune.results.records import Status
 
 _ASSETS = resources.files("hptune.report") / "assets"
 _BEFORE = ("trial", "stage", "status", "seed", "epochs", "iterations", "batch_size")
@@ -102,50 +104,44 @@ def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
     environment.filters |= {
         "plain": wording.plain,
         "duration": wording.duration,
-        "stage_name": wording.stage,
+        "stage_title": wording.stage_title,
         "parameter_name": wording.parameter,
         "column_name": wording.column,
         "small": lambda number: wording.plain(float(f"{number:.2g}")),
         "value": lambda number, column: wording.value(column, number),
+        "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
     }
-    scripts = [
-        f"/*\n{_asset('uplot-LICENSE.txt')}*/\n{_asset('uplot.min.js')}",
-        _asset("page.js"),
-    ]
+    script = _asset("page.js")
     return environment.get_template("page.html").render(
         **_context(record, drawn),
-        style=_asset("uplot.min.css") + _asset("page.css"),
-        scripts=scripts,
-        script_hashes=" ".join(f"'sha256-{_sha256(script)}'" for script in scripts),
+        style=_asset("page.css"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
 def _context(record: RunRecord, drawn: Sequence[Picture]) -> dict[str, Any]:
-    compared, runs, test = comparisons(record), final_runs(record), range_test(record)
-    anchors = {place: comparison_name(own) for place, own in enumerate(compared)}
-    found = charts(record)
+    runs = final_runs(record)
     groups: dict[str, list[dict[str, Any]]] = {}
     for picture in drawn:
         source = "data:image/png;base64," + base64.b64encode(picture.png).decode()
         groups.setdefault(picture.group, []).append({"picture": picture, "source": source})
-    main = next((run for run in runs if not run.baseline), None)
+    finals = [_final(run, record) for run in runs]
     return {
         "record": record,
         "title": f"{record.name}: hptune report",
         "facts": _facts(record),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "values": summary.decided_values(record, anchors),
-        "main": main,
-        "headline": summary.headline(main) if main else "",
-        "verdict": summary.verdict(main) if main else None,
+        "values": summary.decided_values(record),
+        "main": next((own for own in finals if not own["run"].baseline), None),
+        "meaning": summary.MEANING,
         "warnings": summary.warnings(record),
         "costs": summary.costs(record),
         "decisions": _decisions(record),
-        "test": _test(test),
-        "comparisons": [_comparison(own, anchors[k]) for k, own in enumerate(compared)],
-        "finals": [_final(run, record) for run in runs],
+        "test": _test(record),
+        "comparisons": [_comparison(own, record) for own in comparisons(record)],
+        "finals": finals,
         "pictures": groups,
-        "charts": {name: _json(chart) for name, chart in found.items()},
         "trials": _trials(record),
         "environment": _environment(record),
     }
@@ -169,26 +165,25 @@ def _decisions(record: RunRecord) -> list[dict[str, Any]]:
     for d in record.decisions:
         # Seconds count a stage's own trials; those that another stage ran cost nothing here.
         own = [t for t in record.find(d.trials) if t.stage == d.stage]
-        first = (d.stage, d.trials) not in told
-        told.add((d.stage, d.trials))
-        cost = summary.cost_of(own)
         rows.append(
             {
                 "decision": d,
                 "value": wording.value(d.parameter, d.value),
-                "first": first,
-                "cost": cost,
+                "first": (d.stage, d.trials) not in told,
+                "cost": summary.cost_of(own),
             }
         )
+        told.add((d.stage, d.trials))
     return rows
 
 
-def _test(test: RangeTest | None) -> dict[str, Any] | None:
-    if test is None:
+def _test(record: RunRecord) -> dict[str, Any] | None:
+    found = range_test(record.evidence)
+    if found is None:
         return None
-    reading = test.reading
+    test, reading = found
     marks = [
-        ("decided maximum LR", test.decided),
+        ("decided maximum LR", decided_lr(test, record.decisions)),
         ("read from the curve", reading.lr_max),
         ("plausible from", reading.interval[0]),
         ("plausible to", reading.interval[1]),
@@ -199,83 +194,59 @@ def _test(test: RangeTest | None) -> dict[str, Any] | None:
     ]
     return {
         "test": test,
-        "marks": [(name, lr) for name, lr in marks if lr is not None and math.isfinite(lr)],
-        "rules": [(name, test.rules.get(name)) for name in ("valley", "steep", "minimum", "slide")],
+        "reading": reading,
+        "marks": [(name, lr) for name, lr in marks if lr is not None],
     }
 
 
-def _comparison(comparison: Comparison, anchor: str) -> dict[str, Any]:
-    ends = [c.end for c in comparison.candidates if c.end is not None]
-    sign = -1 if comparison.higher_is_better else 1
-    best = sign * min((sign * end for end in ends), default=math.nan)
-    reach = max((abs(end - best) for end in ends), default=0.0)
-    noise = comparison.noise
-    # Far ones must not squeeze the rest of the strip: beyond a few noises all is equally lost.
-    reach = min(reach, 6 * noise) if noise else reach
-    rows: list[dict[str, Any]] = []
-    for candidate in comparison.candidates:
-        behind = None if candidate.end is None else abs(candidate.end - best)
-        rows.append(
-            {
-                "candidate": candidate,
-                "behind": behind,
-                "noises": behind / noise if behind is not None and noise else None,
-                "verdict": _verdict(candidate, noise),
-                "strip": None if behind is None or not reach else min(100.0, 100 * behind / reach),
-            }
-        )
-    rows.sort(key=lambda row: math.inf if row["behind"] is None else row["behind"])
-    band = 100 * min(1.0, noise / reach) if noise and reach else None
+def _comparison(comparison: Comparison, record: RunRecord) -> dict[str, Any]:
+    decisions = decided_by(comparison, record.decisions)
+    parts = [f"{wording.parameter(d.parameter)} = {wording.plain(d.value)}" for d in decisions]
+    main = next((d for d in decisions if comparison_of(d, [comparison])), None)
     return {
         "comparison": comparison,
-        "anchor": anchor,
-        "title": comparison.title,
-        "rows": rows,
-        "seeds": max(len(c.trials) for c in comparison.candidates),
-        "band": band,
-        "of_decisions": _by_rule(comparison.decisions),
-        "warnings": list(dict.fromkeys(w for d in comparison.decisions for w in d.warnings)),
+        "anchor": anchor_of(comparison),
+        "title": title_of(comparison),
+        "column": f"val_{comparison.by}",
+        "rows": [(c, _verdict(c, comparison)) for c in sorted(comparison.candidates, key=rank)],
+        "seeds": max((len(c.seeds) for c in comparison.candidates), default=0),
+        "decided": ", ".join(parts),
+        "trust": trust_of(main, record.evidence) if main else None,
+        "warnings": list(dict.fromkeys(w for d in decisions for w in d.warnings)),
     }
 
 
-def _by_rule(decisions: Sequence[Decision]) -> list[tuple[str, str]]:
-    """Return each rule with the values that came of it."""
-    rules: dict[str, list[str]] = {}
-    for d in decisions:
-        shown = f"{wording.parameter(d.parameter)} = {wording.value(d.parameter, d.value)}"
-        rules.setdefault(d.rule, []).append(shown)
-    return [(", ".join(shown), rule) for rule, shown in rules.items()]
-
-
-def _verdict(candidate: Candidate, noise: float | None) -> str:
-    """Say what became of a candidate; how it ended where that is not complete."""
-    if candidate.chosen:
+def _verdict(candidate: Candidate, comparison: Comparison) -> str:
+    """Return what became of a candidate; how it ended where that is not complete."""
+    if candidate.label == comparison.chosen:
         word = "chosen"
-    elif candidate.end is None or noise is None:
+    elif candidate.score is None or comparison.noise is None:
         word = ""
     else:
         word = "tie" if candidate.tied else "worse"
-    ended = "" if candidate.status == Status.COMPLETE else candidate.status
-    return ", ".join(filter(None, (word, ended)))
+    status = "" if candidate.status == Status.COMPLETE else candidate.status
+    return ", ".join(filter(None, (word, status)))
 
 
 def _final(run: FinalRun, record: RunRecord) -> dict[str, Any]:
-    names = ["train_loss", "val_loss"]
-    names += [f"val_{metric}" for metric in record.metrics]
+    names = ["train_loss", "val_loss", *(f"val_{metric}" for metric in record.metrics)]
     names += ["test_loss", *(f"test_{metric}" for metric in record.metrics)]
-    trials = [*run.trials, *run.lost]
+    trials, done = record.find(run.trials), record.find(ended(run))
     columns = [name for name in names if any(t.number(name) is not None for t in trials)]
+    title = wording.stage_title(run.stage)
+    about = (run.stage, f"{'baseline_' * run.baseline}{run.column}")
+    decided = [d for d in record.decisions if (d.stage, d.parameter) == about]
     return {
         "run": run,
-        "title": f"Baseline of the {wording.stage(run.stage).lower()}" if run.baseline
-        else wording.stage(run.stage),
+        "title": f"Baseline of the {title.lower()}" if run.baseline else title,
         "anchor": f"{run.stage}-baseline" if run.baseline else run.stage,
+        "decision": decided[-1] if decided else None,
+        "headline": summary.headline(run),
+        "done": len(done),
         "columns": columns,
         "rows": trials,
-        "headline": summary.headline(run),
-        "verdict": summary.verdict(run),
-        "means": [_mean(run.trials, name) for name in columns],
-    }  # fmt: skip
+        "means": [_mean(done, name) for name in columns],
+    }
 
 
 def _mean(trials: Sequence[TrialRecord], column: str) -> str:
@@ -316,15 +287,5 @@ def _environment(record: RunRecord) -> list[tuple[str, str]]:
     return shown
 
 
-def _json(chart: dict[str, Any]) -> str:
-    """Return JSON that can stand in a script element: no tag can end in it."""
-    text = json.dumps(chart, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-def _sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

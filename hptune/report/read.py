@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +11,23 @@ from typing import Any
 import numpy as np
 
 from hptune.errors import InputError
+from hptune.results.evidence import Evidence
 from hptune.results.records import Curve, Decision, Status
+from hptune.results.repair import read_bytes
 from hptune.results.run_dir import RunDir
-from hptune.results.tables import Row, curve_from
-
-# What a file that someone edited, or another version wrote, raises where it is read.
-_MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, StopIteration, csv.Error)
+from hptune.results.tables import Row, metrics_of
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """A row of results.csv and the trial's curve, None where there is none to read."""
+    """A row of results.csv and the trial's curve, None where there is none to read.
+
+    `message` says why the trial failed; "" where it did not.
+    """
 
     row: Row
     curve: Curve | None
+    message: str = ""
 
     @property
     def id(self) -> str:
@@ -65,6 +66,7 @@ class RunRecord:
         name: The experiment's, else the directory's.
         trials: In the order of results.csv.
         decisions: The latest last.
+        evidence: What the decisions rest on.
         experiment: The text of experiment.yaml, "" where there is none.
         tuned: The text of tuned.yaml, "" where there is none.
         manifest: With what it was made.
@@ -75,6 +77,7 @@ class RunRecord:
     name: str
     trials: tuple[TrialRecord, ...]
     decisions: tuple[Decision, ...]
+    evidence: tuple[Evidence, ...]
     experiment: str
     tuned: str
     manifest: dict[str, Any]
@@ -90,81 +93,57 @@ class RunRecord:
         return [trial for trial in found if trial is not None]
 
     @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that there are, by the ids of their trials."""
+        return {trial.id: trial.curve for trial in self.trials if trial.curve is not None}
+
+    @property
     def metrics(self) -> list[str]:
         """The metrics that some trial has a value of."""
         columns = dict.fromkeys(column for trial in self.trials for column in trial.row)
-        names = [c.removeprefix("best_val_") for c in columns if c.startswith("best_val_")]
         return [
             name
-            for name in names
-            if name != "loss" and any(t.number(f"val_{name}") is not None for t in self.trials)
+            for name in metrics_of(columns)
+            if any(t.number(f"val_{name}") is not None for t in self.trials)
         ]
 
 
 def read_run(path: Path) -> RunRecord:
-    """Read a run directory.
+    """Read a run directory. What cannot be read of it is left out, and told in `problems`.
 
     Raises:
-        InputError: It is not there, is none of hptune's, or its tables cannot be read.
+        InputError: It is not there, or is none of hptune's.
     """
-    try:
-        directory = RunDir.open(path, write=False)
-    except (*_MALFORMED, OSError) as error:
-        raise InputError(
-            f"{path}: results.csv or decisions.csv cannot be read ({_shown(error)}); must be as "
-            "hptune wrote them; restore them"
-        ) from None
+    problems: list[str] = []
+    directory = RunDir.open(path, write=False, tell=problems.append)
     if not any(p.exists() for p in (directory.results_csv, directory.experiment)):
         raise InputError(
             f"{path}: has neither results.csv nor experiment.yaml; must be a run directory of "
             "hptune; name another or run `hptune run`"
         )
-    problems: list[str] = []
-    trials = tuple(TrialRecord(row, _curve(directory, row, problems)) for row in directory.rows())
-    experiment = _text(directory.experiment, problems)
+    experiment = _text(directory.experiment)
     return RunRecord(
         path=path,
         name=_name(experiment) or path.resolve().name,
-        trials=trials,
+        trials=tuple(_trial(directory, row) for row in directory.rows()),
         decisions=tuple(directory.decisions()),
+        evidence=tuple(directory.evidence()),
         experiment=experiment,
-        tuned=_text(directory.tuned, problems),
-        manifest=_manifest(directory.manifest, problems),
+        tuned=_text(directory.tuned),
+        manifest=directory.facts(),
         problems=tuple(problems),
     )
 
 
-def _curve(directory: RunDir, row: Row, problems: list[str]) -> Curve | None:
-    path = directory.curve(str(row.get("trial")))
-    try:
-        curve = curve_from(path.read_text(encoding="utf-8"))
-    except (*_MALFORMED, OSError) as error:
-        if row.get("status") != Status.FAILED:
-            problems.append(f"{path.name} cannot be read ({_shown(error)})")
-        return None
-    return curve if len(curve) and np.isfinite(curve.train_loss).any() else None
+def _trial(directory: RunDir, row: Row) -> TrialRecord:
+    curve = directory.history(row)
+    readable = curve is not None and np.isfinite(curve.train_loss).any()
+    message = _text(directory.log(str(row["trial"]))) if row["status"] == Status.FAILED else ""
+    return TrialRecord(row, curve if readable else None, message.strip())
 
 
-def _text(path: Path, problems: list[str]) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        problems.append(f"{path.name} cannot be read ({_shown(error)})")
-        return ""
-
-
-def _manifest(path: Path, problems: list[str]) -> dict[str, Any]:
-    text = _text(path, problems)
-    try:
-        facts = json.loads(text or "{}")
-    except ValueError:
-        facts = None
-    if not isinstance(facts, dict):
-        problems.append(f"{path.name} is no JSON object")
-        return {}
-    return facts
+def _text(path: Path) -> str:
+    return (read_bytes(path) or b"").decode("utf-8", errors="replace")
 
 
 def _name(experiment: str) -> str | None:
@@ -176,8 +155,3 @@ def _name(experiment: str) -> str | None:
         return None
     name = loaded.get("name") if isinstance(loaded, dict) else None
     return None if name is None else str(name)
-
-
-def _shown(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
-    return (text or type(error).__name__)[:120]

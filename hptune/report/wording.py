@@ -1,4 +1,4 @@
-"""How values and names read in the report."""
+"""How names and numbers are written in the report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from hptune.stages import STAGES
+
+# In the order in which a reader asks for them.
 PARAMETERS = {
     "lr": "maximum LR",
     "lr_min": "minimum LR",
@@ -15,16 +18,6 @@ PARAMETERS = {
     "batch_size": "batch size",
     "epochs": "epochs",
 }
-STAGES = {
-    "lr-range": "LR range test",
-    "momentum": "Momentum",
-    "weight-decay": "Weight decay",
-    "batch-size": "Batch size",
-    "final": "Final run",
-    "train": "Training run",
-    "sweep": "Sweep",
-    "search": "Joint search",
-}
 COLUMNS = {"val_loss": "validation loss", "train_loss": "training loss", "test_loss": "test loss"}
 
 
@@ -33,9 +26,9 @@ def parameter(name: str) -> str:
     return PARAMETERS.get(name) or column(name)
 
 
-def stage(name: str) -> str:
+def stage_title(name: str) -> str:
     """Return a stage's name in words."""
-    return STAGES.get(name, name)
+    return STAGES[name].title if name in STAGES else name
 
 
 def column(name: str) -> str:
@@ -47,12 +40,12 @@ def column(name: str) -> str:
 
 
 def is_share(name: str) -> bool:
-    """Say whether a metric is a fraction that reads best in per cent."""
+    """Return whether a metric is a fraction that is written in per cent."""
     return "accuracy" in name.lower()
 
 
 def value(name: str, number: object) -> str:
-    """Return a value as its column's readers write it: an accuracy in per cent."""
+    """Return a value of a column as text: an accuracy in per cent, other numbers in four figures."""
     if isinstance(number, float) and is_share(name) and math.isfinite(number):
         return f"{100 * number:.2f} %"
     return plain(number)
@@ -82,7 +75,7 @@ def spread(name: str, values: Sequence[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them."""
+    """Return a time as text: "41.2 s", "5 min 20 s", "2 h 5 min"."""
     if seconds < 1:
         return f"{seconds:.2f} s"
     if seconds < 120:

@@ -14,9 +14,10 @@ class DivergenceMonitor:
     """Watches a training loss and says at which iteration it diverged.
 
     A loss has diverged when it is not finite, or when its running mean stands above
-    start + factor * max(|start|, spread), where start is the mean of the first losses and
-    spread how far the loss has come down since. This holds for losses of any sign and scale. The answer
-    does not depend on how the losses are cut into blocks.
+    start + factor * max(|start|, start - lowest), where start is the mean of the first losses and
+    lowest the lowest loss of a batch so far. This holds for losses of any sign and scale: where
+    they are noise around 0, the start says nothing of their scale and the lowest one does. The
+    answer does not depend on how the losses are cut into blocks.
 
     Args:
         factor: How far above the start is divergence.
@@ -24,7 +25,7 @@ class DivergenceMonitor:
 
     def __init__(self, factor: float = FACTOR) -> None:
         self.seen = 0
-        self._factor = factor
+        self.factor = factor
         self._start: list[float] = []
         self._mean = 0.0
         self._lowest = math.inf
@@ -39,19 +40,35 @@ class DivergenceMonitor:
         return None
 
     def _too_high(self, loss: float) -> bool:
+        self._lowest = min(self._lowest, loss)
         if len(self._start) < START:
             self._start.append(loss)
             self._mean = sum(self._start) / len(self._start)
-            self._lowest = min(self._lowest, self._mean)
             return False
         start = sum(self._start) / START
         # Limited, so that a single huge loss cannot carry the mean over the line alone.
-        limit = start + self._factor * max(abs(start), start - self._lowest, 1e-12)
+        limit = start + self.factor * max(abs(start), start - self._lowest, 1e-12)
         self._mean = SMOOTHING * self._mean + (1 - SMOOTHING) * min(loss, limit * 2 - start)
-        self._lowest = min(self._lowest, self._mean)
         return self._mean > limit
 
 
 def diverged_at(losses: Sequence[float], factor: float = FACTOR) -> int | None:
     """Return the place of the first loss at which a run has diverged, or None."""
     return DivergenceMonitor(factor).update(losses)
+
+
+def divergence_message(losses: Sequence[float], lr: float, factor: float = FACTOR) -> str:
+    """Say why a trial ended as diverged.
+
+    Args:
+        losses: Of the training, to the last iteration.
+        lr: Of the last iteration.
+        factor: As for the monitor.
+    """
+    at = len(losses) - 1
+    if diverged_at(losses, factor) is None:
+        return f"the validation loss after iteration {at} is not finite"
+    return (
+        f"the training loss diverged at iteration {at}, LR {lr:.3g}: {losses[at]:.4g} after "
+        f"{losses[0]:.4g} at the start"
+    )

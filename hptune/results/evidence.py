@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hptune.results.records import Scalar
+from hptune.results.cells import finite
+from hptune.results.records import Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Candidate:
     """
 
     label: str
-    values: Mapping[str, Scalar]
+    values: Mapping[str, Value]
     trials: tuple[str, ...]
     seeds: tuple[int, ...]
     scores: tuple[float | None, ...]
@@ -136,13 +137,16 @@ def evidence_key(evidence: Evidence) -> tuple[object, ...]:
 
 
 def evidence_text(evidence: Sequence[Evidence]) -> str:
-    """Return evidence as the JSON of comparisons.json."""
+    """Return evidence as the JSON of comparisons.json; a number that is not finite is null in it."""
     names = {cls: name for name, cls in _KINDS.items()}
-    entries = [{"kind": names[type(one)], **asdict(one)} for one in evidence]
+    entries = [finite({"kind": names[type(one)], **asdict(one)}) for one in evidence]
+    for entry in entries:
+        if None in (entry.get("interval") or ()):
+            entry["interval"] = None
     return json.dumps(entries, indent=1) + "\n"
 
 
-def evidence_from(text: str) -> list[Evidence]:
+def evidence_from(data: str | bytes) -> list[Evidence]:
     """Return the evidence that such a JSON holds.
 
     Raises:
@@ -151,7 +155,10 @@ def evidence_from(text: str) -> list[Evidence]:
     from pydantic import TypeAdapter
 
     found = []
-    for entry in json.loads(text or "[]"):
-        adapter: TypeAdapter[Any] = TypeAdapter(_KINDS[entry.pop("kind", "")])
-        found.append(adapter.validate_python(entry))
+    try:
+        for entry in json.loads(data):
+            adapter: TypeAdapter[Any] = TypeAdapter(_KINDS[entry.pop("kind")])
+            found.append(adapter.validate_python(entry))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("holds no evidence") from error
     return found

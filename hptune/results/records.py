@@ -20,6 +20,8 @@ from pydantic import AfterValidator, Field
 from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Section
 
 Scalar = bool | int | float | str | None
+Value = Scalar | list[Any]
+"""Of a swept key: a list too, as of layers' widths."""
 FloatArray = NDArray[np.float64]
 
 
@@ -108,9 +110,8 @@ class Trial:
     policy: PolicySpec = field(default_factory=PolicySpec)
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     settings: TrainingSettings = field(default_factory=TrainingSettings)
-    extra: Mapping[str, Scalar] = field(default_factory=dict)  # other swept keys
+    extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
-    test: bool = False  # read the test set at the end
 
     @property
     def id(self) -> str:
@@ -225,7 +226,7 @@ class Decision:
 
     stage: str
     parameter: str
-    value: Scalar
+    value: Value
     rule: str
     reason: str
     trials: tuple[str, ...] = ()

@@ -1,92 +1,87 @@
-"""The run directory: owns every path, writes atomically, and lets a run resume."""
+"""The run directory: what one process writes of a run, what a later one takes up, repaired where damaged."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import platform
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from importlib import metadata
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from hptune.errors import HptuneError, InputError
+from hptune.errors import InputError, one_line
+from hptune.results.atomic import write_atomic
+from hptune.results.cells import table_text
+from hptune.results.environment import environment
 from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
-from hptune.results.records import Decision, Scalar, Status, Trial, TrialResult
+from hptune.results.paths import RunPaths
+from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
+from hptune.results.repair import Repair, is_whole_experiment, is_whole_state, read_bytes
+from hptune.results.stored import curve_difference, row_difference, stored_result
 from hptune.results.tables import (
     DECISION_COLUMNS,
     Row,
     curve_from,
     curve_text,
-    decision_from,
     decision_row,
     ordered_columns,
+    read_decisions,
+    read_results,
     result_row,
     rows_from,
-    table_text,
 )
 from hptune.stages import FINAL, TRAIN
 
 VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
 
-_PART = ".part"
-_OF_THEIR_OWN = {str(FINAL), str(TRAIN)}  # their weights are kept under their own ids
+_OF_THEIR_OWN = {FINAL, TRAIN}  # their weights are kept under their own ids
 _OWN_END = (Status.COMPLETE, Status.DIVERGED)
 _FINISHED = (*_OWN_END, Status.PRUNED)  # its own stage had no more use for a pruned trial
 
 
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write a file so that a reader, or a crash, finds the old content or the new, never a part.
+class RunDir(RunPaths):
+    """A run directory, open for reading or, by one process at a time, for writing.
 
-    Raises:
-        HptuneError: The disk is full, or the file cannot be written.
+    A file that was cut short or edited is set aside as NAME.damaged, and what it held is run,
+    decided, measured or written again. Who only reads leaves it and goes on with what can be read.
+
+    Args:
+        path: The directory.
+        lock: Held by the process that writes; None for one that reads.
+        tell: Hears a line for each damaged file.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}{_PART}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise HptuneError(
-                f"{path}: the disk is full; what was finished is safe; make room and run the "
-                "same command again"
-            ) from error
-        raise HptuneError(
-            f"{path}: cannot be written: {error.strerror}; check the folder"
-        ) from error
 
-
-class RunDir:
-    """A run directory, open for reading or, by one process at a time, for writing."""
-
-    def __init__(self, path: Path, lock: FileLock | None) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, lock: FileLock | None, tell: Callable[[str], None] = warnings.warn
+    ) -> None:
+        super().__init__(path)
         self._lock = lock
-        self._rows = rows_from(_text(self.results_csv))
+        self._repair = Repair(path, tell, write=lock is not None)
+        self._rows, problem = read_results(read_bytes(self.results_csv))
         self._table = ""  # what this process has written to results.csv
-        self._decisions = [decision_from(row) for row in rows_from(_text(self.decisions_csv))]
+        if problem:
+            self._set_rows_aside(self._rows, problem, "what is missing in it runs again")
+        self._decisions, problem = read_decisions(read_bytes(self.decisions_csv))
+        if problem:
+            follows = "what is missing in it is decided again when its stage runs"
+            text = _decisions_text(self._decisions)
+            self._repair.set_aside(self.decisions_csv, problem, follows, text)
+        self._sound_weights: set[Path] = set()
+        self._begun: tuple[str, dict[str, Any]] | None = None  # not written yet
 
     @classmethod
-    def open(cls, path: Path, *, write: bool = True) -> Self:
+    def open(
+        cls, path: Path, *, write: bool = True, tell: Callable[[str], None] = warnings.warn
+    ) -> Self:
         """Open a directory.
 
         Args:
             path: Made where it is not there, if it is to be written.
             write: Whether to hold its lock.
+            tell: Hears a line for each damaged file.
 
         Raises:
             InputError: It cannot be written, is held by another process, or is not there to be read.
@@ -97,7 +92,7 @@ class RunDir:
                     f"{path}: no such run directory; must be one that hptune wrote; run "
                     "`hptune run` first or name another"
                 )
-            return cls(path, None)
+            return cls(path, None, tell)
         lock = FileLock(path / ".lock")
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -111,9 +106,14 @@ class RunDir:
             raise InputError(
                 f"--out: {path}; must be a folder that can be written ({error.strerror}); give another --out"
             ) from None
-        for part in path.rglob(f"*{_PART}"):  # what a killed run left half-written
-            part.unlink(missing_ok=True)
-        return cls(path, lock)
+        try:
+            run_dir = cls(path, lock, tell)
+            run_dir.remove_unfinished()
+            run_dir._check_files()
+        except BaseException:
+            lock.release()
+            raise
+        return run_dir
 
     def close(self) -> None:
         """Give the lock back."""
@@ -126,56 +126,15 @@ class RunDir:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    @property
-    def experiment(self) -> Path:
-        """The resolved experiment, as run."""
-        return self.path / "experiment.yaml"
-
-    @property
-    def tuned(self) -> Path:
-        """The experiment with the decided values."""
-        return self.path / "tuned.yaml"
-
-    @property
-    def comparisons(self) -> Path:
-        """What the decisions rest on."""
-        return self.path / "comparisons.json"
-
-    @property
-    def manifest(self) -> Path:
-        """Versions, device, command, seed, git state."""
-        return self.path / "manifest.json"
-
-    @property
-    def timings(self) -> Path:
-        """Measured costs that steered a decision."""
-        return self.path / "timings.json"
-
-    @property
-    def results_csv(self) -> Path:
-        """One row a trial."""
-        return self.path / "results.csv"
-
-    @property
-    def decisions_csv(self) -> Path:
-        """One row a decision."""
-        return self.path / "decisions.csv"
-
-    def curve(self, trial: str) -> Path:
-        """The history of a trial, by its id."""
-        return self.path / "curves" / f"{trial}.csv"
-
-    def snapshot(self, trial: str) -> Path:
-        """The state of a trial in flight."""
-        return self.path / "snapshots" / f"{trial}.pt"
-
-    def checkpoint(self, trial: str) -> Path:
-        """The trained weights of a trial."""
-        return self.path / "checkpoints" / f"{trial}.pt"
-
     def add(self, result: TrialResult) -> None:
         """Record a trial: its curve first, then its row, so that a row always has its curve."""
+        if self._begun is not None:
+            (experiment, manifest), self._begun = self._begun, None
+            write_atomic(self.experiment, experiment)
+            self._write_manifest(manifest)
         write_atomic(self.curve(result.trial.id), curve_text(result.curve))
+        if result.status is Status.FAILED:
+            write_atomic(self.log(result.trial.id), f"{result.message}\n")
         row = result_row(result)
         ids = [known["trial"] for known in self._rows]
         if row["trial"] in ids:
@@ -203,51 +162,53 @@ class RunDir:
 
         Another stage may have run the same: its result is returned, with its stage and id.
         """
-        row = self._row_of(trial)
-        if row is None:
-            return None
-        trial = trial.change(stage=str(row["stage"]))
-        names = [k.removeprefix("best_val_") for k in row if k.startswith("best_val_")]
-        # Columns of other tasks' metrics are blank in this row; the curve has this trial's own.
-        curve = curve_from(_text(self.curve(trial.id)))
-        metrics = [name for name in names if name in curve.metrics]
+        for row in self._rows_of(trial):
+            curve = self.history(row) if self._is_sound(row, trial) else None
+            if curve is not None:
+                return stored_result(trial.change(stage=str(row["stage"])), row, curve)
+        return None
 
-        def number(name: str) -> float | None:
-            value = row.get(name)
-            return None if value is None else float(value)
+    def history(self, row: Row) -> Curve | None:
+        """Return the curve of a row of results.csv; None where it is not whole."""
+        path = self.curve(str(row["trial"]))
+        try:
+            curve = curve_from(path.read_bytes())
+        except (OSError, ValueError) as error:
+            what = f"cannot be read ({one_line(getattr(error, 'strerror', None) or error, 120)})"
+        else:
+            what = curve_difference(row, curve)
+        if not what:
+            return curve
+        if row["status"] != Status.FAILED:  # nobody asks for its curve
+            self._repair.set_aside(path, what, "its trial runs again")
+        return None
 
-        return TrialResult(
-            trial=trial,
-            status=Status(str(row["status"])),
-            data=str(row["data"]),
-            model=str(row["model"]),
-            device=str(row["device"]),
-            started=str(row["started"]),
-            epochs=number("epochs") or 0.0,
-            seconds=number("seconds") or 0.0,
-            curve=curve,
-            train_loss=number("train_loss"),
-            val_loss=number("val_loss"),
-            best_val_loss=number("best_val_loss"),
-            test_loss=number("test_loss"),
-            val_metrics={name: number(f"val_{name}") for name in metrics},
-            best_val_metrics={name: number(f"best_val_{name}") for name in metrics},
-            test_metrics={name: number(f"test_{name}") for name in metrics},
-            examples_per_second=number("examples_per_second"),
-            peak_memory_mb=number("peak_memory_mb"),
-        )
-
-    def _row_of(self, trial: Trial) -> Row | None:
-        """Return the row of a finished trial, another search stage's where it came to its own end."""
+    def _rows_of(self, trial: Trial) -> list[Row]:
+        """Return the rows of a finished trial, another search stage's where it came to its own end."""
+        found = []
         for row in self._rows:
             stage, _, digest = str(row["trial"]).rpartition("-")
-            if digest != trial.digest or not self.curve(str(row["trial"])).exists():
-                continue
-            if stage == trial.stage and row["status"] in _FINISHED:
-                return row
-            if not {stage, str(trial.stage)} & _OF_THEIR_OWN and row["status"] in _OWN_END:
-                return row
-        return None
+            alike = stage == trial.stage and row["status"] in _FINISHED
+            shared = not {stage, trial.stage} & _OF_THEIR_OWN and row["status"] in _OWN_END
+            if digest == trial.digest and (alike or shared):
+                found.append(row)
+        return found
+
+    def _is_sound(self, row: Row, trial: Trial) -> bool:
+        """Return whether a row agrees with its trial, and its weights are whole; else drop it."""
+        weights = self.checkpoint(str(row["trial"]))
+        rest = [other for other in self._rows if other is not row]
+        if what := row_difference(row, trial):
+            self._set_rows_aside(rest, what, "its trial runs again")
+        elif (
+            weights not in self._sound_weights and weights.exists() and not is_whole_state(weights)
+        ):
+            self._write_rows(rest)
+            self._repair.set_aside(weights, "is cut short", "its trial runs again")
+        else:
+            self._sound_weights.add(weights)
+            return True
+        return False
 
     def rows(self, stage: str | None = None) -> list[Row]:
         """Return the rows of results.csv, of one stage or all."""
@@ -265,28 +226,35 @@ class RunDir:
 
     def add_evidence(self, evidence: Sequence[Evidence]) -> None:
         """Record what decisions rest on; each replaces what stood for the same before."""
-        kept = {evidence_key(one): one for one in (*self.evidence(), *evidence)}
         if evidence:
+            kept = {evidence_key(one): one for one in (*self.evidence(), *evidence)}
             write_atomic(self.comparisons, evidence_text(list(kept.values())))
 
     def evidence(self) -> list[Evidence]:
         """Return what the decisions rest on, in the order in which it was made."""
-        return evidence_from(_text(self.comparisons))
-
-    def decision(self, parameter: str) -> Decision | None:
-        """Return the latest decision on a parameter."""
-        found = [d for d in self._decisions if d.parameter == parameter]
-        return found[-1] if found else None
+        data = read_bytes(self.comparisons)
+        try:
+            return [] if data is None else evidence_from(data)
+        except ValueError:
+            self._repair.set_aside(
+                self.comparisons,
+                "cannot be read",
+                "each stage that runs again writes its part anew",
+            )
+            return []
 
     def forget(self, stages: Sequence[str]) -> None:
-        """Drop what some stages left: rows, curves, snapshots, decisions."""
+        """Drop what some stages left: rows, curves, logs, snapshots, weights, decisions, evidence."""
         dropped = [row for row in self._rows if row["stage"] in stages]
         self._write_decisions([d for d in self._decisions if d.stage not in stages])
         self._write_rows([row for row in self._rows if row["stage"] not in stages])
+        evidence = self.evidence()
+        kept = [one for one in evidence if one.stage not in stages]
+        if kept != evidence:
+            write_atomic(self.comparisons, evidence_text(kept))
         for row in dropped:
-            trial = str(row["trial"])
-            for path in (self.curve(trial), self.snapshot(trial), self.checkpoint(trial)):
-                path.unlink(missing_ok=True)
+            for place in (self.curve, self.log, self.snapshot, self.checkpoint):
+                place(str(row["trial"])).unlink(missing_ok=True)
 
     def timing(self, key: str) -> Any:
         """Return a measured cost, or None."""
@@ -297,58 +265,73 @@ class RunDir:
         timings = self._timings() | {key: value}
         write_atomic(self.timings, json.dumps(timings, indent=2, sort_keys=True) + "\n")
 
-    def write_experiment(self, text: str) -> None:
-        """Write the resolved experiment."""
-        write_atomic(self.experiment, text)
+    def begin(self, experiment: str, facts: Mapping[str, Scalar]) -> None:
+        """Take down what a command runs and with what; it is written with the first trial it records.
+
+        Args:
+            experiment: The resolved experiment, as YAML.
+            facts: For the manifest, besides versions, command and git state.
+        """
+        self._begun = experiment, environment() | dict(facts)
 
     def write_tuned(self, text: str) -> None:
         """Write the experiment with the decided values."""
         write_atomic(self.tuned, text)
 
-    def write_manifest(self, facts: Mapping[str, Scalar]) -> None:
-        """Write with what this run was made, besides the facts given."""
-        manifest = {
-            "hptune": _version("hptune"),
-            "python": platform.python_version(),
-            "torch": _version("torch"),
-            "numpy": _version("numpy"),
-            "platform": platform.platform(),
-            "cpu_count": os.cpu_count(),
-            "command": sys.argv,
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "git": _git_state(),
-            **facts,
-        }
-        write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
-
     def add_fact(self, name: str, value: Scalar) -> None:
-        """Add to the manifest what shows only while the run goes on; where there is one."""
-        if manifest := self._facts():
-            write_atomic(self.manifest, json.dumps({**manifest, name: value}, indent=2) + "\n")
+        """Add to the manifest what shows only while the run goes on."""
+        if self._begun is not None:
+            self._begun[1][name] = value
+        elif manifest := self.facts():
+            self._write_manifest({**manifest, name: value})
 
     def fact(self, name: str) -> Any:
         """Return what the manifest says of the run before this one, or None."""
-        return self._facts().get(name)
+        return self.facts().get(name)
 
-    def _facts(self) -> dict[str, Any]:
-        try:
-            manifest = json.loads(_text(self.manifest) or "{}")
-        except ValueError:
-            return {}
-        return manifest if isinstance(manifest, dict) else {}
+    def facts(self) -> dict[str, Any]:
+        """Return the manifest."""
+        return self._object(self.manifest, "it is written again")
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def _timings(self) -> dict[str, Any]:
+        return self._object(self.timings, "what it held is measured again")
+
+    def _object(self, path: Path, follows: str) -> dict[str, Any]:
+        """Return the JSON object that a file holds."""
+        data = read_bytes(path)
         try:
-            timings = json.loads(_text(self.timings) or "{}")
+            found = {} if data is None else json.loads(data)
         except ValueError:
-            timings = None
-        if not isinstance(timings, dict):
-            raise InputError(f"{self.timings}: must hold a JSON object; repair or remove the file")
-        return timings
+            found = None
+        if isinstance(found, dict):
+            return found
+        self._repair.set_aside(path, "is no JSON object", follows)
+        return {}
+
+    def _check_files(self) -> None:
+        """Set aside what is damaged of the files that nothing else reads before it writes them."""
+        self.facts()
+        self._timings()
+        for path in (self.experiment, self.tuned):
+            data = read_bytes(path)
+            if data is not None and not is_whole_experiment(data):
+                self._repair.set_aside(path, "is no whole experiment", "it is written again")
+        for path in (self.path / "snapshots").glob("*.pt"):
+            if not zipfile.is_zipfile(path):
+                self._repair.set_aside(
+                    path, "is cut short", "its trial begins anew if it is needed"
+                )
+
+    def _set_rows_aside(self, rows: list[Row], what: str, follows: str) -> None:
+        """Keep results.csv as it was, and go on with the rows that can be trusted."""
+        self._repair.set_aside(self.results_csv, what, follows, _results_text(rows))
+        self._rows, self._table = rows, ""
 
     def _write_rows(self, rows: list[Row]) -> None:
-        columns = ordered_columns(rows)
-        text = table_text(columns, ([row.get(c) for c in columns] for row in rows))
+        text = _results_text(rows)
         write_atomic(self.results_csv, text)
         # As a later process would read them, so that a run and its resume see the same.
         self._rows = rows_from(text)
@@ -364,31 +347,15 @@ class RunDir:
         self._rows += rows_from(text)
 
     def _write_decisions(self, decisions: list[Decision]) -> None:
-        rows = [decision_row(d) for d in decisions]
-        text = table_text(DECISION_COLUMNS, (row.values() for row in rows))
+        text = _decisions_text(decisions)
         write_atomic(self.decisions_csv, text)
-        self._decisions = [decision_from(row) for row in rows_from(text)]
+        self._decisions, _ = read_decisions(text.encode())
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
+def _results_text(rows: Sequence[Row]) -> str:
+    columns = ordered_columns(rows)
+    return table_text(columns, ([row.get(c) for c in columns] for row in rows))
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _git_state() -> str | None:
-    """Return the commit of the user's folder, "+changes" where it is not clean."""
-    try:
-        describe = ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"]
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=5, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()
+def _decisions_text(decisions: Sequence[Decision]) -> str:
+    return table_text(DECISION_COLUMNS, (decision_row(d).values() for d in decisions))

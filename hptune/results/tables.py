@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from hptune.results.records import Curve, Decision, Scalar, TrialResult
+from hptune.results.cells import parse_table, table_text, value_of
+from hptune.results.paths import is_trial_id
+from hptune.results.records import Curve, Decision, FloatArray, Status, TrialResult, Value
 
 # Other swept keys follow weight_decay, then the losses and metrics.
 _BEFORE_SWEPT = (
@@ -46,7 +46,7 @@ _TEXT = frozenset(
     {"trial", "stage", "status", "data", "model", "optimizer", "policy", "device", "started"}
     | {"parameter", "rule", "reason", "trials", "warnings"}
 )
-Row = dict[str, Scalar]
+Row = dict[str, Value]
 
 
 def result_columns(metrics: Sequence[str], swept: Iterable[str] = ()) -> list[str]:
@@ -97,15 +97,16 @@ def result_row(result: TrialResult) -> Row:
 
 def ordered_columns(rows: Sequence[Row]) -> list[str]:
     """Return the columns that hold all rows: the contract's order, whatever each row has."""
-    metrics: dict[str, None] = {}
-    swept: dict[str, None] = {}
-    for row in rows:
-        names = [k.removeprefix("best_val_") for k in row if k.startswith("best_val_")]
-        metrics |= dict.fromkeys(name for name in names if name != "loss")
-    fixed = set(result_columns(list(metrics)))
-    for row in rows:
-        swept |= dict.fromkeys(key for key in row if key not in fixed)
-    return result_columns(list(metrics) or ["accuracy"], sorted(swept))
+    names = dict.fromkeys(name for row in rows for name in row)
+    metrics = metrics_of(names)
+    swept = names.keys() - result_columns(metrics)
+    return result_columns(metrics or ["accuracy"], sorted(swept))
+
+
+def metrics_of(columns: Iterable[str]) -> list[str]:
+    """Return the metrics that columns of results.csv are of."""
+    best = [name.removeprefix("best_val_") for name in columns if name.startswith("best_val_")]
+    return [name for name in best if name != "loss"]
 
 
 def decision_row(decision: Decision) -> Row:
@@ -122,7 +123,7 @@ def decision_row(decision: Decision) -> Row:
     }
 
 
-def decision_from(row: Mapping[str, Scalar]) -> Decision:
+def decision_from(row: Mapping[str, Any]) -> Decision:
     """Return the decision that a row holds."""
     return Decision(
         stage=str(row["stage"]),
@@ -156,19 +157,28 @@ def curve_text(curve: Curve) -> str:
     return table_text(list(columns), zip(*lists, strict=True))
 
 
-def curve_from(text: str) -> Curve:
-    """Return the curve that a CSV of hptune holds."""
-    reader = csv.reader(io.StringIO(text))
-    header = next(reader)
-    rows = list(reader)
+def curve_from(data: bytes) -> Curve:
+    """Return the curve that a CSV of hptune holds.
+
+    Raises:
+        ValueError: It holds none, or is cut off.
+    """
+    header, rows = parse_table(data)
+    if not all(rows):
+        raise ValueError("a line is cut off")
     columns = {name: [row[k] for row in rows] for k, name in enumerate(header)}
 
-    def numbers(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def numbers(name: str) -> FloatArray:
+        if name not in columns:
+            raise ValueError(f"there is no column {name}")
         return np.array([float(v) if v else math.nan for v in columns[name]], dtype=np.float64)
 
+    iteration = numbers("iteration")
+    if not np.array_equal(iteration, np.arange(len(rows))):
+        raise ValueError("an iteration is missing")
     metrics = [n for n in header if n.startswith("val_") and n != "val_loss"]
     return Curve(
-        iteration=np.array([int(v) for v in columns["iteration"]], dtype=np.int64),
+        iteration=iteration.astype(np.int64),
         epoch=numbers("epoch"),
         lr=numbers("lr"),
         momentum=numbers("momentum"),
@@ -180,44 +190,68 @@ def curve_from(text: str) -> Curve:
     )
 
 
-def table_text(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows of values as CSV."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([cell(value) for value in row] for row in rows)
-    return buffer.getvalue()
-
-
 def rows_from(text: str) -> list[Row]:
-    """Return the rows of results.csv or decisions.csv, numbers as numbers, blanks as None."""
+    """Return the rows of a table that hptune has just written, as a later process reads them."""
+    return _rows(*parse_table(text.encode()))
+
+
+def read_results(data: bytes | None) -> tuple[list[Row], str]:
+    """Return the rows of results.csv that can be trusted, and what is wrong with the others.
+
+    The second is "" where all are sound, or where there is no file.
+    """
+    return _sound(data, ("trial", "stage", "status"), _is_result)
+
+
+def read_decisions(data: bytes | None) -> tuple[list[Decision], str]:
+    """Return the decisions of decisions.csv that can be trusted, and what is wrong with the others."""
+    rows, problem = _sound(data, DECISION_COLUMNS, _is_decision)
+    return [decision_from(row) for row in rows], problem
+
+
+def _sound(
+    data: bytes | None, columns: Sequence[str], is_sound: Callable[[Row], bool]
+) -> tuple[list[Row], str]:
+    if data is None:
+        return [], ""
+    header, lines = parse_table(data)
+    if not set(columns) <= set(header):
+        return [], "is empty" if not data.strip() else "is no table of hptune's"
+    rows = _rows(header, lines)
+    sound = [row for row in rows if row and is_sound(row)]
+    lost = len(rows) - len(sound)
+    if lost == 1 and not rows[-1]:
+        return sound, "the last line is cut off"
+    return sound, f"{lost} line{'s' if lost > 1 else ''} cannot be trusted" if lost else ""
+
+
+def _rows(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[Row]:
     return [
-        {name: _value(name, value) for name, value in row.items()}
-        for row in csv.DictReader(io.StringIO(text))
+        {
+            name: (text or None) if name in _TEXT else value_of(text)
+            for name, text in zip(header, line, strict=False)
+            if name
+        }
+        for line in lines
     ]
 
 
-def cell(value: Any) -> str:
-    """Return a value as it stands in a CSV: blank for nothing, floats with all their digits."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    return str(value)
+def _is_result(row: Row) -> bool:
+    trial, stage = str(row["trial"]), str(row["stage"])
+    numbers = row.keys() & set(result_columns(metrics_of(row))) - _TEXT
+    return (
+        is_trial_id(trial)
+        and trial.rpartition("-")[0] == stage
+        and row["status"] in set(Status)
+        and all(_is_number(row[name]) for name in numbers if row[name] is not None)
+    )
 
 
-def _value(name: str, text: str) -> Scalar:
-    if text == "":
-        return None
-    if name in _TEXT:
-        return text
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def _is_decision(row: Row) -> bool:
+    # The value of a key of the experiment may be anything.
+    is_sound = row["parameter"] not in _BEFORE_SWEPT or _is_number(row["value"])
+    return bool(row["stage"] and row["parameter"] and is_sound) and _is_number(row["seconds"] or 0)
+
+
+def _is_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

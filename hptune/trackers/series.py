@@ -8,7 +8,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.results.records import Curve, FloatArray, Scalar, TrialResult
+from hptune.results.records import Curve, FloatArray, TrialResult, Value
 from hptune.results.tables import result_row
 
 MOST_POINTS = 1000  # of a series; what these tools draw of one
@@ -17,7 +17,7 @@ _NO_PARAMETERS = ("trial", "status")
 _NO_VALUES = ("device", "started")
 
 
-def parameters(result: TrialResult) -> dict[str, Scalar]:
+def parameters(result: TrialResult) -> dict[str, Value]:
     """Return what a trial was run with, by the columns of results.csv."""
     row = result_row(result)
     names = list(row)[: list(row).index(_FIRST_VALUE)]

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hptune.errors import one_line
 from hptune.task import Batch
 
 WARM_UP = 3  # passes before one is recorded: libraries choose their kernels in the first ones
@@ -49,7 +50,7 @@ class Captured:
             try:
                 self._capture(batch)
             except Exception as error:  # whatever the user's model does
-                self.error = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+                self.error = f"{type(error).__name__}: {one_line(error)}"
         if self._replay is None or not self._is_alike(batch):
             return self._compute(batch)
         for own, new in zip(self._batch, batch, strict=True):

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 from hptune.results.records import OptimizerSpec
-from hptune.step import inputs_of
+from hptune.step import call, inputs_of, outputs_in, target_of
 from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch
@@ -53,9 +53,13 @@ def check_batch(
         output_shape: tuple[int, ...] = ()
         try:
             batch = next(iter(task.train.to(device.torch_device).batches(batch_size, seed=seed)))
-            with device.autocast():
-                loss, outputs, targets = task.step(model, batch)
             input_shape = _shape(inputs_of(batch))
+            try:
+                with device.autocast():
+                    loss, outputs, targets = task.step(model, batch)
+            except (IndexError, RuntimeError, ValueError):
+                _check_outputs(task, model, batch, device)
+                raise
             output_shape = _shape(outputs)
             _check_classes(task, output_shape, targets)
             _check_loss(loss)
@@ -70,7 +74,7 @@ def check_batch(
         except Exception as error:
             shape = f" on a batch of shape {input_shape}" if input_shape else ""
             raise InputError(
-                f"model {task.model}: fails{shape}: {type(error).__name__}: {_one_line(error)}; "
+                f"model {task.model}: fails{shape}: {type(error).__name__}: {one_line(error, 300)}; "
                 "model, data and loss must fit each other; check model.args and the data's shape"
             ) from error
         return BatchCheck(
@@ -99,6 +103,21 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
+def _check_outputs(task: Task, model: nn.Module, batch: Any, device: Device) -> None:
+    """Say where a step that failed did so because the model's outputs do not fit the classes.
+
+    What torch says of a loss, "Target 7 is out of bounds", does not name the cause.
+    """
+    if not task.step.stackable:  # the user's own step may call the model in any way
+        return
+    try:
+        with torch.no_grad(), device.autocast():
+            outputs = outputs_in(call(model, inputs_of(batch)))
+    except Exception:  # the model itself fails, which its own error tells
+        return
+    _check_classes(task, _shape(outputs), target_of(batch))
+
+
 def _check_classes(task: Task, output_shape: tuple[int, ...], targets: Any) -> None:
     if task.classes is None or not isinstance(targets, Tensor) or targets.ndim != 1:
         return
@@ -110,7 +129,3 @@ def _check_classes(task: Task, output_shape: tuple[int, ...], targets: Any) -> N
             f"({batch_size}, {task.classes}) for {task.classes} classes; give the model "
             f"{task.classes} outputs"
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -1,12 +1,17 @@
-"""Where a trial runs, and in which precision."""
+"""Where a trial runs, and in which precision.
+
+"fp32" means float32 weights, gradients and sums everywhere. On CUDA the products within
+convolutions and matrix multiplications are TF32, with 10 bits of mantissa and sums in float32.
+"""
 
 from __future__ import annotations
 
 import platform
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,21 +113,27 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
                 f"--device: {name!r}; this machine has {count} usable CUDA devices; use --device cpu"
                 + (f" or cuda:0 to cuda:{count - 1}" if count else "")
             )
-        # TF32 costs convolutions and products nothing that training notices.
-        torch.set_float32_matmul_precision("high")
-        torch.backends.cudnn.allow_tf32 = True
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError(f"--device: {name!r}; this machine has no MPS device; use --device cpu")
     elif device.type not in ("cpu", "mps"):
         raise InputError(
             f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
         )
-    if device.type == "cpu":
-        keep_freed_memory()
+    prepare(device)
     # Without AVX-512 or the like bf16 is emulated, and slow.
     capable = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() not in _NO_BF16
     needs_probe = device.type == "cuda" or (capable and precision == "auto")
     return Device(device, _dtype(device, precision), needs_probe=needs_probe)
+
+
+def prepare(device: torch.device) -> None:
+    """Set what every process that trains on a device sets: the main one and each worker."""
+    if device.type == "cuda":
+        # TF32 costs convolutions and products nothing that training notices.
+        torch.set_float32_matmul_precision("high")
+        torch.backends.cudnn.allow_tf32 = True
+    elif device.type == "cpu":
+        keep_freed_memory()
 
 
 def _dtype(device: torch.device, precision: str) -> torch.dtype:
@@ -137,21 +148,52 @@ def _dtype(device: torch.device, precision: str) -> torch.dtype:
 
 
 @contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed every random generator for the block, and give the caller's states back after it."""
+def seeded(seed: int, device: torch.device) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Seed every random generator for the block, and give the caller's states back after it.
+
+    Yields:
+        A context for what is told on the way: in it the caller's states hold, so that whoever
+        listens moves its own generators and not the trial's.
+    """
     # Seeding torch seeds every CUDA device that is in use, whichever one trains.
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = list(range(torch.cuda.device_count())) if in_use else []
     if device.type == "cuda" and not devices:
         devices = [device.index or 0]
-    python, numpy = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=devices):
-        reseed(seed)
+    callers = _random_states(devices)
+
+    @contextmanager
+    def outside() -> Iterator[None]:
+        nonlocal callers
+        own = _random_states(devices)
+        _set_random_states(callers, devices)
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+            callers = _random_states(devices)
+            _set_random_states(own, devices)
+
+    reseed(seed)
+    try:
+        yield outside
+    finally:
+        _set_random_states(callers, devices)
+
+
+_States = tuple[torch.Tensor, list[torch.Tensor], Any, Any]
+
+
+def _random_states(devices: Sequence[int]) -> _States:
+    cuda = [torch.cuda.get_rng_state(device) for device in devices]
+    return torch.get_rng_state(), cuda, random.getstate(), np.random.get_state()
+
+
+def _set_random_states(states: _States, devices: Sequence[int]) -> None:
+    torch.set_rng_state(states[0])
+    for device, state in zip(devices, states[1], strict=True):
+        torch.cuda.set_rng_state(state, device)
+    random.setstate(states[2])
+    np.random.set_state(states[3])
 
 
 def reseed(seed: int) -> None:

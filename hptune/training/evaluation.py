@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hptune.results.records import Trial
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device
 
@@ -76,3 +77,22 @@ def evaluate(
         loss=float(total) / max(count, 1),
         metrics={name: float(metric.compute()) for name, metric in metrics.items()},
     )
+
+
+def evaluate_trial(
+    task: Task,
+    trial: Trial,
+    model: nn.Module,
+    source: Source,
+    device: Device,
+    *,
+    limit: int | None = None,
+) -> Evaluation:
+    """Read a split in batches that fit where the trial's training batches do: without gradients.
+
+    Args:
+        task, model, source, device, limit: See `evaluate`.
+        trial: Gives the batch size.
+    """
+    size = min(EVALUATION_BATCH, 4 * trial.batch_size)
+    return evaluate(task, model, source, device, limit=limit, batch_size=size)

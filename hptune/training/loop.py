@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from hptune.errors import HptuneError, InputError
 from hptune.policies import schedule
-from hptune.results.divergence import DivergenceMonitor
+from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
-from hptune.task import Batch, Source, Task
+from hptune.task import Batch, Task
 from hptune.training.capture import Captured, Pass
 from hptune.training.device import Device, reseed, seeded
-from hptune.training.evaluation import EVALUATION_BATCH, Evaluation, evaluate
+from hptune.training.evaluation import evaluate_trial
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
@@ -34,10 +34,12 @@ from hptune.training.snapshot import (
 
 # Losses stay on the device for this many iterations at most: reading one waits for the device.
 BLOCK = 64
-SNAPSHOT_SECONDS = 5.0
+SNAPSHOT_SECONDS = 5.0  # between two snapshots at least
+SNAPSHOT_SHARE = 0.02  # of the time: what writing them may take, however large the model is
+PROGRESS_SECONDS = 0.2
 
 OnProgress = Callable[[TrialProgress], None]
-"""Hears where a trial is."""
+"""Is told where a trial is."""
 
 
 def run_trial(
@@ -61,18 +63,24 @@ def run_trial(
         parent: Snapshot of the trial that `trial.snapshot` names, to branch from.
         checkpoint: File that receives the trained weights.
         on_progress: Hears the progress, a few times a second at most.
-        until: Iterations after which to pause, one of `readings`: the result then has the
+        until: Iterations after which to pause, where the validation set is read: the result then has the
             status PRUNED, and the same trial goes on from `snapshot` when it is run again.
 
     Raises:
         InputError: The trial cannot run at all, for instance because its batch exceeds the data.
     """
-    with seeded(trial.seed, device.torch_device):
+    with seeded(trial.seed, device.torch_device) as outside:
         run = TrialRun(task, trial, device)
         run.resume(snapshot)
         if trial.snapshot is not None and not run.first_iteration:
             run.branch(parent)
-        status, message = run.train(snapshot, on_progress, until)
+
+        def tell(trial_progress: TrialProgress) -> None:
+            if on_progress is not None:
+                with outside():
+                    on_progress(trial_progress)
+
+        status, message = run.train(snapshot, tell, until)
         return run.finish(status, message, checkpoint)
 
 
@@ -175,6 +183,7 @@ class TrialRun:
         if self._is_one_pass and self.device.uses_graph(remaining):
             self._pass = Captured(self.gradients, [self.model], self.device.torch_device)
         self.last_heard = self.last_snapshot = self.mark = time.perf_counter()
+        self.snapshot_took = 0.0
 
     def end_of_block(
         self,
@@ -184,36 +193,67 @@ class TrialRun:
         on_progress: OnProgress | None,
         until: int | None,
     ) -> tuple[Status, str] | None:
-        """Take in a block of losses, and read the validation set where it is due.
+        """Do what is due between two blocks of iterations.
+
+        In this order: a loss that diverged is not read on, a reading comes before what is told of
+        it or decided by it, and only a trial that goes on is saved.
 
         Returns:
             How the trial ended and why; None where it goes on.
         """
-        self.recorder.add_losses(losses)
-        now = time.perf_counter()
-        self.training_seconds += (now - self.mark) * self.time_share
-        if self._diverged_in_training():
-            return Status.DIVERGED, self._divergence_message()
-        evaluating = iteration in self.evaluate_at
-        if evaluating and not math.isfinite(self._evaluate(iteration).loss):
-            return (
-                Status.DIVERGED,
-                f"the validation loss after iteration {iteration} is not finite",
-            )
-        if on_progress is not None and now - self.last_heard > 0.2:
+        evaluated = iteration in self.evaluate_at
+        ended = self._take_in(losses) or (self._read_validation(iteration) if evaluated else None)
+        if ended:
+            return ended
+        if on_progress is not None and time.perf_counter() - self.last_heard > PROGRESS_SECONDS:
             on_progress(self._trial_progress(iteration, sum(losses) / len(losses)))
-            self.last_heard = now
-        if evaluating and self._stops_early():
+            self.last_heard = time.perf_counter()
+        if evaluated and self._stops_early():
             return Status.COMPLETE, f"stopped early after iteration {iteration}"
         if iteration + 1 == until and until < self.trial.iterations:
             assert snapshot is not None, "a trial pauses into its snapshot"
             self._save(snapshot, until)
             return Status.PRUNED, f"stopped after iteration {iteration}"
+        if snapshot is not None:
+            self._save_if_due(snapshot, iteration + 1)
         self.mark = time.perf_counter()
-        if snapshot is not None and self.mark - self.last_snapshot > SNAPSHOT_SECONDS:
-            self._save(snapshot, iteration + 1)
-            self.last_snapshot = self.mark = time.perf_counter()
         return None
+
+    def _take_in(self, losses: list[float]) -> tuple[Status, str] | None:
+        """Record the losses of a block and the time that it took; say whether the trial diverged."""
+        self.recorder.add_losses(losses)
+        self.training_seconds += (time.perf_counter() - self.mark) * self.time_share
+        at = self.monitor.update(self.recorder.losses[self.monitor.seen :])
+        if at is None:
+            return None
+        self.recorder.cut(at + 1)
+        return Status.DIVERGED, divergence_message(
+            self.recorder.losses, self.schedule.lr[at], self.monitor.factor
+        )
+
+    def _read_validation(self, iteration: int) -> tuple[Status, str] | None:
+        """Record loss and metrics on the validation set; a loss that is not finite ends the trial."""
+        evaluation = evaluate_trial(
+            self.task,
+            self.trial,
+            self.model,
+            self.validation_data,
+            self.device,
+            limit=self.trial.settings.evaluate_limit,
+        )
+        self.recorder.add_evaluation(iteration, evaluation, self._seconds())
+        if math.isfinite(evaluation.loss):
+            return None
+        return Status.DIVERGED, f"the validation loss after iteration {iteration} is not finite"
+
+    def _save_if_due(self, snapshot: Path, next_iteration: int) -> None:
+        """Write a snapshot from time to time, the more rarely the longer the last one took."""
+        began = time.perf_counter()
+        interval = max(SNAPSHOT_SECONDS, self.snapshot_took / SNAPSHOT_SHARE)
+        if began - self.last_snapshot > interval:
+            self._save(snapshot, next_iteration)
+            self.last_snapshot = time.perf_counter()
+            self.snapshot_took = self.last_snapshot - began
 
     def step(self, batches: Iterator[Batch]) -> Tensor:
         """Take one optimizer step; return the mean loss of its batch, still on the device."""
@@ -268,30 +308,6 @@ class TrialRun:
                 yield batch
             epoch, skip = epoch + 1, 0
 
-    def _evaluate(self, iteration: int) -> Evaluation:
-        limit = self.trial.settings.evaluate_limit
-        evaluation = self._read(self.validation_data, limit)
-        self.recorder.add_evaluation(iteration, evaluation, self._seconds())
-        return evaluation
-
-    def _read(self, source: Source, limit: int | None = None) -> Evaluation:
-        # Without gradients some batches more fit where a training batch does.
-        size = min(EVALUATION_BATCH, 4 * self.trial.batch_size)
-        return evaluate(self.task, self.model, source, self.device, limit=limit, batch_size=size)
-
-    def _diverged_in_training(self) -> bool:
-        at = self.monitor.update(self.recorder.losses[self.monitor.seen :])
-        if at is not None:
-            self.recorder.cut(at + 1)
-        return at is not None
-
-    def _divergence_message(self) -> str:
-        at = len(self.recorder.losses) - 1
-        return (
-            f"the training loss diverged at iteration {at}, LR {self.schedule.lr[at]:.3g}: "
-            f"{self.recorder.losses[at]:.4g} after {self.recorder.losses[0]:.4g} at the start"
-        )
-
     def _stops_early(self) -> bool:
         patience = self.trial.settings.early_stopping
         losses = [e.loss for e in self.recorder.evaluations.values()]
@@ -331,7 +347,7 @@ class TrialRun:
 
     def resume(self, path: Path | None) -> None:
         """Continue from a snapshot of this very trial where there is one."""
-        state = load_state(path, self.device.torch_device) if path is not None else None
+        state = load_state(path) if path is not None else None
         if state is None or state.get("trial") != self.trial.digest:
             return
         self.optimizer.load(state["optimizer"])
@@ -346,7 +362,7 @@ class TrialRun:
         Raises:
             HptuneError: The snapshot is not there, or is not the one that the trial names.
         """
-        state = load_state(path, self.device.torch_device) if path is not None else None
+        state = load_state(path) if path is not None else None
         if state is None or f"{state.get('trial')}@{state['iteration']}" != self.trial.snapshot:
             raise HptuneError(f"{path}: is not the snapshot {self.trial.snapshot} to branch from")
         self.optimizer.load_history(state["optimizer"])
@@ -361,11 +377,8 @@ class TrialRun:
         self.first_iteration = state["iteration"]
 
     def finish(self, status: Status, message: str, checkpoint: Path | None) -> TrialResult:
-        """Read the test set where the trial says so, save the weights, and sum up."""
+        """Save the weights of a trial that ran to its end, and sum up."""
         trial, task, recorder = self.trial, self.task, self.recorder
-        test = None
-        if trial.test and task.test is not None and status is Status.COMPLETE:
-            test = self._read(task.test.to(self.device.torch_device))
         if checkpoint is not None and status is Status.COMPLETE:
             save_state(checkpoint, {"trial": trial.id, "model": model_state(self.model)})
         last = recorder.evaluations[max(recorder.evaluations)] if recorder.evaluations else None
@@ -388,10 +401,9 @@ class TrialRun:
             train_loss=sum(tail) / len(tail) if tail else None,
             val_loss=last.loss if last else None,
             best_val_loss=recorder.best_loss(),
-            test_loss=test.loss if test else None,
             val_metrics=dict(last.metrics) if last else dict.fromkeys(task.metrics),
             best_val_metrics=best,
-            test_metrics=dict(test.metrics) if test else dict.fromkeys(task.metrics),
+            test_metrics=dict.fromkeys(task.metrics),
             examples_per_second=done * trial.batch_size / max(self.training_seconds, 1e-9),
             peak_memory_mb=self.device.peak_memory_mb(),
             message=message,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.results.records import OptimizerSpec
-from hptune.training.fused_step import Step, first_step, fused_step, unmarked
+from hptune.training.torch_internals import (
+    QuickStep,
+    adding_groups_unmarked,
+    first_step,
+    quick_step,
+    unmarked,
+)
 
 # LBFGS evaluates the loss several times a step; SparseAdam and the base class do not fit dense nets.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
@@ -66,13 +70,13 @@ class ScheduledOptimizer:
         if "fused" in accepted and "fused" not in args and "foreach" not in args:
             args["fused"] = _can_fuse(model.parameters())
         try:
-            with _adding_groups_unmarked():
+            with adding_groups_unmarked():
                 self.torch = cls(groups, **args)
         except (TypeError, ValueError) as error:
             raise InputError(f"optimizer.args: {spec.name} refuses them: {error}") from None
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
         self._parameters = [p for group in self.torch.param_groups for p in group["params"]]
-        self._quick: Step | None = None
+        self._quick: QuickStep | None = None
         self._stepped = False
         self.set(lr, momentum)
 
@@ -92,7 +96,7 @@ class ScheduledOptimizer:
                 self.torch.step()
             else:
                 first_step(self.torch)
-                self._quick, self._stepped = fused_step(self.torch), True
+                self._quick, self._stepped = quick_step(self.torch), True
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
@@ -125,29 +129,19 @@ class ScheduledOptimizer:
                     state[name] = torch.empty_like(parameter).copy_(value).detach()
 
 
-@contextmanager
-def _adding_groups_unmarked() -> Iterator[None]:
-    """Let optimizers that are made in the block call `add_param_group` without its mark."""
-    marked = torch.optim.Optimizer.add_param_group
-    torch.optim.Optimizer.add_param_group = unmarked(marked)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        torch.optim.Optimizer.add_param_group = marked  # type: ignore[method-assign]
-
-
 def _find(name: str) -> type[torch.optim.Optimizer]:
     classes = optimizer_classes()
     if name.lower() in classes:
         return classes[name.lower()]
-    close = get_close_matches(name.lower(), classes, 1)
     raise InputError(
-        f"optimizer.name: {name!r}; must be a class of torch.optim"
-        + (f"; did you mean {close[0]!r}?" if close else f": {', '.join(sorted(classes))}")
+        f"optimizer.name: {name!r}; must be a class of torch.optim; "
+        + did_you_mean(name.lower(), classes, f"choose among {', '.join(sorted(classes))}")
     )
 
 
-def _arguments(spec: OptimizerSpec, accepted: Iterable[str], momentum: float) -> dict[str, Any]:
+def _arguments(
+    spec: OptimizerSpec, accepted: Mapping[str, inspect.Parameter], momentum: float
+) -> dict[str, Any]:
     # As torch wants them; YAML has no tuples.
     args: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
@@ -163,12 +157,25 @@ def _arguments(spec: OptimizerSpec, accepted: Iterable[str], momentum: float) ->
                 f"optimizer.args.{name}: {args[name]!r}; {spec.name} has no such argument; it has "
                 + ", ".join(sorted(set(accepted) - {"params", "lr", "momentum", "weight_decay"}))
             )
+        _check_type(name, args[name], accepted[name].default)
     if "nesterov" in accepted and "momentum" in accepted:
         # Nesterov's step is not defined without momentum; torch refuses the pair.
-        args["nesterov"] = bool(args.get("nesterov", True)) and momentum > 0
+        args["nesterov"] = args.get("nesterov", True) and momentum > 0
     if "momentum" in accepted:
         args["momentum"] = momentum
     return args
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    """Refuse an argument of another kind than the optimizer's default: "maybe" would be true."""
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise InputError(
+            f"optimizer.args.{name}: {value!r}; must be true or false, as its default is; correct it"
+        )
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    takes_number = isinstance(default, int | float) and not isinstance(default, bool)
+    if takes_number and not is_number:
+        raise InputError(f"optimizer.args.{name}: {value!r}; must be a number; correct it")
 
 
 def _groups(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hptune.results.run_dir import write_atomic
+from hptune.results.atomic import write_atomic
 
 State = dict[str, Any]
 
@@ -48,13 +47,17 @@ def restore_random_state(state: State, device: torch.device) -> None:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a state so that a reader finds the old file or the whole new one."""
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    write_atomic(path, buffer.getvalue())
+    """Write a state so that a reader finds the old file or the whole new one.
+
+    It goes straight into the temporary file: the weights are not copied in memory.
+
+    Raises:
+        HptuneError: The disk is full, or the file cannot be written.
+    """
+    write_atomic(path, lambda file: torch.save(dict(state), file))
 
 
-def load_state(path: Path, device: torch.device) -> State | None:
+def load_state(path: Path) -> State | None:
     """Read a state, or None where there is none that can be read. Executes nothing."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -66,5 +69,9 @@ def load_state(path: Path, device: torch.device) -> State | None:
 
 
 def model_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return a copy of parameters and buffers on the CPU."""
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+    """Return parameters and buffers on the CPU; those of a stack of models as tensors of their own."""
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return {
+        name: value.clone() if value.untyped_storage().nbytes() > value.nbytes else value
+        for name, value in state.items()
+    }

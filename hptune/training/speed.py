@@ -12,10 +12,11 @@ from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.loop import TrialRun
 
+SECONDS = 1.0  # that measuring the speed at a batch size takes, about
 MOST = 400  # iterations that are timed: their fast quantile does not move after fewer
 
 
-def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = 1.0) -> float:
+def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = SECONDS) -> float:
     """Return training examples per second at the trial's batch size.
 
     A fast quantile over single iterations, after a few that are not timed: other work on the

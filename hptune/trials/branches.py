@@ -5,13 +5,11 @@ Source: Smith 2018, section 4.4 and Figure 12.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from hptune.errors import StageError
 from hptune.results.records import Curve, Status, Trial
-from hptune.training.lengths import evaluation_points
-from hptune.trials.paired import Candidates
+from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.trials.run import Runner
 
 LATEST = 0.5  # of the run: a candidate needs the rest to show its effect
@@ -23,7 +21,7 @@ def branch_point(runner: Runner, parent: Trial, ready: Callable[[Curve], bool]) 
     Args:
         runner: Runs the trial.
         parent: The run whose beginning the branches share.
-        ready: Asked at each reading of the validation set.
+        ready: Asked after each evaluation.
 
     Returns:
         What `Trial.snapshot` names; found again where an earlier call has made it.
@@ -31,12 +29,22 @@ def branch_point(runner: Runner, parent: Trial, ready: Callable[[Curve], bool]) 
     Raises:
         StageError: The parent diverged.
     """
+    name = _found(runner, parent) or _made(runner, parent, ready)
+    done = int(name.partition("@")[2])
+    # Counted also where it was found, so that a run and its resume spend alike.
+    per_epoch = iterations_per_epoch(len(runner.task.train), parent.batch_size)
+    runner.budget.count(parent, done / per_epoch)
+    return name
+
+
+def _found(runner: Runner, parent: Trial) -> str | None:
     folder = runner.run_dir.snapshot(parent.digest).parent
-    for path in sorted(folder.glob(f"{parent.digest}@*.pt")):
-        return path.stem
+    return next((path.stem for path in sorted(folder.glob(f"{parent.digest}@*.pt"))), None)
+
+
+def _made(runner: Runner, parent: Trial, ready: Callable[[Curve], bool]) -> str:
     due = evaluation_points(parent.iterations, parent.settings.evaluations)
-    points = [at for at in due if at <= LATEST * parent.iterations] or due[:1]
-    for at in points:
+    for at in [at for at in due if at <= LATEST * parent.iterations] or due[:1]:
         result = runner.parent(parent, at)
         if result.status is not Status.PRUNED:
             raise StageError(
@@ -45,23 +53,6 @@ def branch_point(runner: Runner, parent: Trial, ready: Callable[[Curve], bool]) 
             )
         if ready(result.curve):
             break
-    runner.budget.add(result)
     name = f"{parent.digest}@{at}"
     runner.run_dir.snapshot(parent.digest).replace(runner.run_dir.snapshot(name))
     return name
-
-
-def run_branches(
-    runner: Runner, parent: Trial, snapshot: str, changes: Mapping[str, Mapping[str, Any]]
-) -> Candidates:
-    """Run every candidate from the snapshot on.
-
-    Args:
-        runner: Runs the trials.
-        parent: The run whose beginning they share.
-        snapshot: From `branch_point`.
-        changes: The candidates by label, each as the fields of `parent` that it changes.
-    """
-    trials = [parent.change(snapshot=snapshot, **change) for change in changes.values()]
-    results = runner.run(trials)
-    return {label: [result] for label, result in zip(changes, results, strict=True)}

@@ -30,7 +30,11 @@ class Budget:
             result: What came of it.
             shared: Epochs that it has from another trial.
         """
-        self._epochs[result.trial.id] = result.epochs - shared
+        self.count(result.trial, result.epochs - shared)
+
+    def count(self, trial: Trial, epochs: float) -> None:
+        """Count the epochs of a trial."""
+        self._epochs[trial.id] = epochs
 
     def has(self, trial: Trial) -> bool:
         """Say whether a trial is counted already."""

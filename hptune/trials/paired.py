@@ -18,7 +18,9 @@ Candidates = dict[str, list[TrialResult]]
 Dominated = Callable[[Candidates], Collection[str]]
 """Says which candidates cannot win any more, from what all of them did up to the same point."""
 
-RUNGS = (0.5, 0.75)  # of a run: where the dominated are dropped
+# Of a run: where the dominated are dropped. A 1cycle's LR peaks shortly before its middle, where a
+# large LR looks worst; the margin of `analysis.ranking.dominated` is there to let it come back.
+RUNGS = (0.5, 0.75)
 
 
 def run_paired(

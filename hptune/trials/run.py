@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.stages import FINAL, TRAIN
 from hptune.task import Task
-from hptune.training.device import Device, cpu_threads
+from hptune.training.device import Device, cpu_threads, seeded
+from hptune.training.evaluation import Evaluation, evaluate_trial
 from hptune.training.lengths import iterations_per_epoch
+from hptune.training.loop import make_model
+from hptune.training.snapshot import load_state
 from hptune.training.speed import measure_speed
 from hptune.trials.budget import Budget
 from hptune.trials.executors.choice import Execution
@@ -74,6 +77,53 @@ class Runner:
                 self.budget.add(results[trial.id], shared=self._shared(trial))
         return [results[trial.id] for trial in trials]
 
+    def read_test(self, results: Sequence[TrialResult]) -> list[TrialResult]:
+        """Read the test set by the weights of complete trials, and record what it gives.
+
+        For the runs that count, once: a result that has its test values is not read again. A trial
+        whose weights cannot be read is run again first.
+
+        Args:
+            results: Of trials that this runner has run; their weights are in the run directory.
+
+        Returns:
+            The results, with the test values where they are complete and the task has a test split.
+        """
+        return [self._tested(result) if self._lacks_test(result) else result for result in results]
+
+    def _lacks_test(self, result: TrialResult) -> bool:
+        unread = result.test_loss is None
+        return self.task.test is not None and result.status is Status.COMPLETE and unread
+
+    def _tested(self, result: TrialResult) -> TrialResult:
+        evaluation = self._test_values(result.trial)
+        if evaluation is None:
+            self.progress.message(f"  {result.trial.id}: its weights cannot be read; run again")
+            job = self._job(result.trial, None)
+            job = replace(job, checkpoint=self.run_dir.checkpoint(result.trial.id))
+            result = self._run_one(job)
+            self._record(job, result)
+            evaluation = self._test_values(result.trial)
+            if evaluation is None:  # it failed this time, and its result says so
+                return result
+        result = replace(result, test_loss=evaluation.loss, test_metrics=dict(evaluation.metrics))
+        self.run_dir.add(result)
+        return result
+
+    def _test_values(self, trial: Trial) -> Evaluation | None:
+        """Evaluate the test split by a trial's weights; None where they cannot be read."""
+        state = load_state(self.run_dir.checkpoint(trial.id))
+        if state is None or state.get("trial") != trial.id or self.task.test is None:
+            return None
+        place = self.device.torch_device
+        with cpu_threads(self._executor([trial]).threads), seeded(trial.seed, place):
+            model = make_model(self.task, self.device)
+            try:
+                model.load_state_dict(state["model"])
+            except (KeyError, RuntimeError, TypeError, AttributeError):  # of another model
+                return None
+            return evaluate_trial(self.task, trial, model, self.task.test.to(place), self.device)
+
     def affords(self, trials: Sequence[Trial]) -> bool:
         """Say whether the budget allows these; what another stage has run costs nothing.
 
@@ -104,10 +154,12 @@ class Runner:
 
         Runs on from where an earlier call with a smaller `until` stopped.
         """
-        job = Job(trial=trial, snapshot=self.run_dir.snapshot(trial.digest), until=until)
-        with closing(
-            self._executor([trial]).run(self.task, [job], ProgressAdapter(self, [trial]))
-        ) as done:
+        snapshot = self.run_dir.snapshot(trial.digest)
+        return self._run_one(Job(trial=trial, snapshot=snapshot, until=until))
+
+    def _run_one(self, job: Job) -> TrialResult:
+        told = ProgressAdapter(self, [job.trial])
+        with closing(self._executor([job.trial]).run(self.task, [job], told)) as done:
             ((_, result),) = done
         return result
 
@@ -157,6 +209,7 @@ class ProgressAdapter:
 
     def __init__(self, runner: Runner, trials: Sequence[Trial]) -> None:
         self._progress = runner.progress
+        self._told: set[str] = set()
         self._number = {trial.id: n for n, trial in enumerate(trials, 1)}
 
     def started(self, job: Job) -> None:
@@ -165,3 +218,8 @@ class ProgressAdapter:
 
     def progressed(self, job: Job, trial_progress: TrialProgress) -> None:
         self._progress.trial_progressed(job.trial, trial_progress)
+
+    def message(self, text: str) -> None:
+        if text not in self._told:  # every group of a sweep says the same
+            self._told.add(text)
+            self._progress.message(text)

@@ -13,7 +13,7 @@ from hptune.results.records import Status, Trial
 from hptune.results.run_dir import RunDir
 from hptune.training.device import resolve_device
 from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.trials.executors.choice import Execution, ExecutorName, in_words
+from hptune.trials.executors.choice import Execution, ExecutorName
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 from scripts.bench.cases import CASES, task_of, trial_of
@@ -58,7 +58,7 @@ class Ours:
         began = time.perf_counter()
         executor = self._execution.choose(self._runner.task, trials)
         took = time.perf_counter() - began
-        return took, in_words(executor)
+        return took, executor.in_words
 
     def seconds(self, trials: Sequence[Trial]) -> float:
         """Return what running the trials and recording them takes.

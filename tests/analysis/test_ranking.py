@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hptune.analysis.ranking import Criterion, dominated, rank
+from hptune.analysis.criterion import Criterion
+from hptune.analysis.ranking import dominated, rank
 from hptune.results.records import Curve, Status, Trial, TrialResult
 from hptune.stages import SWEEP
 
@@ -42,7 +43,9 @@ def test_a_metric_judges_where_it_is_asked_for():
     candidates = {"a": [result(0.5, accuracy=0.8)], "b": [result(0.7, accuracy=0.9)]}
     assert rank(candidates).best == "a"
     by_accuracy = rank(candidates, ACCURACY)
-    assert by_accuracy.best == "b" and "validation accuracy b: 0.9, a: 0.8" in by_accuracy.reason
+    assert (
+        by_accuracy.best == "b" and "by validation accuracy, 0.9 against 0.8" in by_accuracy.reason
+    )
     assert str(ACCURACY) == "highest validation accuracy"
 
 

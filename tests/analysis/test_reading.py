@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +45,30 @@ def u_shape(n=200, turn=0.1, noise=0.0, seed=0, low=1e-5, high=10.0):
     lr = low * (high / low) ** (np.arange(n) / (n - 1))
     loss = 2.3 - 2.0 / (1 + (turn / 30 / lr) ** 1.5) + 4 * np.maximum(0, np.log10(lr / turn)) ** 2
     return lr, loss + noise * np.random.default_rng(seed).normal(size=n)
+
+
+SEEDS_DISAGREE = """
+import numpy as np
+from hptune.analysis.lr_range import read_lr_range
+from hptune.results.records import Curve
+n = 100
+lr, nothing = np.geomspace(1e-5, 10, n), np.full(n, np.nan)
+def curve(loss):
+    return Curve(np.arange(n), nothing, lr, nothing, nothing, loss, loss, {}, nothing)
+flat, falling = np.full(n, 2.3), np.linspace(2.3, 0.5, n)
+print(read_lr_range([curve(flat), curve(falling)]).verdict)
+"""
+
+
+def test_where_seeds_disagree_no_hash_decides():
+    said = set()
+    for seed in ("0", "1", "2", "3", "4", "5"):
+        command = [sys.executable, "-c", SEEDS_DISAGREE]
+        env = os.environ | {"PYTHONHASHSEED": seed}
+        said.add(
+            subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout
+        )
+    assert said == {"never-learns\n"}
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.08])

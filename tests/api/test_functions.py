@@ -282,7 +282,7 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.train(t, lr="fast"), "lr: 'fast'; must be a number"),
         (lambda t: hptune.train(t, lr=-1), "lr: -1; must be a number of at least 0"),
         (lambda t: hptune.train(t, lr=0.1, batch_size=999), "batch_size: 999; must not exceed"),
-        (lambda t: hptune.train(t, device="tpu"), "--device: 'tpu'"),
+        (lambda t: hptune.train(t, device="tpu"), "device: 'tpu'"),
         (
             lambda t: hptune.train(t, lr=0.1, settings={"training.label_smoothing": 0.1}),
             "training.label_smoothing: the loss was given in Python",
@@ -296,7 +296,7 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.sweep(t, "training.epoch", [3]), "training.epoch"),
         (lambda t: hptune.sweep(t, "optimizer.args.eps"), "optimizer.args.eps: no values"),
         (lambda t: hptune.train(t, settings={"training.epoch": 3}), "training.epoch"),
-        (lambda t: hptune.tune(t, stages=["lr"]), "--stages: 'lr'"),
+        (lambda t: hptune.tune(t, stages=["lr"]), "stages: 'lr'"),
         (lambda t: hptune.train("digits"), "task: a str; must be an hptune.Task"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

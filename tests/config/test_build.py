@@ -85,9 +85,9 @@ def test_building_leaves_the_random_numbers_alone():
 
 
 def loss(task: Task) -> float:
-    assert task.loss is not None
+    assert task.step.loss is not None
     logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]])
-    return task.loss(logits, torch.tensor([0, 2])).item()
+    return task.step.loss(logits, torch.tensor([0, 2])).item()
 
 
 def test_label_smoothing_is_part_of_the_loss():
@@ -128,7 +128,7 @@ def test_dropout_is_passed_to_a_factory_that_takes_it(own: Path, monkeypatch):
 def test_a_regression_has_a_squared_loss_and_r2(regression: str):
     task = build_task(numbers(regression))
     assert task.classes is None and list(task.metrics) == ["r2_score"]
-    assert task.loss is nn.functional.mse_loss
+    assert task.step.loss is nn.functional.mse_loss
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hptune.analysis.criterion import LOSS
 from hptune.analysis.lr_range import read_lr_range
-from hptune.analysis.ranking import LOSS, rank
+from hptune.analysis.ranking import rank
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure.batch_size import (
@@ -22,12 +23,12 @@ from hptune.procedure.batch_size import (
     plausible_gain,
     scaled_lr,
 )
+from hptune.procedure.compare import run_repeats
 from hptune.procedure.final import decide_final, guessing, run_final_safely
-from hptune.procedure.inputs import Inputs
 from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
 from hptune.procedure.plan import allowances, lengths, plan
-from hptune.procedure.repeats import run_repeats
+from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
     decide_weight_decay,

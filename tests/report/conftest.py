@@ -1,4 +1,4 @@
-"""Run directories to report on, made by the commands themselves, and a browser."""
+"""Run directories to report on, and a browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import HOSTILE, QUICK, edit_csv
+from report_runs import HOSTILE, QUICK, edit_csv, whole_procedure
 
 from hptune.cli import run
 
@@ -18,19 +18,23 @@ CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The whole procedure on digits, with a baseline and a sweep of dropout after it."""
-    out = tmp_path_factory.mktemp("report") / "digits"
-    args = ["--out", str(out), *QUICK, "--quiet"]
-    assert run(["run", *args, "--baseline", "step"]) == 0
-    assert run(["sweep", "dropout", *args, "--values", "0,0.3"]) == 0
-    return out
+    """The whole procedure, with a baseline, and a sweep and a search after it."""
+    return whole_procedure(tmp_path_factory.mktemp("report") / "digits")
 
 
 @pytest.fixture(scope="session")
 def lr_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An LR range test and its confirmation alone."""
+    """An LR range test and its confirmation alone, by the command."""
     out = tmp_path_factory.mktemp("report") / "lr"
     assert run(["lr-find", "--out", str(out), *QUICK, "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def command_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The whole procedure on digits, by the command."""
+    out = tmp_path_factory.mktemp("report") / "command"
+    assert run(["run", "--out", str(out), *QUICK, "--quiet"]) == 0
     return out
 
 

@@ -20,9 +20,9 @@ assert "torch" not in sys.modules and "pandas" not in sys.modules
 """
 
 
-def test_run_ends_with_a_report(whole_run: Path):
-    assert (whole_run / "report.html").stat().st_size < 2_000_000
-    assert (whole_run / "plots" / "lr-range.png").exists()
+def test_run_ends_with_a_report(command_run: Path):
+    assert (command_run / "report.html").stat().st_size < 2_000_000
+    assert (command_run / "plots" / "final-loss.png").exists()
 
 
 def test_report_prints_the_path_of_the_page(lr_run: Path, capsys):
@@ -30,10 +30,10 @@ def test_report_prints_the_path_of_the_page(lr_run: Path, capsys):
     assert capsys.readouterr().out == f"{lr_run / 'report.html'}\n"
 
 
-def test_report_into_another_folder_as_json(lr_run: Path, tmp_path: Path, capsys):
-    assert run(["report", str(lr_run), "--out", str(tmp_path / "a" / "b"), "--json"]) == 0
+def test_report_into_another_folder_as_json(whole_run: Path, tmp_path: Path, capsys):
+    assert run(["report", str(whole_run), "--out", str(tmp_path / "a" / "b"), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["run_dir"] == str(lr_run)
+    assert document["run_dir"] == str(whole_run)
     assert document["report"] == str(tmp_path / "a" / "b" / "report.html")
     assert document["plots"] and all(Path(path).exists() for path in document["plots"])
 
@@ -73,22 +73,14 @@ def test_an_output_folder_that_is_a_file_is_one_line(lr_run: Path, tmp_path: Pat
 
 
 def test_a_failure_to_draw_does_not_fail_the_run(
-    whole_run: Path, monkeypatch: pytest.MonkeyPatch, capsys
+    command_run: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ):
     def fail(*args: object) -> None:
         raise RuntimeError("no\nfonts")
 
     monkeypatch.setattr("hptune.report.page.write_report", fail)
-    assert run(["run", "--out", str(whole_run), *QUICK, "--stages", "lr-range", "--json"]) == 0
+    assert run(["run", "--out", str(command_run), *QUICK, "--stages", "lr-range", "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)
     lines = [line for line in captured.err.splitlines() if "report" in line]
-    assert lines == [f"report: not written (no fonts); `hptune report {whole_run}` tries again"]
-
-
-def test_show_draws_curves_when_asked(whole_run: Path, capsys):
-    assert run(["show", str(whole_run), "--plots"]) == 0
-    shown = capsys.readouterr().out
-    assert "Momentum: validation loss" in shown and "└" in shown
-    assert run(["show", str(whole_run)]) == 0
-    assert "└" not in capsys.readouterr().out
+    assert lines == [f"report: not written (no fonts); `hptune report {command_run}` tries again"]

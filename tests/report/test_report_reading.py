@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,51 +14,46 @@ from report_runs import edit_csv
 from hptune.errors import InputError
 from hptune.report.aggregate import over_seeds, wants_log
 from hptune.report.read import read_run
-from hptune.report.stages import comparisons, final_runs, range_test
-from hptune.report.summary import costs, decided_values, verdict, warnings
+from hptune.report.summary import costs, decided_values, headline, warnings
+from hptune.report.views import anchor_of, comparisons, final_runs, range_test, title_of
 from hptune.results.records import Curve
-
-
-def test_each_stage_names_the_candidate_that_was_decided_for(whole_run: Path):
-    record = read_run(whole_run)
-    found = {(c.stage, c.parameter): c for c in comparisons(record)}
-    assert ("momentum", "momentum") in found and ("sweep", "model.dropout") in found
-    for comparison in found.values():
-        assert sum(c.chosen for c in comparison.candidates) == 1, comparison.title
-        assert comparison.noise is not None and comparison.noise > 0
-        assert comparison.chosen is not None
-    for decision in record.decisions:
-        if decision.stage == "weight-decay" and decision.parameter == "weight_decay":
-            chosen = found["weight-decay", "weight_decay"].chosen
-            assert chosen is not None
-            assert chosen.trials[0].row["weight_decay"] == decision.value
-
-
-def test_ties_are_those_that_the_decisions_reason_gives(whole_run: Path):
-    for comparison in comparisons(read_run(whole_run)):
-        ends = [c.end for c in comparison.candidates if c.end is not None]
-        for candidate in comparison.candidates:
-            if candidate.end is not None and comparison.noise is not None:
-                assert candidate.tied == (candidate.end - min(ends) <= comparison.noise)
 
 
 def test_the_final_value_is_the_mean_of_the_seeds(whole_run: Path):
     record = read_run(whole_run)
-    final, *_ = final_runs(record)
+    final, baseline = final_runs(record)
     decided = next(d for d in record.decisions if d.parameter == "test_accuracy")
-    assert final.column == "test_accuracy" and len(final.values) == 2
-    assert np.mean(final.values) == pytest.approx(decided.value)
-    found = verdict(final)
-    assert found is not None and found.name in decided.reason
-    assert [run.baseline for run in final_runs(record)] == [False, True]
+    assert final.column == "test_accuracy" and np.mean(final.scores) == pytest.approx(decided.value)
+    assert headline(final) == "95.40 ± 0.85 %"
+    assert (final.baseline, baseline.baseline) == (False, True)
 
 
 def test_the_summary_has_every_value_once_with_its_trust(whole_run: Path):
-    values = decided_values(read_run(whole_run), {})
-    names = [value.name for value in values]
-    assert len(names) == len(set(names))
-    assert {"maximum LR", "minimum LR", "maximum momentum", "weight decay"} <= set(names)
-    assert {value.trust for value in values} <= {"clear", "tie", "follows", "open"}
+    values = {value.name: value for value in decided_values(read_run(whole_run))}
+    assert list(values) == [
+        "maximum LR", "minimum LR", "maximum momentum", "minimum momentum", "weight decay",
+        "batch size", "model.dropout",
+    ]  # fmt: skip
+    assert [value.trust.word for value in values.values()] == [
+        "open", "follows", "tie", "follows", "tie", "clear", "clear",
+    ]  # fmt: skip
+    assert values["weight decay"].anchor == "weight-decay"
+    assert values["minimum momentum"].anchor == ""
+
+
+def test_sections_are_named_by_stage_and_parameter(whole_run: Path):
+    record = read_run(whole_run)
+    named = {anchor_of(own): title_of(own) for own in comparisons(record)}
+    assert named == {
+        "lr-confirmation": "LR confirmation",
+        "momentum": "Momentum",
+        "weight-decay": "Weight decay",
+        "batch-size": "Batch size",
+        "sweep-dropout": "Sweep of model.dropout",
+        "search": "Joint search",
+    }
+    again = replace(comparisons(record)[1], parameter="lr")
+    assert (anchor_of(again), title_of(again)) == ("momentum-lr", "Maximum LR after momentum")
 
 
 def test_costs_are_the_sums_of_the_trials(whole_run: Path):
@@ -67,24 +64,17 @@ def test_costs_are_the_sums_of_the_trials(whole_run: Path):
     assert sum(cost.seconds for cost in found.values()) == pytest.approx(seconds)
 
 
-def test_an_lr_range_test_alone(lr_run: Path):
-    record = read_run(lr_run)
-    test = range_test(record)
-    assert test is not None and test.decided == record.decisions[0].value
-    assert not final_runs(record)
-    assert [c.title for c in comparisons(record)] == ["LR confirmation"]
-
-
-def test_an_interrupted_stage_is_shown_without_a_decision(copy: Path):
-    def keep_the_first(rows: list[dict[str, str]]) -> None:
-        rows[:] = [row for row in rows if row["stage"] == "lr-range"]
-
-    edit_csv(copy / "decisions.csv", keep_the_first)
-    found = {c.stage: c for c in comparisons(read_run(copy))}
-    assert found["momentum"].chosen is None and found["momentum"].parameter == "momentum"
-    assert not found["momentum"].decisions and found["momentum"].candidates
-    runs = final_runs(read_run(copy))
-    assert runs and runs[0].decision is None
+def test_an_interrupted_stage_is_told_and_its_trials_stay_in_the_table(copy: Path):
+    edit_csv(copy / "decisions.csv", lambda rows: rows.__delitem__(slice(2, None)))
+    kept = [
+        e for e in json.loads((copy / "comparisons.json").read_text()) if e["stage"] == "lr-range"
+    ]
+    (copy / "comparisons.json").write_text(json.dumps(kept))
+    record = read_run(copy)
+    assert [own.stage for own in comparisons(record)] == ["lr-range"]
+    assert any("Momentum, Weight decay" in text for text in warnings(record))
+    (run,) = final_runs(record)
+    assert run.verdict == "" and len(run.trials) == 2  # the last that share their settings
 
 
 def test_a_diverged_and_a_failed_trial_are_told(copy: Path):
@@ -95,16 +85,17 @@ def test_a_diverged_and_a_failed_trial_are_told(copy: Path):
 
     edit_csv(copy / "results.csv", spoil)
     record = read_run(copy)
-    assert any("1 trial diverged (final run)" in text for text in warnings(record))
+    assert any("2 trials diverged (momentum, final run)" in text for text in warnings(record))
     assert any("1 trial failed (final run)" in text for text in warnings(record))
-    assert len(final_runs(record)[0].lost) == 1
 
 
 def test_a_directory_with_nothing_in_its_tables(tmp_path: Path):
     (tmp_path / "experiment.yaml").write_text("name: nothing\n")
     record = read_run(tmp_path)
     assert (record.name, record.trials, record.decisions) == ("nothing", (), ())
-    assert not comparisons(record) and not final_runs(record) and range_test(record) is None
+    assert (
+        not comparisons(record) and not final_runs(record) and range_test(record.evidence) is None
+    )
 
 
 @pytest.mark.parametrize("content", ["", "iteration\n", "a,b\n1,2\n", "iteration,epoch\nx,y\n"])

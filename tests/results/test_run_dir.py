@@ -16,8 +16,9 @@ import pytest
 
 from hptune.errors import HptuneError, InputError
 from hptune.results import run_dir as module
+from hptune.results.atomic import write_atomic
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
-from hptune.results.run_dir import RunDir, write_atomic
+from hptune.results.run_dir import RunDir
 from hptune.results.tables import curve_from, curve_text
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, MOMENTUM, SWEEP
 
@@ -42,6 +43,7 @@ def make_result(
     rng = np.random.default_rng(trial.seed)
     n = 5
     val = np.where(np.arange(n) % 2, rng.normal(size=n), np.nan)
+    val[3] = 1 / 3
     return TrialResult(
         trial=trial, status=status, data="digits", model="mlp", device="cpu", started="now",
         epochs=1 / 3, seconds=1.5,
@@ -102,7 +104,7 @@ def test_a_nan_in_the_training_loss_is_written_and_a_reading_left_out_is_blank()
     )
     cells = lines[-1].split(",")
     assert cells[5] == "nan" and cells[6] == ""
-    assert np.isnan(curve_from(curve_text(curve)).train_loss[-1])
+    assert np.isnan(curve_from(curve_text(curve).encode()).train_loss[-1])
 
 
 @pytest.mark.parametrize(
@@ -125,8 +127,8 @@ def test_finished_trials_are_reused_and_failed_ones_run_again(status, reused, tm
 
 def test_an_id_derives_from_the_content():
     assert make_trial().id == make_trial().id
-    others = {make_trial(lr=0.2).id, make_trial(1).id, make_trial(test=True).id, make_trial().id}
-    assert len(others) == 4
+    others = {make_trial(lr=0.2).id, make_trial(1).id, make_trial().id}
+    assert len(others) == 3
     assert make_trial().id.startswith("momentum-")
 
 
@@ -140,7 +142,6 @@ def test_decisions_replace_those_of_the_same_stage_and_read_back(tmp_path: Path)
         run.decide([first])
         run.decide([second])
         run.decide([first])
-        assert run.decision("lr") == first
     with RunDir.open(tmp_path, write=False) as run:
         assert run.decisions() == [second, first]
 
@@ -196,7 +197,7 @@ def test_a_crash_between_curve_and_row_leaves_a_directory_that_resumes(tmp_path:
 
 def test_what_a_killed_writer_left_is_cleaned(tmp_path: Path):
     (tmp_path / "curves").mkdir()
-    (tmp_path / "curves" / "x.csv.123.part").write_text("half")
+    (tmp_path / "curves" / "momentum-0a1b2c3d.csv.123.part").write_text("half")
     with RunDir.open(tmp_path):
         assert not list(tmp_path.rglob("*.part"))
 
@@ -244,14 +245,11 @@ def test_killed_at_any_moment_every_file_is_whole(tmp_path: Path):
             rows = run.rows()
             assert rows and all(None not in (row["trial"], row["started"]) for row in rows)
             for row in rows:
-                assert len(curve_from(run.curve(str(row["trial"])).read_text())) == 5
+                assert len(curve_from(run.curve(str(row["trial"])).read_bytes())) == 5
 
 
-def test_timings_are_kept_and_a_broken_file_is_told(tmp_path: Path):
+def test_timings_are_kept(tmp_path: Path):
     with RunDir.open(tmp_path) as run:
         run.set_timing("speed/64", 12.5)
         assert run.timing("speed/64") == 12.5 and run.timing("absent") is None
         assert json.loads(run.timings.read_text()) == {"speed/64": 12.5}
-        run.timings.write_text("[1, 2]")
-        with pytest.raises(InputError, match="must hold a JSON object"):
-            run.timing("speed/64")

@@ -98,7 +98,7 @@ def test_a_run_keeps_the_precision_that_was_measured_first(tmp_path: Path, monke
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     measured = [{"fp32": 1.0, "bf16": 0.5}, {"fp32": 1.0, "bf16": 2.0}]
     monkeypatch.setattr(
-        "hptune.procedure.session.setup.measure_modes", lambda *_: (measured.pop(0), "")
+        "hptune.procedure.session.problem.measure_modes", lambda *_: (measured.pop(0), "")
     )
     command = ["train", "--epochs", "3", "--lr", "0.05", "--quiet"]
 

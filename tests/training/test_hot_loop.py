@@ -119,7 +119,7 @@ def test_validation_builds_no_graph_and_reads_large_batches(monkeypatch: pytest.
             sizes.append(len(outputs))
         return nn.functional.cross_entropy(outputs, targets)
 
-    run_trial(task.change(loss=loss), make_trial(iterations=1, batch_size=512), CPU)
+    run_trial(task.change(step=LossOf(loss)), make_trial(iterations=1, batch_size=512), CPU)
     assert sizes == [EVALUATION_BATCH, EVALUATION_BATCH, 3000 - 2 * EVALUATION_BATCH]
 
 

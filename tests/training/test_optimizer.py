@@ -30,8 +30,8 @@ def test_sgd_steps_like_torch_sgd_with_nesterov():
     )
     x = torch.randn(5, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     for _ in range(3):
-        for net, optimizer in ((ours, a.torch), (theirs, b)):
-            optimizer.zero_grad()
+        for net, optimizer in ((ours, a), (theirs, b)):
+            b.zero_grad()
             net(x).square().mean().backward()
             optimizer.step()
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -93,7 +93,7 @@ def test_every_offered_optimizer_takes_a_step(name: str):
     )
     before = net[3].weight.detach().clone()
     net(torch.randn(4, 3, 8, 8)).square().mean().backward()
-    optimizer.torch.step()
+    optimizer.step()
     assert not torch.equal(before, net[3].weight)
 
 
@@ -102,6 +102,8 @@ def test_every_offered_optimizer_takes_a_step(name: str):
     [
         (OptimizerSpec(name="sdg"), "did you mean 'sgd'"),
         (OptimizerSpec(args={"beta": 1}), "sgd has no such argument"),
+        (OptimizerSpec(args={"nesterov": "maybe"}), "nesterov: 'maybe'; must be true or false"),
+        (OptimizerSpec(args={"dampening": True}), "dampening: True; must be a number"),
         (OptimizerSpec(args={"lr": 1}), "set hyper_parameters.lr"),
         (OptimizerSpec(name="adam", args={"betas": (2.0, 3.0)}), "optimizer.args"),
         (OptimizerSpec(rules=(ParameterRule(match="head.*"),)), "must match a parameter"),

@@ -20,7 +20,9 @@ from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.device import Device
 from hptune.training.loop import run_trial
-from hptune.trials.branches import branch_point, run_branches
+from hptune.trials.branches import branch_point
+from hptune.trials.budget import Budget
+from hptune.trials.paired import run_paired
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
@@ -57,9 +59,8 @@ def runner(tmp_path: Path):
 def test_a_branch_with_the_trunks_own_values_ends_as_the_trunk_would_have(runner: Runner):
     name = branch_point(runner, TRUNK, lambda curve: len(curve) >= 15)
     assert name == f"{TRUNK.digest}@15"
-    found = run_branches(
-        runner, TRUNK, name, {"own": {"weight_decay": 1e-3}, "other": {"weight_decay": 0.1}}
-    )
+    changes = {"own": {"weight_decay": 1e-3}, "other": {"weight_decay": 0.1}}
+    found = run_paired(runner, TRUNK.change(snapshot=name), changes, seeds=1)
     alone = run_trial(task(), TRUNK, CPU).curve
     own, other = found["own"][0].curve, found["other"][0].curve
     for column in ("iteration", "lr", "momentum", "weight_decay", "train_loss", "val_loss"):
@@ -82,6 +83,21 @@ def test_weight_decays_from_a_snapshot_cost_less_and_agree(runner: Runner):
     assert {float(label) for label in found} == set(grid)
     assert runner.budget.spent < 0.75 * 30
     assert decide_weight_decay(found, usual=1e-3).value in grid
+
+
+def test_branches_stay_within_the_budget_and_cost_the_same_after_a_resume(tmp_path: Path):
+    def spent(allowed: float) -> tuple[float, list[str]]:
+        with RunDir.open(tmp_path) as run_dir:
+            runner = Runner(task(), run_dir, CPU, Silent(), Budget(allowed))
+            grid = [1e-2, 1e-3, 1e-4, 1e-5]
+            found = run_weight_decay(
+                runner, TRUNK, values=grid, seeds=1, refine=True, from_snapshot=True
+            )
+            return runner.budget.spent, list(found)
+
+    first = spent(20.0)
+    assert first[0] <= 20.0 and 1 < len(first[1]) < 4
+    assert spent(20.0) == first  # everything is there now
 
 
 def test_a_trunk_that_diverges_is_told(runner: Runner):

@@ -13,7 +13,7 @@ from hptune.analysis.ranking import dominated
 from hptune.data.sources.memory import TensorSource
 from hptune.results.records import Status, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
-from hptune.stages import MOMENTUM, SWEEP, WEIGHT_DECAY
+from hptune.stages import MOMENTUM, SWEEP, TRAIN, WEIGHT_DECAY
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training import loop
@@ -98,6 +98,7 @@ def test_a_kill_between_the_rungs_changes_nothing(runner: Runner, monkeypatch, s
         pass
 
     monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "SNAPSHOT_SHARE", float("inf"))
     monkeypatch.setattr(loop, "BLOCK", 1)
     steps = loop.TrialRun.step
     done = 0
@@ -144,3 +145,24 @@ def test_the_budget_leaves_out_the_last_candidates_and_what_is_known_is_free(run
     found = run_paired(runner, BASE, CHANGES, seeds=1, least=1)
     assert list(found) == ["0.001", "3"]
     assert runner.budget.spent <= 21
+
+
+def test_the_test_set_is_read_from_the_weights_once_and_only_where_asked(tmp_path: Path):
+    reads = []
+
+    class Counted(TensorSource):
+        def batches(self, *args, **kwargs):
+            reads.append(1)
+            return super().batches(*args, **kwargs)
+
+    own = task().change(test=Counted(torch.randn(20, 6), torch.arange(20) % 3))
+    with RunDir.open(tmp_path) as run_dir:
+        runner = Runner(own, run_dir, Device(torch.device("cpu")), Silent(), Budget())
+        (result,) = runner.run([BASE.change(stage=TRAIN)])
+        assert not reads and result.test_loss is None
+        (tested,) = runner.read_test([result])
+        (again,) = runner.read_test(runner.run([BASE.change(stage=TRAIN)]))
+        assert len(reads) == 1 and tested.test_loss == again.test_loss is not None
+        assert set(tested.test_metrics) == {"accuracy"}
+        run_dir.checkpoint(result.trial.id).write_bytes(b"torn")
+        assert runner.read_test([result])[0].test_loss == pytest.approx(tested.test_loss)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
+from hptune.procedure.context import Outcome
 from hptune.procedure.session.session import Session
-from hptune.procedure.session.setup import Outcome
 
 __all__ = ["Outcome", "Session"]

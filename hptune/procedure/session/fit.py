@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from hptune.procedure.session.setup import Setup
+from hptune.config.load import dump
+from hptune.procedure.session.problem import Problem
 from hptune.training.memory import available_memory, estimated_memory
 
 MARGIN = 0.85  # of the memory that is there; the rest is for what else runs, and fragments
@@ -14,34 +17,41 @@ SURE = 0.25  # an estimate below this share of it needs no proof
 PROBE_SECONDS = 600
 
 
-def sizes_that_fit(setup: Setup, sizes: Sequence[int]) -> list[int]:
+def sizes_that_fit(
+    problem: Problem, sizes: Sequence[int], *, present: int, tell: Callable[[str], None]
+) -> list[int]:
     """Return the batch sizes whose steps fit into the memory, the present one always.
 
     A size far below the limit by estimate is not tried. The others are, in a fresh process: what
     memory is left there does not depend on what this one has done before.
 
     Args:
-        setup: With the batch size that is in use.
+        problem: What is trained, and where.
         sizes: To choose from.
+        present: The batch size in use.
+        tell: Is told what is left out.
     """
-    present = setup.batch_size(quiet=True)
-    available = available_memory(setup.device)
+    available = available_memory(problem.device)
     larger = sorted(size for size in sizes if size > present)
     if available is None or not larger:
         return list(sizes)
     largest = larger[-1]
     needed = estimated_memory(
-        setup.task, setup.device, batch_size=largest, at=present, seed=setup.experiment.seed
+        problem.task,
+        problem.device,
+        batch_size=largest,
+        at=present,
+        seed=problem.experiment.seed,
     )
     if needed < SURE * available:
         return list(sizes)
-    if setup.is_given:  # no other process could build it, so the estimate has to do
+    if problem.given is not None:  # no other process could build it, so the estimate has to do
         sure = SURE * available * largest / needed
         return [size for size in sizes if size <= max(present, sure)]
     fitting = present
     for size in larger:
-        if not _fits(setup, size, available):
-            setup.progress.message(
+        if not _fits(problem, size, available):
+            tell(
                 f"  batch sizes from {size} on: left out, their steps do not fit into "
                 f"{MARGIN:.0%} of the {available / 2**30:.3g} GiB that are there"
             )
@@ -50,22 +60,24 @@ def sizes_that_fit(setup: Setup, sizes: Sequence[int]) -> list[int]:
     return [size for size in sizes if size <= fitting]
 
 
-def _fits(setup: Setup, size: int, available: int) -> bool:
-    """Say whether a batch size fits; asked once a run directory."""
-    key = f"fits/{setup.task.fingerprint}/{setup.device.torch_device}/{size}"
-    known = setup.run_dir.timing(key)
+def _fits(problem: Problem, size: int, available: int) -> bool:
+    """Return whether a batch size fits; tried once a run directory."""
+    place = str(problem.device.torch_device)
+    key = f"fits/{problem.task.fingerprint}/{place}/{size}"
+    known = problem.run_dir.timing(key)
     if isinstance(known, bool):
         return known
-    command = [
-        *(sys.executable, "-m", "hptune.procedure.session.probe", str(setup.run_dir.experiment)),
-        *(str(setup.device.torch_device), str(size), str(round(MARGIN * available))),
-    ]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
-        )
-        fits = done.returncode == 0 and int(done.stdout.split()[-1]) <= MARGIN * available
-    except (subprocess.TimeoutExpired, ValueError, IndexError):
-        fits = False
-    setup.run_dir.set_timing(key, fits)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "experiment.yaml"
+        path.write_text(dump(problem.experiment), encoding="utf-8")
+        words = [str(path), place, str(size), str(round(MARGIN * available))]
+        command = [sys.executable, "-m", "hptune.procedure.session.probe", *words]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+            )
+            fits = done.returncode == 0 and int(done.stdout.split()[-1]) <= MARGIN * available
+        except (subprocess.TimeoutExpired, ValueError, IndexError):
+            fits = False
+    problem.run_dir.set_timing(key, fits)
     return fits

@@ -11,7 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hptune.config.load import load_experiment
-from hptune.procedure.session.setup import Setup
+from hptune.procedure.session.context import SessionContext
+from hptune.procedure.session.problem import Problem
 from hptune.results.run_dir import RunDir
 from hptune.stages import BATCH_SIZE
 from hptune.training.device import resolve_device
@@ -27,12 +28,14 @@ def main() -> None:
     if device.torch_device.type == "cpu":
         _limit_memory(int(allowed))
     flags = {"batch_size": int(size), "lr": 1e-6}
-    setup = Setup(experiment, RunDir(Path(path).parent, None), device, Silent(), flags)
-    trial = setup.base(BATCH_SIZE, 10, batch_size=int(size), quiet=True)
+    # The experiment lies in a folder of its own: the run directory is another process's to write.
+    problem = Problem(experiment, RunDir(Path(path).parent, None), device)
+    context = SessionContext(problem, Silent(), flags)
+    trial = context.base(BATCH_SIZE, 10, batch_size=int(size), quiet=True)
     before = (
         0 if device.torch_device.type == "cuda" else round((device.peak_memory_mb() or 0) * 2**20)
     )
-    print(peak_of_steps(setup.task, trial, device) - before)
+    print(peak_of_steps(context.task, trial, device) - before)
 
 
 def _limit_memory(allowed: int) -> None:

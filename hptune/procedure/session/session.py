@@ -3,74 +3,57 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from hptune.analysis.ranking import LOSS
 from hptune.config.load import dump, load_experiment, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
-from hptune.procedure.final import (
-    decide_baseline,
-    decide_final,
-    guessing,
-    run_baseline,
-    run_final,
-    run_final_safely,
-)
+from hptune.procedure import final, search, sweep_key
+from hptune.procedure.context import Outcome
 from hptune.procedure.plan import SHARES, PlannedStage, allowances, plan
-from hptune.procedure.session import stages
+from hptune.procedure.session.changes import tell_of_changed_code
+from hptune.procedure.session.context import SessionContext, tuned
 from hptune.procedure.session.estimate import Estimate
-from hptune.procedure.session.setup import Outcome, Setup
-from hptune.results.records import Scalar, Trial, TrialResult
+from hptune.procedure.session.listed import listed_values
+from hptune.procedure.session.problem import Problem
+from hptune.results.paths import RunPaths
+from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
-from hptune.stages import (
-    BATCH_SIZE,
-    FINAL,
-    LR_RANGE,
-    MOMENTUM,
-    SEARCH,
-    SWEEP,
-    TRAIN,
-    WEIGHT_DECAY,
-    choose,
-    swept,
-)
+from hptune.stages import FINAL, LR_RANGE, SEARCH, STAGES, SWEEP, TRAIN, choose, swept
 from hptune.task import Task
-from hptune.training.device import Device, resolve_device
+from hptune.training.device import resolve_device
 from hptune.trials.budget import Budget
 from hptune.trials.executors import Execution, ExecutorName, warn_if_mixed
 from hptune.trials.progress import Progress
 
-_RUN: Mapping[str, stages.StageRun] = {
-    LR_RANGE: stages.lr_range,
-    MOMENTUM: stages.momentum,
-    WEIGHT_DECAY: stages.weight_decay,
-    BATCH_SIZE: stages.batch_size,
-}
-
 
 class Session:
-    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock."""
+    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock.
+
+    Args:
+        context: The experiment and the values that hold now.
+        run_dir: Where its trials go.
+        restart: Whether trials that are there are run again.
+        folder: What goes when the session ends.
+    """
 
     def __init__(
         self,
-        experiment: Experiment,
+        context: SessionContext,
         run_dir: RunDir,
-        device: Device,
-        progress: Progress,
-        flags: Mapping[str, Scalar],
         *,
         restart: bool,
-        execution: Execution | None = None,
-        task: Task | None = None,
+        folder: TemporaryDirectory[str] | None = None,
     ) -> None:
-        self.run_dir, self.progress = run_dir, progress
-        self._restart, self._execution = restart, execution
-        self._setup = Setup(experiment, run_dir, device, progress, flags, execution, task)
-        self._searched: list[TrialResult] = []
+        self._folder = folder
+        self.run_dir, self.progress = run_dir, context.progress
+        self._context, self._restart = context, restart
 
     @classmethod
     def open(
@@ -85,6 +68,7 @@ class Session:
         executor: ExecutorName = "auto",
         jobs: int | None = None,
         task: Task | None = None,
+        dry: bool = False,
     ) -> Self:
         """Open the run directory for writing and find the device.
 
@@ -98,36 +82,24 @@ class Session:
             executor: How trials are run: "auto" chooses by a timed probe.
             jobs: Trials at once; None takes the usable cores or the devices.
             task: The problem where it was put together in Python; None builds the experiment's.
+            dry: Whether nothing is to be run: then nothing is written there, nor made.
 
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
         """
         place = resolve_device(device, experiment.training.precision)
-        run_dir = RunDir.open(out)
+        folder = _stand_in(out) if dry else None
+        run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
-            run_dir.write_experiment(dump(experiment))
             execution = Execution(place, run_dir, executor=executor, jobs=jobs)
             if not restart and run_dir.rows():
                 warn_if_mixed(run_dir, execution.facts, progress.message)
-            run_dir.write_manifest(
-                {
-                    "device": place.name,
-                    "precision": place.precision,
-                    "seed": experiment.seed,
-                    **execution.facts,
-                }
-            )
-            return cls(
-                experiment,
-                run_dir,
-                place,
-                progress,
-                flags or {},
-                restart=restart,
-                execution=execution,
-                task=task,
-            )
+            facts = {"precision": place.precision, "seed": experiment.seed, **execution.facts}
+            run_dir.begin(dump(experiment), facts)
+            problem = Problem(experiment, run_dir, place, execution, task)
+            context = SessionContext(problem, progress, flags or {})
+            return cls(context, run_dir, restart=restart, folder=folder)
         except BaseException:
             run_dir.close()
             raise
@@ -137,19 +109,22 @@ class Session:
 
     def __exit__(self, *exception: object) -> None:
         self.progress.close()
-        if self._execution is not None:
-            self._execution.close()
+        execution = self._context.problem.execution
+        if execution is not None:
+            execution.close()
         self.run_dir.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     # What the user asks for
 
     def lr_find(self, *, seeds: int | None = None) -> Outcome:
         """Run the LR range stage."""
-        self._setup.use(self.run_dir.decisions())
-        return self._stage(LR_RANGE, seeds=seeds)
+        self._context.use(self.run_dir.decisions())
+        return self._alone(LR_RANGE, seeds=seeds)
 
     def sweep(
-        self, key: str, *, values: Sequence[Scalar] | None = None, seeds: int | None = None
+        self, key: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
     ) -> Outcome:
         """Run the stage of a named hyper-parameter, or a plain paired sweep of any other key.
 
@@ -157,88 +132,82 @@ class Session:
             key: momentum, wd, batch-size, lr, dropout, or a key path of the experiment.
             values: Candidates; each named key has its own by default.
             seeds: Repeats of each candidate.
+
+        Raises:
+            InputError: A value is none that the key takes; nothing has run then.
         """
-        self._setup.use(self.run_dir.decisions())
-        named = swept(key)
-        if named is None:
-            stages.check_key(self._setup, key, values)
+        context, named = self._context, swept(key)
+        context.use(self.run_dir.decisions())
+        values = listed_values(context, key, values)
         outcome = self._learning_rate_first()
         if named is not None:
-            return outcome + self._stage(named.name, values=values, seeds=seeds)
+            return outcome + self._alone(named.name, values=values, seeds=seeds)
         self._begin(SWEEP, f"sweep {key}")
-        seeds = seeds or self._setup.experiment.procedure.seeds
-        return outcome + self._end(SWEEP, stages.sweep_key(self._setup, key, values, seeds))
+        seeds = seeds or context.experiment.procedure.seeds
+        return outcome + self._end(SWEEP, sweep_key.stage(context, key, values, seeds))
 
     def search(self) -> Outcome:
         """Search jointly through Optuna, as the experiment's section `search` says."""
-        self._setup.use(())
+        context = self._context
+        context.use(())
+        context.budget = Budget(context.experiment.search.budget * context.epochs)
         self._begin(SEARCH)
-        return self._end(SEARCH, stages.search(self._setup))
+        return self._end(SEARCH, search.stage(context, context.experiment.seed))
 
     def train(self, *, policy: str | None = None, seeds: int = 1) -> Outcome:
         """Train with the decided values, once a seed, and read the test set."""
-        setup = self._setup
-        setup.use(self.run_dir.decisions())
-        if policy is not None and policy != setup.experiment.policy.name:
+        context = self._context
+        context.use(self.run_dir.decisions())
+        if policy is not None and policy != context.experiment.policy.name:
             # Another policy's arguments mean nothing to this one.
-            setup.change(with_value(setup.experiment, "policy", {"name": policy}))
+            context.change(with_value(context.experiment, "policy", {"name": policy}))
         outcome = self._learning_rate_first()
-        return outcome + self._final(TRAIN, seeds)
+        self._begin(TRAIN)
+        return outcome + self._end(TRAIN, final.train(context, seeds))
 
     def run(self, *, stages: Sequence[str] | None = None) -> Outcome:
         """Run the procedure, every stage from the decisions of those before it."""
-        setup = self._setup
-        wanted = _stages(stages if stages is not None else setup.experiment.procedure.stages)
+        context = self._context
+        procedure = context.experiment.procedure
+        wanted = _names(stages if stages is not None else procedure.stages)
         if stages is not None:
             # Stages that are left out may have decided before.
-            setup.use(d for d in self.run_dir.decisions() if d.stage not in wanted)
-        allowed = allowances(wanted, setup.experiment.procedure.budget * setup.epochs)
+            context.use(d for d in self.run_dir.decisions() if d.stage not in wanted)
+        allowed = allowances(wanted, procedure.budget * context.epochs)
         if allowed:
             self.progress.message(
                 f"The search may take {max(allowed.values()):.4g} epochs, the final run takes "
-                f"{setup.epochs:g} for each seed."
+                f"{context.epochs:g} for each seed."
             )
-        examples = len(setup.task.train)
+        examples = len(context.task.train)
         self.progress.planned({s.stage: s.epochs * examples for s in self._planned(wanted)})
         outcome = Outcome()
         if LR_RANGE not in wanted:
             outcome = self._learning_rate_first()
         for stage in wanted:
             # The procedure's stages share one budget: what one leaves is the next one's.
-            setup.budget.allowed = allowed.get(stage, setup.budget.allowed)
-            outcome += self._stage(stage, shared=True)
+            context.budget.allowed = allowed.get(stage, context.budget.allowed)
+            seeds = procedure.final.seeds if stage == FINAL else procedure.seeds
+            outcome += self._stage(stage, None, seeds)
         return outcome
 
     def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
         """List what `run` will do, with a time estimate from a timed probe."""
-        estimate = Estimate(self._setup)
-        names = stages if stages is not None else self._setup.experiment.procedure.stages
-        return [estimate.stage(stage) for stage in self._planned(_stages(names))]
-
-    def _planned(self, stages: Sequence[str]) -> list[PlannedStage]:
-        setup = self._setup
-        procedure = setup.experiment.procedure
-        size, final = setup.batch_size(quiet=True), procedure.final
-        return plan(
-            stages,
-            setup.lengths(size),
-            per_epoch=setup.per_epoch(size),
-            budget_epochs=procedure.budget * setup.epochs,
-            test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
-            search_seeds=procedure.seeds,
-            final_seeds=final.seeds,
-            baseline_length=None if final.baseline is None else final.baseline_length,
-        )
+        estimate = Estimate(self._context)
+        names = stages if stages is not None else self._context.experiment.procedure.stages
+        return [estimate.stage(stage) for stage in self._planned(_names(names))]
 
     def now(self) -> Trial:
         """Return a run of the final length with the values that hold now."""
-        setup = self._setup
-        size = setup.batch_size(quiet=True)
-        return setup.base(TRAIN, setup.lengths(size).final, batch_size=size, quiet=True)
+        context = self._context
+        size = context.batch_size(quiet=True)
+        return context.base(TRAIN, context.lengths(size).final, batch_size=size, quiet=True)
 
     def check(self) -> dict[str, Any]:
         """Run one batch and say what was found."""
-        task, shown, device = self._setup.task, self._setup.checked, self._setup.device
+        context = self._context
+        size, task = context.batch_size(quiet=True), context.task
+        shown, device = context.problem.checked(size), context.runner.device
         return {
             "data": task.data,
             "train": len(task.train),
@@ -248,7 +217,7 @@ class Session:
             "model": task.model,
             "parameters": shown.parameters,
             "weight_layers": shown.weight_layers,
-            "batch_size": self._setup.batch_size(quiet=True),
+            "batch_size": size,
             "input_shape": list(shown.input_shape),
             "output_shape": list(shown.output_shape),
             "initial_loss": shown.loss,
@@ -257,92 +226,77 @@ class Session:
             "precision": device.precision,
         }
 
-    def _stage(
-        self,
-        stage: str,
-        *,
-        values: Sequence[Scalar] | None = None,
-        seeds: int | None = None,
-        shared: bool = False,
-    ) -> Outcome:
-        setup = self._setup
-        if stage == FINAL:
-            return self._final(stage, setup.experiment.procedure.final.seeds)
-        self._begin(stage)
-        if not shared:
-            procedure = setup.experiment.procedure
-            share = SHARES[stage] / sum(SHARES.values())
-            # What the user lists is all run, whatever it costs.
-            allowed = math.inf if values else share * procedure.budget * setup.epochs
-            setup.budget = Budget(allowed)
-        before = setup.budget.spent
-        outcome = _RUN[stage](setup, values, seeds or setup.experiment.procedure.seeds)
-        cost = setup.budget.spent - before
-        first = outcome.decisions[0]
-        outcome.decisions[0] = replace(
-            first,
-            reason=f"{first.reason}; cost {cost:.3g} epochs",
+    # How it is done
+
+    def _planned(self, stages: Sequence[str]) -> list[PlannedStage]:
+        context = self._context
+        procedure = context.experiment.procedure
+        size, options = context.batch_size(quiet=True), procedure.final
+        return plan(
+            stages,
+            context.lengths(size),
+            per_epoch=context.per_epoch(size),
+            budget_epochs=procedure.budget * context.epochs,
+            test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
+            search_seeds=procedure.seeds,
+            final_seeds=options.seeds,
+            baseline_length=None if options.baseline is None else options.baseline_length,
         )
-        self._searched += outcome.results
+
+    def _alone(
+        self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
+    ) -> Outcome:
+        """Run a stage by itself, with its own share of the budget."""
+        procedure = self._context.experiment.procedure
+        share = SHARES[stage] / sum(SHARES.values())
+        # What the user lists is all run, whatever it costs.
+        allowed = math.inf if values else share * procedure.budget * self._context.epochs
+        self._context.budget = Budget(allowed)
+        return self._stage(stage, values, seeds or procedure.seeds)
+
+    def _stage(self, stage: str, values: Sequence[Value] | None, seeds: int) -> Outcome:
+        context = self._context
+        self._begin(stage)
+        before = context.budget.spent
+        module = import_module(STAGES[stage].module)
+        outcome: Outcome = module.stage(context, values, seeds)
+        if STAGES[stage].searches:
+            cost = context.budget.spent - before
+            first = outcome.decisions[0]
+            told = replace(first, reason=f"{first.reason}; the stage cost {cost:.3g} epochs")
+            outcome.decisions[0] = told
+            context.searched += outcome.results
         return self._end(stage, outcome)
 
-    def _final(self, stage: str, seeds: int) -> Outcome:
-        setup = self._setup
-        self._begin(stage)
-        batch_size = setup.batch_size()
-        base = setup.base(stage, setup.lengths(batch_size).final, batch_size=batch_size)
-        if stage == TRAIN:  # by hand, with the values that the user may have given
-            results = run_final(setup.runner, base, seeds=seeds, stage=stage)
-            outcome = Outcome([decide_final(results, guessing(setup.task))], results)
-            return self._end(stage, outcome + self._baseline(results))
-        searched = setup.budget.spent
-        results, lowered = run_final_safely(
-            setup.runner, base, seeds=seeds, search=self._searched, by=setup.criterion
-        )
-        final = decide_final(results[-seeds:], guessing(setup.task))
-        if searched:
-            ratio = searched / setup.experiment.training.epochs
-            final = replace(
-                final,
-                reason=f"{final.reason}; the search cost {searched:.3g} epochs, {ratio:.2f} times "
-                "the final run's",
-            )
-        outcome = Outcome([*lowered, final], results)
-        return self._end(stage, outcome + self._baseline(results[-seeds:]))
-
-    def _baseline(self, final: Sequence[TrialResult]) -> Outcome:
-        """Train the comparison that the experiment asks for, if any."""
-        options = self._setup.experiment.procedure.final
-        if options.baseline is None:
-            return Outcome()
-        results = run_baseline(
-            self._setup.runner,
-            final[0].trial,
-            policy=options.baseline,
-            epochs=options.baseline_length,
-            seeds=len(final),
-        )
-        by = self._setup.criterion_of(next(iter(self._setup.task.metrics), LOSS.name))
-        return Outcome([decide_baseline(final, results, by)], results)
-
     def _learning_rate_first(self) -> Outcome:
-        if self._setup.inputs.known("lr"):
+        if self._context.inputs.known("lr"):
             return Outcome()
         self.progress.message("No LR is given anywhere, so the LR range test runs first.")
-        return self._stage(LR_RANGE)
+        return self._alone(LR_RANGE)
 
     def _begin(self, stage: str, title: str | None = None) -> None:
         if self._restart:
             self.run_dir.forget([stage])
-        self.progress.stage_started(stage, title or str(stage))
+        tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
+        self.progress.stage_started(stage, title or stage)
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:
         self.run_dir.decide(outcome.decisions)
         self.run_dir.add_evidence(outcome.evidence)
-        self._setup.inputs.take_in(outcome.decisions)
-        self.run_dir.write_tuned(dump(self._setup.tuned(self.run_dir.decisions())))
+        self._context.inputs.take_in(outcome.decisions)
+        decided = tuned(self._context.experiment, self.run_dir.decisions())
+        self.run_dir.write_tuned(dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
+
+
+def _stand_in(out: Path) -> TemporaryDirectory[str]:
+    """Return a folder to use in the place of a run directory, with what was measured there."""
+    folder = TemporaryDirectory(prefix="hptune-")
+    timings = RunPaths(out).timings
+    if timings.exists():
+        shutil.copy(timings, folder.name)
+    return folder
 
 
 def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: bool) -> None:
@@ -361,5 +315,5 @@ def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: 
             )
 
 
-def _stages(names: Sequence[str]) -> list[str]:
+def _names(names: Sequence[str]) -> list[str]:
     return [stage.name for stage in choose(list(names), "--stages")]

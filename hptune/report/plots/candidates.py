@@ -2,103 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hptune.report.aggregate import over_seeds, wants_log
-from hptune.report.plots.style import (
-    BLUE,
-    MOST_LABELS,
-    OTHERS,
-    EndLabel,
-    label_ends,
-    literal,
-    log_axis,
-    share_axis,
-)
-from hptune.report.stages import Candidate, Comparison
+from hptune.report.aggregate import MeanCurve, over_seeds, wants_log
+from hptune.report.plots.style import BLUE, OTHERS, legend_beside, literal, log_axis, share_axis
+from hptune.report.views import Curves, paired_curves
 from hptune.report.wording import column, is_share, value
+from hptune.results.evidence import Candidate, Comparison
+from hptune.stages import BATCH_SIZE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_LABELS = 12  # more curves cannot be told apart
 
-def plot_candidates(comparison: Comparison, ax: Axes) -> None:
-    """Draw what the candidates were judged by over the run, mean over seeds, labelled at its end."""
-    name, axis = comparison.column, axis_of(comparison)
-    courses = {
-        n: over_seeds(c.curves, name, axis) for n, c in enumerate(comparison.candidates) if c.curves
-    }
-    courses = {n: course for n, course in courses.items() if len(course)}
-    labelled = _labelled(comparison, list(courses))
-    labels = []
-    greys = iter(OTHERS * (len(courses) // len(OTHERS) + 1))
-    for n, course in sorted(
-        courses.items(), key=lambda item: comparison.candidates[item[0]].chosen
-    ):
-        candidate = comparison.candidates[n]
-        color, dashes = (BLUE, "-") if candidate.chosen else next(greys)
-        ax.plot(course.x, course.mean, color=color, linestyle=dashes, zorder=3 if candidate.chosen else 2,
-                linewidth=2.0 if candidate.chosen else 1.1)  # fmt: skip
-        if n in labelled:
-            text = end_text(candidate, name)
-            labels.append(EndLabel(course.x[-1], course.mean[-1], text, color, candidate.chosen))
-    _limit(ax, comparison)
+
+def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
+    """Draw what the candidates were judged by over the run, the best first in the legend.
+
+    Args:
+        comparison: As it was decided; its scores stand in the legend.
+        curves: Of its trials; the mean over the seeds that all candidates ran is drawn.
+        ax: Drawn into.
+    """
+    name = f"val_{comparison.by}"
+    # Batch sizes are compared at near-constant time.
+    axis = "seconds" if comparison.stage == BATCH_SIZE else "epoch"
+    greys = cycle(OTHERS)
+    drawn = []
+    for candidate, own in paired_curves(comparison, curves):
+        course = over_seeds(own, name, axis)
+        if not len(course):
+            continue
+        chosen = candidate.label == comparison.chosen
+        color, dashes = (BLUE, "-") if chosen else next(greys)
+        (line,) = ax.plot(
+            course.x, course.mean, color=color, linestyle=dashes,
+            linewidth=2.0 if chosen else 1.1, zorder=3 if chosen else 2,
+        )  # fmt: skip
+        drawn.append((candidate, course, line))
+    _limit(ax, name, [(candidate, course) for candidate, course, _ in drawn])
     if is_share(name):
         share_axis(ax)
     ax.set_ylabel(literal(column(name)) + (" (log)" if ax.get_yscale() == "log" else ""))
     ax.set_xlabel("seconds of training and validation" if axis == "seconds" else axis)
-    label_ends(ax, labels)
+    drawn.sort(key=lambda own: (rank(own[0]), own[0].label != comparison.chosen))
+    shown = [own for n, own in enumerate(drawn) if n < MOST_LABELS or own[2].get_color() == BLUE]
+    legend_beside(ax, [line for *_, line in shown], [label(c, name) for c, *_ in shown])
 
 
-def axis_of(comparison: Comparison) -> str:
-    """Return the axis to compare along: batch sizes are compared at near-constant time."""
-    return "seconds" if comparison.parameter == "batch_size" else "epoch"
+def rank(candidate: Candidate) -> float:
+    """Return by what candidates are put in order: how much worse than the best they are."""
+    return np.inf if candidate.difference is None else candidate.difference
 
 
-def _labelled(comparison: Comparison, drawn: list[int]) -> set[int]:
-    """Return the candidates to label: all, or the chosen one and the best where they are many."""
-    sign = -1 if comparison.higher_is_better else 1
-
-    def rank(n: int) -> tuple[bool, float]:
-        candidate = comparison.candidates[n]
-        return not candidate.chosen, np.inf if candidate.end is None else sign * candidate.end
-
-    return set(sorted(drawn, key=rank)[:MOST_LABELS])
+def label(candidate: Candidate, name: str) -> tuple[str, str]:
+    """Return a candidate's value, and what it reached: the column `name`, or how it ended."""
+    reached = candidate.status if candidate.score is None else value(name, candidate.score)
+    return candidate.label, reached
 
 
-def end_text(candidate: Candidate, name: str) -> str:
-    """Return what stands at the end of a candidate's line: its value, and what it reached."""
-    end = candidate.status if candidate.end is None else value(name, candidate.end)
-    return f"{candidate.label}: {end}"
+def _limit(ax: Axes, name: str, drawn: Sequence[tuple[Candidate, MeanCurve]]) -> None:
+    """Choose the axis; losses of a candidate that diverged must not squeeze the others.
 
-
-def sound_limits(comparison: Comparison) -> tuple[float, float] | None:
-    """Return the lowest and the highest value of candidates that came to an end.
-
-    Where none did, what is far above the rest is left out; None where nothing was read.
+    Where none came to its end, what is far above the rest is left out.
     """
-    courses = [
-        (c.end is not None, over_seeds(c.curves, comparison.column).mean)
-        for c in comparison.candidates
-        if c.curves
-    ]
-    sound = [own for ended, own in courses if ended and len(own)]
-    shown = sound or [own for _, own in courses if len(own)]
+    sound = [course.mean for candidate, course in drawn if candidate.score is not None]
+    shown = sound or [course.mean for _, course in drawn]
     if not shown:
-        return None
-    together = np.concatenate(shown)
-    return float(together.min()), float(np.quantile(together, 1.0 if sound else 0.9))
-
-
-def _limit(ax: Axes, comparison: Comparison) -> None:
-    """Choose the axis; losses of a candidate that diverged must not squeeze the others."""
-    limits = sound_limits(comparison)
-    if limits is None:
         return
-    low, high = limits
-    if not is_share(comparison.column) and wants_log([np.array(limits)]):
+    together = np.concatenate(shown)
+    low, high = float(together.min()), float(np.quantile(together, 1.0 if sound else 0.9))
+    if not is_share(name) and wants_log([np.array([low, high])]):
         log_axis(ax, low / 1.15, high * 1.15)
     elif low < high:
         ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))

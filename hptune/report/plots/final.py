@@ -1,7 +1,8 @@
-"""The final run: its schedule, its losses and its metric, mean and spread over the seeds."""
+"""Runs of full length: their schedule, losses and metric, mean and spread over the seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,8 @@ from hptune.report.plots.style import (
     log_axis,
     share_axis,
 )
-from hptune.report.stages import FinalRun
 from hptune.report.wording import column, is_share, plain
+from hptune.results.records import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,50 +28,64 @@ if TYPE_CHECKING:
 SMOOTHED = 0.02  # of the run: the training loss of single batches is ragged
 
 
-def plot_schedule(run: FinalRun, name: str, ax: Axes) -> None:
-    """Draw LR or momentum over the run, its ends written beside the axis."""
-    course = over_seeds(run.curves[:1], name)
+def plot_schedule(curve: Curve, name: str, ax: Axes) -> None:
+    """Draw LR or momentum over a run, the values between which it moves written at the axis."""
+    course = over_seeds([curve], name)
     ax.plot(course.x, course.mean, color=BLUE if name == "lr" else ORANGE)
     low, high = float(course.mean.min()), float(course.mean.max())
     margin = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
     ax.set_ylim(low - margin, high + margin)
-    # The turning points are what one looks for; those that would overlap are left out.
     ticks: list[float] = []
     for tick in (high, float(course.mean[0]), low):
-        if all(abs(tick - other) > margin for other in ticks):
+        if all(abs(tick - other) > margin for other in ticks):  # else they overlap
             ticks.append(tick)
     ax.set_yticks(ticks, [plain(float(f"{tick:.2g}")) for tick in ticks])
     ax.set_ylabel("LR" if name == "lr" else name)
 
 
-def plot_losses(run: FinalRun, ax: Axes, baseline: FinalRun | None = None) -> None:
-    """Draw training and validation loss, mean and a standard deviation to either side."""
-    train = _smoothed(over_seeds(run.curves, "train_loss"))
-    val = over_seeds(run.curves, "val_loss")
-    shown = [train.mean, val.mean]
-    _band(ax, train, ORANGE, "training loss (smoothed)", several=len(run.curves) > 1)
-    _band(ax, val, BLUE, "validation loss", several=len(run.curves) > 1)
-    if baseline is not None and baseline.curves:
-        other = over_seeds(baseline.curves, "val_loss")
-        _band(ax, other, GREY, "baseline", several=False)
-        shown.append(other.mean)
-    if wants_log(shown):
-        log_axis(ax, *_positive(shown))
+def plot_losses(curves: Sequence[Curve], ax: Axes, baseline: Sequence[Curve] = ()) -> None:
+    """Draw training and validation loss, mean and a standard deviation to either side.
+
+    Args:
+        curves: One a seed.
+        ax: Drawn into.
+        baseline: Runs to compare with, whose mean is drawn.
+    """
+    train, val = _smoothed(over_seeds(curves, "train_loss")), over_seeds(curves, "val_loss")
+    other = over_seeds(baseline, "val_loss")
+    _band(ax, train, ORANGE, "training loss (smoothed)", several=len(curves) > 1)
+    _band(ax, val, BLUE, "validation loss", several=len(curves) > 1)
+    _band(ax, other, GREY, "baseline", several=False)
+    together = np.concatenate([train.mean, val.mean, other.mean])
+    if wants_log([train.mean, val.mean, other.mean]):
+        log_axis(ax, float(together.min()) / 1.3, float(together.max()) * 1.3)
     ax.set_ylabel("loss (log)" if ax.get_yscale() == "log" else "loss")
     ax.set_xlabel("epoch")
     legend_above(ax)
 
 
-def plot_metric(run: FinalRun, name: str, ax: Axes, baseline: FinalRun | None = None) -> None:
-    """Draw a validation metric over the run, and where the test set stood at its end."""
-    course = over_seeds(run.curves, name)
-    _band(ax, course, BLUE, literal(column(name)), several=len(run.curves) > 1)
-    if baseline is not None and baseline.curves:
-        _band(ax, over_seeds(baseline.curves, name), GREY, "baseline", several=False)
-    if run.column.removeprefix("test_") == name.removeprefix("val_") and run.values:
-        ends = np.full(len(run.values), course.x[-1])
-        ax.plot(ends, run.values, color=INK, marker="_", linestyle="none", markersize=9, clip_on=False,
-                label=f"test, {len(run.values)} seed{'s' * (len(run.values) > 1)}")  # fmt: skip
+def plot_metric(
+    curves: Sequence[Curve],
+    name: str,
+    ax: Axes,
+    baseline: Sequence[Curve] = (),
+    test: Sequence[float] = (),
+) -> None:
+    """Draw a validation metric over the run, and where the test set stood at its end.
+
+    Args:
+        curves: One a seed.
+        name: The column of the curves.
+        ax: Drawn into.
+        baseline: Runs to compare with, whose mean is drawn.
+        test: The metric on the test set, one a seed.
+    """
+    course = over_seeds(curves, name)
+    _band(ax, course, BLUE, literal(column(name)), several=len(curves) > 1)
+    _band(ax, over_seeds(baseline, name), GREY, "baseline", several=False)
+    if test and len(course):
+        ax.plot([course.x[-1]] * len(test), test, color=INK, marker="_", linestyle="none",
+                markersize=9, clip_on=False, label="test")  # fmt: skip
     if is_share(name):
         share_axis(ax)
     ax.set_ylabel(literal(column(name)))
@@ -79,6 +94,8 @@ def plot_metric(run: FinalRun, name: str, ax: Axes, baseline: FinalRun | None = 
 
 
 def _band(ax: Axes, course: MeanCurve, color: str, label: str, *, several: bool) -> None:
+    if not len(course):
+        return
     ax.plot(course.x, course.mean, color=color, label=label)
     if several:
         ax.fill_between(course.x, course.low, course.high, color=color, alpha=0.2, linewidth=0)
@@ -89,8 +106,3 @@ def _smoothed(course: MeanCurve) -> MeanCurve:
         return course
     mean, low, high = (smooth(own, SMOOTHED) for own in (course.mean, course.low, course.high))
     return MeanCurve(course.x, mean, low, high)
-
-
-def _positive(shown: list[np.ndarray]) -> tuple[float, float]:
-    together = np.concatenate(shown)
-    return float(together.min()) / 1.3, float(together.max()) * 1.3

@@ -8,35 +8,36 @@ import numpy as np
 
 from hptune.report.aggregate import wants_log
 from hptune.report.plots.style import BLUE, GREY, literal, log_axis, share_axis
-from hptune.report.stages import Comparison
 from hptune.report.wording import column, is_share, parameter
+from hptune.results.evidence import Comparison
+from hptune.results.records import Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def plot_search(comparison: Comparison, name: str, ax: Axes) -> None:
-    """Draw what the trials reached against one of their values; what stopped early is hollow."""
-    points = [
-        (t.number(name), t.number(comparison.column), t.complete, c.chosen)
-        for c in comparison.candidates
-        for t in c.trials
-    ]
-    known = [p for p in points if p[0] is not None and p[1] is not None]
-    xs = np.array([p[0] for p in known], dtype=float)
-    ys = np.array([p[1] for p in known], dtype=float)
-    done = np.array([p[2] for p in known], dtype=bool)
-    chosen = np.array([p[3] for p in known], dtype=bool)
-    ax.scatter(xs[done], ys[done], s=22, color=GREY, label="complete")
-    ax.scatter(
-        xs[~done], ys[~done], s=22, facecolors="none", edgecolors=GREY, label="stopped early"
-    )
-    ax.scatter(xs[chosen], ys[chosen], s=48, color=BLUE, zorder=3, label="chosen")
+    """Draw what the trials reached against one of their values; what stopped early is hollow.
+
+    Args:
+        comparison: A candidate for each trial.
+        name: The column of results.csv that holds the value.
+        ax: Drawn into.
+    """
+    shown = [c for c in comparison.candidates if c.score is not None and name in c.values]
+    xs = np.array([c.values[name] for c in shown], dtype=float)
+    ys = np.array([c.score for c in shown], dtype=float)
+    done = np.array([c.status == Status.COMPLETE for c in shown], dtype=bool)
+    chosen = np.array([c.label == comparison.chosen for c in shown], dtype=bool)
+    ax.scatter(xs[done], ys[done], s=22, color=GREY)
+    ax.scatter(xs[~done], ys[~done], s=22, facecolors="none", edgecolors=GREY)
+    ax.scatter(xs[chosen], ys[chosen], s=48, color=BLUE, zorder=3)
+    judged = f"val_{comparison.by}"
     if wants_log([xs]):
         ax.set_xscale("log")
-    if is_share(comparison.column):
+    if is_share(judged):
         share_axis(ax)
     elif wants_log([ys]):
         log_axis(ax, ys.min() / 1.15, ys.max() * 1.15)
     ax.set_xlabel(literal(parameter(name)))
-    ax.set_ylabel(literal(column(comparison.column)))
+    ax.set_ylabel(literal(column(judged)))

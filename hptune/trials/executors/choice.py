@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -16,6 +16,7 @@ from hptune.task import Task
 from hptune.training.device import Device
 from hptune.trials.executors.fused import ALONE, Group
 from hptune.trials.executors.inline import Inline
+from hptune.trials.executors.job import Executor
 from hptune.trials.executors.probe import (
     FEWEST_FUSED,
     fastest_group,
@@ -36,6 +37,14 @@ FUSABLE = 0.02
 CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
 GROUP = 16  # trials that are fused at most
 START = {"cpu": 0.1, "cuda": 15.0}  # seconds until workers train: forked, or started anew
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An executor, and the seconds that a sweep is expected to take in it."""
+
+    seconds: float
+    executor: Executor
 
 
 class Execution:
@@ -74,7 +83,7 @@ class Execution:
         self._processes: dict[tuple[Device, ...], Processes] = {}
         self._used: list[str] = []
 
-    def choose(self, task: Task, trials: Sequence[Trial]) -> Inline | Processes:
+    def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
         """Return the executor for a sweep; it runs any of the trials, the others being there.
 
         Args:
@@ -82,17 +91,17 @@ class Execution:
             trials: The whole sweep, also what the run directory holds already.
         """
         executor = self._chosen(task, trials)
-        if (words := in_words(executor)) not in self._used:
+        if (words := executor.in_words) not in self._used:
             self._used.append(words)
             self._run_dir.add_fact("executors", "; ".join(self._used))
         return executor
 
-    def _chosen(self, task: Task, trials: Sequence[Trial]) -> Inline | Processes:
-        jobs = self._jobs or usable_cores()
+    def _chosen(self, task: Task, trials: Sequence[Trial]) -> Executor:
         if self._name == "processes":
-            return self._workers(devices(self.device, jobs))
+            return self._workers(devices(self.device, self._jobs))
         if self._name == "fused":
-            places = devices(self.device, min(jobs, math.ceil(len(trials) / FEWEST_FUSED)))
+            places = devices(self.device, self._jobs)
+            places = places[: math.ceil(len(trials) / FEWEST_FUSED)]
             if len(places) > 1:
                 return self._workers(places, Group(GROUP))
             return Inline(self.device, self._threads(1), Group(GROUP))
@@ -104,7 +113,7 @@ class Execution:
 
     def _fastest(
         self, measured: Mapping[str, Any], trials: Sequence[Trial], threads: int, seconds: float
-    ) -> Inline | Processes:
+    ) -> Executor:
         """Return the executor that the measurements promise the shortest time of, the simplest first.
 
         Args:
@@ -116,40 +125,45 @@ class Execution:
         length = sum(trial.iterations for trial in trials) / len(trials)
         fused, workers = measured.get("fused"), measured.get("processes")
         gain = _gain(fused, len(trials))
-        choices: list[tuple[float, Callable[[], Inline | Processes]]] = [
-            (len(trials) * length * seconds, lambda: Inline(self.device, self._threads(threads)))
-        ]
+        all_iterations = len(trials) * length
+        choices = [Choice(all_iterations * seconds, Inline(self.device, self._threads(threads)))]
         if gain > 1:
-            fused_seconds = len(trials) * length * measured["inline"]["1"] / gain
-            as_one = _group(fused)
-            choices.append((fused_seconds, lambda: Inline(self.device, self._threads(1), as_one)))
+            fused_seconds = all_iterations * measured["inline"]["1"] / gain
+            fused_inline = Inline(self.device, self._threads(1), _group(fused))
+            choices.append(Choice(fused_seconds, fused_inline))
         if workers:
             rounds = math.ceil(len(trials) / workers["jobs"])
             there = START.get(self.device.torch_device.type, 0.0)
             in_group = _gain(fused, rounds)
-            places = devices(self.device, workers["jobs"])
             group = _group(fused) if in_group > 1 else ALONE
             choices.append(
-                (
+                Choice(
                     there + rounds * length * workers["seconds"] / in_group,
-                    lambda: self._workers(places, group),
+                    self._workers(devices(self.device, workers["jobs"]), group),
                 )
             )
-        best, choice = choices[0]
-        for time, other in choices[1:]:
-            if time < CLEARLY * best:
-                best, choice = time, other
-        return choice()
+        best = choices[0]
+        for choice in choices[1:]:
+            if choice.seconds < CLEARLY * best.seconds:
+                best = choice
+        return best.executor
 
-    def is_settled(self, task: Task) -> bool:
-        """Say whether the executor is chosen without measuring several trials at once."""
-        kept = self._run_dir.timing(self._key(task))
-        return self._name != "auto" or (isinstance(kept, dict) and "processes" in kept)
+    @property
+    def at_once(self) -> int:
+        """Trials that may run beside each other."""
+        jobs = self._jobs or usable_cores()
+        return 1 if self._name == "inline" else len(devices(self.device, jobs))
 
     @property
     def facts(self) -> dict[str, Scalar]:
         """What may move the last bits of a curve, for the manifest."""
-        return {"executor": self._name, "threads": torch.get_num_threads()}
+        facts: dict[str, Scalar] = {
+            "executor": self._name,
+            "threads": torch.get_num_threads(),
+            "device": self.device.name,
+        }
+        # What a probe still has to find out, it finds again in timings.json.
+        return facts if self.device.needs_probe else facts | {"precision": self.device.precision}
 
     def close(self) -> None:
         """End the workers."""
@@ -192,8 +206,9 @@ class Execution:
 
     def _measure_processes(self, task: Task, trial: Trial, inline: float) -> dict[str, Any] | None:
         """Return jobs and seconds per iteration of workers; None where they are no choice."""
+        on_cpu = self.device.torch_device.type == "cpu"
         wanted = workers_that_fit(task, trial, self.device, self._jobs or usable_cores())
-        places = devices(self.device, wanted)
+        places = devices(self.device, wanted if on_cpu or self._jobs else None)
         if len(places) < 2:
             return None
         if self.device.torch_device.type != "cpu":
@@ -222,7 +237,7 @@ class Execution:
 def warn_if_mixed(
     run_dir: RunDir, facts: Mapping[str, Scalar], message: Callable[[str], None]
 ) -> None:
-    """Say where a run directory's trials were run with other threads or by another executor."""
+    """Tell where a run directory's trials were run by other means: device, precision, executor, threads."""
     for name, now in facts.items():
         before = run_dir.fact(name)
         if before is not None and before != now:
@@ -232,23 +247,16 @@ def warn_if_mixed(
             )
 
 
-def in_words(executor: Inline | Processes) -> str:
-    """Name an executor with what may move the last bits of a curve."""
-    words = ["inline"] if isinstance(executor, Inline) else [f"{executor.jobs} processes"]
-    if executor.threads is not None:
-        words.append(f"{executor.threads} thread{'s' if executor.threads > 1 else ''}")
-    if executor.group.size > 1:
-        how = "fused" if executor.group.how == "stacked" else "on concurrent streams"
-        words.append(f"up to {executor.group.size} trials {how}")
-    return ", ".join(words)
+def devices(device: Device, jobs: int | None) -> tuple[Device, ...]:
+    """Return a device for each of so many workers: the CPU again and again, or one GPU each.
 
-
-def devices(device: Device, jobs: int) -> tuple[Device, ...]:
-    """Return a device for each of so many workers: the CPU again and again, or one GPU each."""
+    Without a number: as many CPUs as there are cores, or the one GPU that is current. Others may be
+    at work on the rest.
+    """
     place = device.torch_device
     if place.type == "cpu":
-        return (device,) * jobs
-    if str(place) == "cuda":
+        return (device,) * (jobs or usable_cores())
+    if str(place) == "cuda" and jobs is not None:
         count = min(jobs, torch.cuda.device_count())
         return tuple(replace(device, torch_device=torch.device("cuda", n)) for n in range(count))
     return (device,)

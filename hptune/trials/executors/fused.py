@@ -13,23 +13,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch._C import _functorch
 from torch.func import functional_call, vmap
 
-from hptune.errors import HptuneError
-from hptune.results.records import Status, Trial, TrialResult
+from hptune.errors import HptuneError, one_line
+from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.step import Step
 from hptune.task import Batch, Task
 from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.loop import BLOCK, OnProgress, TrialRun
+from hptune.training.torch_internals import without_vmap_warnings
 from hptune.trials.executors.job import Job, run_job
 
 CHECKED = 4  # iterations in which fused trials are compared with each alone, and timed
@@ -48,6 +48,17 @@ class Group:
 
 
 ALONE = Group()
+
+
+def in_words(name: str, threads: int | None, group: Group) -> str:
+    """Describe an executor by its name, its CPU threads and its groups."""
+    words = [name]
+    if threads is not None:
+        words.append(f"{threads} thread{'s' if threads > 1 else ''}")
+    if group.size > 1:
+        how = "fused" if group.how == "stacked" else "on concurrent streams"
+        words.append(f"up to {group.size} trials {how}")
+    return ", ".join(words)
 
 
 def grouped(jobs: Sequence[Job], size: int) -> list[list[Job]]:
@@ -71,7 +82,12 @@ def can_fuse(task: Task, device: Device) -> bool:
 
 
 def run_group(
-    task: Task, group: Sequence[Job], device: Device, progress_of: ProgressOf, how: How
+    task: Task,
+    group: Sequence[Job],
+    device: Device,
+    progress_of: ProgressOf,
+    how: How,
+    message: Callable[[str], None],
 ) -> Iterator[tuple[Job, TrialResult]]:
     """Yield the jobs of a group with their results; one after another where they cannot be fused.
 
@@ -80,20 +96,44 @@ def run_group(
     """
     done: set[str] = set()
     if len(group) > 1 and can_fuse(task, device):
-        with seeded(group[0].trial.seed, device.torch_device):
+        with seeded(group[0].trial.seed, device.torch_device) as outside:
             runs = _started(task, group, device)
             try:
-                for run, ended in _train(runs, group, progress_of, how) if runs else ():
+                told = _outside(outside, progress_of)
+                for run, ended in _train(runs, group, told, how) if runs else ():
                     job = next(job for job in group if job.trial is run.trial)
                     done.add(job.trial.id)
-                    yield job, run.finish(*ended, job.checkpoint)
+                    result = run.finish(*ended, job.checkpoint)
+                    with outside():
+                        yield job, result
             except (HptuneError, OSError):
                 raise
-            except Exception:
-                pass  # an operation that does not batch; the trials show what is wrong, if anything
+            except Exception as error:  # an operation that does not batch, or a bug
+                with outside():
+                    message(
+                        f"  trials cannot be trained as one ({type(error).__name__}: "
+                        f"{one_line(error)}); they are trained one after another"
+                    )
     for job in group:
         if job.trial.id not in done:
             yield job, run_job(task, job, device, progress_of(job))
+
+
+def _outside(
+    outside: Callable[[], AbstractContextManager[None]], progress_of: ProgressOf
+) -> ProgressOf:
+    """Let progress be told with the caller's random states."""
+
+    def told(job: Job) -> OnProgress:
+        on_progress = progress_of(job)
+
+        def tell(trial_progress: TrialProgress) -> None:
+            with outside():
+                on_progress(trial_progress)
+
+        return tell
+
+    return told
 
 
 class _Loss(nn.Module):
@@ -143,7 +183,7 @@ class Stack:
             loss: Tensor = functional_call(self._base, own, (batch,))
             return loss
 
-        with _silent_fallback(), self._device.autocast():
+        with without_vmap_warnings(), self._device.autocast():
             # Paired trials drop the same activations, as they do one after another.
             losses_K: Tensor = vmap(of_one, randomness="same")(self.parameters, self.buffers)
         wanted = [self.parameters[name] for name in self._wanted]
@@ -191,20 +231,6 @@ def _together(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
     if device.uses_graph(iterations):
         return Captured(compute, models, device.torch_device)
     return compute
-
-
-@contextmanager
-def _silent_fallback() -> Iterator[None]:
-    """Tell nobody of operations that vmap runs one by one: that they are slow, the probe measures.
-
-    A filter of Python's warnings would let all others be shown again.
-    """
-    enable = _functorch._set_vmap_fallback_warning_enabled  # type: ignore[attr-defined]
-    enable(False)
-    try:
-        yield
-    finally:
-        enable(True)
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from functools import partial
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
 from hptune.training.loop import OnProgress
-from hptune.trials.executors.fused import ALONE, Group, grouped, run_group
+from hptune.trials.executors.fused import ALONE, Group, grouped, in_words, run_group
 from hptune.trials.executors.job import Job, Listener, Results
 
 
@@ -34,7 +34,14 @@ class Inline:
             for job in group:
                 listener.started(job)
             with cpu_threads(self.threads):
-                yield from run_group(task, group, self._device, progress_of, self.group.how)
+                yield from run_group(
+                    task, group, self._device, progress_of, self.group.how, listener.message
+                )
+
+    @property
+    def in_words(self) -> str:
+        """The executor with what may move the last bits of a curve."""
+        return in_words("inline", self.threads, self.group)
 
     def close(self) -> None:
         """Nothing was started."""

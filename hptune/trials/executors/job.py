@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from hptune.errors import HptuneError
+from hptune.errors import HptuneError, one_line
 from hptune.results.records import Curve, Status, Trial, TrialProgress, TrialResult
 from hptune.task import Task
 from hptune.training.device import Device
@@ -37,13 +37,16 @@ class Job:
 
 
 class Listener(Protocol):
-    """Hears of the jobs while they run."""
+    """Is told of the jobs while they run."""
 
     def started(self, job: Job) -> None:
-        """Hear that a job begins."""
+        """Take in that a job begins."""
 
     def progressed(self, job: Job, trial_progress: TrialProgress) -> None:
-        """Hear where a job is."""
+        """Take in where a job is."""
+
+    def message(self, text: str) -> None:
+        """Take in a line of prose, the same one perhaps several times."""
 
 
 Results = Generator[tuple[Job, TrialResult], None, None]
@@ -56,6 +59,11 @@ class Executor(Protocol):
     @property
     def threads(self) -> int | None:
         """CPU threads that a trial trains with; None leaves them as they are."""
+        ...
+
+    @property
+    def in_words(self) -> str:
+        """The executor with what may move the last bits of a curve."""
         ...
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
@@ -93,7 +101,7 @@ def run_job(task: Task, job: Job, device: Device, on_progress: OnProgress) -> Tr
     except (HptuneError, OSError):
         raise
     except Exception as error:
-        message = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        message = f"{type(error).__name__}: {one_line(error, 300)}"
         return failed(task, job.trial, device, message)
 
 

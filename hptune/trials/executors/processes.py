@@ -8,6 +8,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import warnings
 import weakref
 from collections import Counter, deque
@@ -21,12 +22,21 @@ from typing import Any
 import torch
 
 from hptune import errors
-from hptune.errors import HptuneError
+from hptune.errors import HptuneError, one_line
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.trials.executors.fused import ALONE, Group, grouped
+from hptune.trials.executors.fused import ALONE, Group, grouped, in_words
 from hptune.trials.executors.job import Job, Listener, Results, failed
-from hptune.trials.executors.worker import Ended, Progressed, Said, Stopped, Work, serve, train
+from hptune.trials.executors.worker import (
+    Ended,
+    Noted,
+    Progressed,
+    Said,
+    Stopped,
+    Work,
+    serve,
+    train,
+)
 
 ATTEMPTS = 2  # of a job whose worker dies
 
@@ -60,6 +70,8 @@ class Processes:
                         listener.progressed(worker.jobs[report.trial], report.trial_progress)
                     elif isinstance(report, Said):
                         report.repeat()
+                    elif isinstance(report, Noted):
+                        listener.message(report.text)
                     elif isinstance(report, Ended):
                         yield worker.jobs.pop(report.trial), report.result
                     elif isinstance(report, Stopped):
@@ -95,6 +107,11 @@ class Processes:
     def jobs(self) -> int:
         """How many workers there are to be."""
         return len(self._devices)
+
+    @property
+    def in_words(self) -> str:
+        """The executor with what may move the last bits of a curve."""
+        return in_words(f"{self.jobs} processes", self.threads, self.group)
 
     @property
     def _busy(self) -> list[_Worker]:
@@ -158,7 +175,8 @@ class _Worker:
         context = _context(device, threads)
         self.connection, theirs = context.Pipe()
         copied = [*others, self.connection] if context.get_start_method() == "fork" else []
-        args = (task, device, threads, theirs, copied, os.getpid())
+        main = threading.current_thread() is threading.main_thread()
+        args = (task, device, threads, theirs, copied, os.getpid(), main)
         self.process = context.Process(target=serve, args=args)  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             # A child that computes with one thread does not touch the threads it has not got.
@@ -168,7 +186,7 @@ class _Worker:
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 raise CannotShareError(
                     f"--executor processes: model, data or loss cannot be sent to another process "
-                    f"({' '.join(str(error).split())[:200]}); use --executor inline"
+                    f"({one_line(error)}); use --executor inline"
                 ) from error
         theirs.close()
         # Whatever becomes of this object, no process stays behind.
@@ -186,7 +204,7 @@ class _Worker:
             report = self.connection.recv()
         except (EOFError, OSError):
             return None
-        self.busy = isinstance(report, Progressed | Said | Ended)
+        self.busy = isinstance(report, Progressed | Said | Noted | Ended)
         return report
 
     def answer(self) -> Any:

@@ -18,7 +18,7 @@ import torch
 from hptune.errors import HptuneError
 from hptune.results.records import TrialProgress, TrialResult
 from hptune.task import Task
-from hptune.training.device import Device
+from hptune.training.device import Device, prepare
 from hptune.training.loop import OnProgress
 from hptune.trials.executors.fused import How, run_group
 from hptune.trials.executors.job import Job
@@ -64,11 +64,18 @@ class Said:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A line of prose for the listener."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """The worker waits for more."""
 
 
-Report = Progressed | Said | Ended | Stopped | Done
+Report = Progressed | Said | Noted | Ended | Stopped | Done
 Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 """Does (task, request, device) and may report on the way; gives the last report."""
 
@@ -80,6 +87,7 @@ def serve(
     connection: Connection[Any, Any],
     others: Sequence[Connection[Any, Any]],
     parent: int,
+    dies_with_parent: bool,
 ) -> None:
     """Answer requests until the parent closes the connection or ends. The body of a worker.
 
@@ -90,14 +98,22 @@ def serve(
         connection: To the parent: a request comes in, its reports go out.
         others: Ends of other workers' connections that a fork has copied here.
         parent: Process id.
+        dies_with_parent: Whether the system may end it with the thread that started it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _end_with_parent(parent)
+    if dies_with_parent:
+        _end_with_parent()
+    if os.getppid() != parent:  # gone before
+        _exit()
     for other in others:
         other.close()
     # The terminal is the parent's: two that write there at once would garble it.
     sys.stdout, sys.stderr = (_Stream(name, connection) for name in ("stdout", "stderr"))
+    if device.torch_device.type == "cuda":
+        # What torch does on the current device would open a context on the first one in all workers.
+        torch.cuda.set_device(device.torch_device)
+    prepare(device.torch_device)
     torch.set_num_threads(threads)
     # Closed or broken: the parent has gone or wants no more.
     with suppress(EOFError, OSError):
@@ -125,7 +141,9 @@ def train(
         return lambda trial_progress: tell(Progressed(job.trial.id, trial_progress))
 
     try:
-        for job, result in run_group(task, group, device, progress_of, how):
+        for job, result in run_group(
+            task, group, device, progress_of, how, lambda text: tell(Noted(text))
+        ):
             tell(Ended(job.trial.id, result))
     except (HptuneError, OSError) as error:
         return Stopped(type(error).__name__, str(error))
@@ -150,13 +168,15 @@ class _Stream(io.TextIOBase):
         return len(text)
 
 
-def _end_with_parent(parent: int) -> None:
-    """Let the system end this process with its parent, where it can."""
+def _end_with_parent() -> None:
+    """Let the system end this process with the thread that started it, where it can.
+
+    A thread's end is its process's only for the main one. Workers of others end at the latest when
+    they find the pipe to their parent closed.
+    """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # gone before
-        _exit()
 
 
 def _exit() -> NoReturn:

@@ -137,6 +137,7 @@ def test_jobs_and_executor_force_the_choice(run_dir: RunDir):
 
 
 def test_cpu_workers_share_the_device_and_gpu_workers_have_one_each(monkeypatch):
+    assert choice.devices(Device(torch.device("cuda")), None) == (Device(torch.device("cuda")),)
     assert choice.devices(CPU, 3) == (CPU,) * 3
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     found = choice.devices(Device(torch.device("cuda")), 3)

@@ -35,7 +35,7 @@ def run_dir(tmp_path: Path):
 
 
 def test_the_manifest_has_every_executor_that_was_chosen(run_dir: RunDir):
-    run_dir.write_manifest({"executor": "auto"})
+    run_dir.manifest.write_text('{"executor": "auto"}')
     run_dir.set_timing(
         "execution/t/cpu",
         {

@@ -44,6 +44,8 @@ class Deaf:
 
     def progressed(self, job: Job, trial_progress: TrialProgress) -> None: ...
 
+    def message(self, text: str) -> None: ...
+
 
 def make_task(net: str = "mlp", side: int = 16, **changes) -> Task:
     generator = torch.Generator().manual_seed(0)

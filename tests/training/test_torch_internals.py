@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from hptune.results.records import OptimizerSpec, ParameterRule
-from hptune.training.fused_step import fused_step
 from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.torch_internals import quick_step
 
 SPECS = [
     OptimizerSpec(),
@@ -70,7 +70,7 @@ def test_only_what_is_known_is_taken_over():
     for spec, taken in zip(SPECS, [True] * 5 + [False] * 3, strict=True):
         model, optimizer = make(spec, 0.9)
         train(model, optimizer, True, [0.9])
-        assert (fused_step(optimizer.torch) is not None) == taken, spec
+        assert (quick_step(optimizer.torch) is not None) == taken, spec
 
 
 def test_a_parameter_without_a_gradient_is_left_alone():
@@ -81,3 +81,18 @@ def test_a_parameter_without_a_gradient_is_left_alone():
     weight = model[3].weight.clone()
     train(model, optimizer, False, [0.9])
     assert torch.equal(model[3].bias, before) and not torch.equal(model[3].weight, weight)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_a_torch_without_the_private_kernels_trains_the_same(name: str, monkeypatch):
+    weights = []
+    for there in (True, False):
+        with monkeypatch.context() as patch:
+            if not there:
+                for kernel in ("_fused_sgd_", "_fused_adam_", "_fused_adamw_"):
+                    patch.delattr(torch, kernel)
+            # The class's own step finds the kernels where torch keeps them, not in `torch`.
+            model, optimizer = make(OptimizerSpec(name=name, args={"fused": there}), 0.9)
+            train(model, optimizer, False, [0.9, 0.85, 0.8])
+            weights.append(model[0].weight.detach().clone())
+    torch.testing.assert_close(weights[0], weights[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from hptune.results.records import Decision, Scalar
+from hptune.results.records import Decision, Scalar, Value
 
 
 class Inputs:
@@ -56,6 +56,6 @@ class Inputs:
         return default, "default"
 
 
-def _number(value: Scalar) -> float:
+def _number(value: Value) -> float:
     assert isinstance(value, int | float)
     return float(value)

@@ -1,0 +1,73 @@
+"""A model that was given as an object: trials train copies of it, from the same weights after a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from hptune.fingerprint import Fingerprint, digest_of_weights
+from hptune.task import Task
+from hptune.training.snapshot import load_state, model_state, save_state
+
+_ATTACHED = ("_trainer", "_fabric")  # by Lightning; no part of the module
+
+
+@dataclass(frozen=True)
+class CopyOf:
+    """Makes copies of a module.
+
+    Attributes:
+        module: What is copied, without the Trainer that it may be attached to.
+        weights: To start from; None for the module's own.
+        prepare: Is called with each copy before it gets its weights.
+    """
+
+    module: nn.Module
+    weights: Mapping[str, Tensor] | None = None
+    prepare: Callable[[Any], None] | None = None
+
+    def __call__(self) -> nn.Module:
+        """Return a fresh copy."""
+        attached = (getattr(self.module, name, None) for name in _ATTACHED)
+        copied = deepcopy(self.module, {id(one): None for one in attached if one is not None})
+        if self.prepare is not None:
+            self.prepare(copied)
+        if self.weights is not None:
+            copied.load_state_dict(self.weights)
+        return copied
+
+
+def with_kept_start(task: Any, out: Path, restart: bool, tell: Callable[[str], None]) -> Task:
+    """Return a task whose copies start from the weights that a run directory keeps.
+
+    A script that makes its module without a seed makes other weights each time; a run goes on
+    from those that it began with. Other models come from their factory, under a seed.
+
+    Args:
+        task: What the user gave, an `hptune.Task`.
+        out: The run directory.
+        restart: Whether the weights given now take the place of those kept.
+        tell: Is told in a line where the weights given are not used.
+    """
+    if not isinstance(task.make_model, CopyOf):
+        return cast("Task", task)
+    identity: Fingerprint = task.identity
+    path = out / "snapshots" / f"start-{identity.structure[:12]}.pt"
+    state = None if restart else load_state(path)
+    if state is None:
+        save_state(path, {"model": model_state(task.make_model())})
+        return cast("Task", task)
+    start = replace(task.make_model, weights=state["model"])
+    kept = digest_of_weights(start())
+    if kept != identity.weights:
+        tell(
+            f"module: starts from the weights kept in {out}, not from those given now; --restart "
+            "starts from these"
+        )
+    started: Task = task.change(make_model=start, fingerprint=str(identity.change(weights=kept)))
+    return started

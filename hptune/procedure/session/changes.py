@@ -1,0 +1,34 @@
+"""What is told where the user's own code is another than that of the trials in a run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from hptune.fingerprint import changed_code
+from hptune.results.run_dir import RunDir
+from hptune.task import Task
+
+CODE = "code"  # in the manifest
+
+
+def tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None]) -> None:
+    """Say which source files changed since the trials here were run, once a change.
+
+    Args:
+        run_dir: Its manifest names the source files of the trials before.
+        task: Depends on source files of the user.
+        tell: Is told in a line.
+    """
+    now = json.dumps(dict(task.code), sort_keys=True)
+    before = run_dir.fact(CODE)
+    if before == now:
+        return
+    changed = changed_code(json.loads(before), task.code) if isinstance(before, str) else []
+    run_dir.add_fact(CODE, now)
+    trials = len(run_dir.rows())
+    if changed and trials:
+        tell(
+            f"{', '.join(changed)} changed since {trials} trials here were run; they are kept, and "
+            "not used"
+        )

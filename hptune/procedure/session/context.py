@@ -1,0 +1,249 @@
+"""An experiment at a point of the procedure: the values that hold now, and trials made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.config.load import with_value
+from hptune.config.schema import Experiment
+from hptune.errors import InputError
+from hptune.procedure import defaults
+from hptune.procedure.plan import Lengths, lengths
+from hptune.procedure.session import fit
+from hptune.procedure.session.inputs import Inputs
+from hptune.procedure.session.problem import Problem
+from hptune.procedure.weight_decay import usual_weight_decay
+from hptune.results.records import (
+    Decision,
+    PolicySpec,
+    Scalar,
+    TrainingSettings,
+    Trial,
+    TrialResult,
+)
+from hptune.stages import LR_RANGE, SEARCH, SWEEP
+from hptune.task import Task
+from hptune.training.lengths import iterations_per_epoch
+from hptune.trials.budget import Budget
+from hptune.trials.progress import Progress
+from hptune.trials.run import Runner
+
+FEWEST_EVALUATIONS = 8  # of the validation set in a short run
+HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
+
+
+class SessionContext:
+    """What the stages of an experiment work with; see `hptune.procedure.context.Context`.
+
+    Args:
+        problem: The task on its device.
+        progress: Is told where each value comes from.
+        flags: Values given on the command line.
+    """
+
+    def __init__(self, problem: Problem, progress: Progress, flags: Mapping[str, Scalar]) -> None:
+        self.problem, self.progress, self._flags = problem, progress, flags
+        self._written = problem.experiment.hyper_parameters
+        self.budget = Budget()
+        self.searched: list[TrialResult] = []
+        self.inputs = self._inputs_from(())
+
+    def variant(self, path: str, value: Any) -> SessionContext:
+        """Return the same with another value of a key of the experiment, within one budget."""
+        _ = self.runner  # so that the device's mode is chosen once, for all variants
+        own = self.problem
+        experiment = with_value(self.experiment, path, value)
+        problem = Problem(experiment, own.run_dir, own.device, own.execution, own.given)
+        other = SessionContext(problem, self.progress, self._flags)
+        other.inputs, other.budget = self.inputs, self.budget
+        return other
+
+    def change(self, experiment: Experiment) -> None:
+        """Go on with another experiment; its task is built anew."""
+        own = self.problem
+        self.problem = Problem(experiment, own.run_dir, own.device, own.execution, own.given)
+
+    def use(self, decisions: Iterable[Decision]) -> None:
+        """Go by these decisions, those on keys of the experiment too, and by no others."""
+        decisions = list(decisions)
+        self.inputs = self._inputs_from(decisions)
+        for decision in decisions:
+            if decision.stage == SWEEP and "." in decision.parameter:
+                self.progress.message(f"  {decision.parameter} {decision.value} (decided by sweep)")
+                self.change(with_value(self.experiment, decision.parameter, decision.value))
+
+    @property
+    def experiment(self) -> Experiment:
+        """As written, with the keys that sweeps have decided."""
+        return self.problem.experiment
+
+    @property
+    def task(self) -> Task:
+        """What is trained."""
+        return self.problem.task
+
+    @property
+    def runner(self) -> Runner:
+        """What runs this task's trials within the budget; the first batch is checked before."""
+        problem = self.problem
+        self.check()
+        if problem.device.needs_probe:
+            # Making a trial tells wrong input, before anything is timed.
+            size = self.batch_size(quiet=True)
+            problem.choose_mode(self.base(LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True))
+        return Runner(
+            self.task,
+            problem.run_dir,
+            problem.device,
+            self.progress,
+            self.budget,
+            problem.execution,
+        )
+
+    def check(self) -> None:
+        """Run the first batch, so that what does not fit is told before any trial."""
+        self.problem.checked(self.batch_size(quiet=True))
+
+    @property
+    def optimizer(self) -> str:
+        """Name of the optimizer."""
+        return self.experiment.optimizer.name
+
+    @property
+    def weight_layers(self) -> int:
+        """Layers with a weight matrix or kernel."""
+        return self.problem.checked(self.batch_size(quiet=True)).weight_layers
+
+    @property
+    def criterion(self) -> Criterion:
+        """By what candidates are judged."""
+        return self.criterion_of(self.experiment.procedure.rank_by)
+
+    def criterion_of(self, name: str) -> Criterion:
+        """Return what judges by the loss or by a metric of the task.
+
+        Raises:
+            InputError: The task has no such metric.
+        """
+        examples = len(self.task.validation)
+        if name == LOSS.name:
+            return Criterion(examples=examples)
+        if name not in self.task.metrics:
+            raise InputError(
+                f"procedure.rank_by: {name!r}; must be loss or a metric of the task "
+                f"({', '.join(self.task.metrics) or 'it has none'}); choose one of these"
+            )
+        higher = self.task.metrics[name].higher_is_better
+        return Criterion(name, higher_is_better=higher, examples=examples)
+
+    def options(self, stage: str) -> Any:
+        """Return the stage's section of the config; None where it has none."""
+        if stage == SEARCH:
+            return self.experiment.search
+        return getattr(self.experiment.procedure, stage.replace("-", "_"), None)
+
+    @property
+    def epochs(self) -> float:
+        """Length of the final run."""
+        return self.inputs.number("epochs", self.experiment.training.epochs, quiet=True)
+
+    def batch_size(self, *, quiet: bool = False) -> int:
+        """Return the batch size that holds now."""
+        default = defaults.batch_size(len(self.task.train))
+        return round(self.inputs.number("batch_size", default, quiet=quiet))
+
+    def per_epoch(self, batch_size: int) -> int:
+        """Return the iterations of an epoch."""
+        return iterations_per_epoch(len(self.task.train), batch_size)
+
+    def sizes_that_fit(self, sizes: Sequence[int]) -> list[int]:
+        """Return the batch sizes whose steps fit into the memory, the present one always."""
+        self.check()
+        return fit.sizes_that_fit(
+            self.problem, sizes, present=self.batch_size(quiet=True), tell=self.progress.message
+        )
+
+    def lengths(self, batch_size: int) -> Lengths:
+        """Return the lengths of the procedure's runs at a batch size."""
+        procedure, per_epoch = self.experiment.procedure, self.per_epoch(batch_size)
+        return lengths(
+            epochs=self.epochs,
+            per_epoch=per_epoch,
+            budget=procedure.budget,
+            search_seeds=procedure.seeds,
+            trial_epochs=procedure.trial_epochs,
+            range_test_epochs=procedure.lr_range.epochs,
+        )
+
+    def short(self, stage: str) -> Trial:
+        """Return a short run of a stage with the values that hold now."""
+        batch_size = self.batch_size()
+        base = self.base(stage, self.lengths(batch_size).short, batch_size=batch_size)
+        return base.change(settings=self.short_settings(base))
+
+    def short_settings(self, trial: Trial) -> TrainingSettings:
+        """Return how a short run is read: no more often than its own length pays for."""
+        affordable = trial.iterations * trial.batch_size // max(len(self.task.validation), 1)
+        most = max(affordable, FEWEST_EVALUATIONS)
+        return trial.settings.change(evaluations=min(trial.settings.evaluations, most))
+
+    def base(
+        self,
+        stage: str,
+        iterations: int,
+        *,
+        batch_size: int,
+        lr: float | None = None,
+        quiet: bool = False,
+    ) -> Trial:
+        """Return a trial with the values that hold now."""
+        experiment, inputs = self.experiment, self.inputs
+        if lr is None:
+            lr = inputs.number("lr", 0.1, quiet=quiet)
+        momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
+        lowest = defaults.MOMENTUM_MIN if momentum > defaults.MOMENTUM_MIN else momentum
+        minimum = inputs.number("momentum_min", lowest, quiet=quiet)
+        usual = usual_weight_decay(self.weight_layers, self.optimizer)
+        return Trial(
+            stage=stage,
+            task=self.task.fingerprint,
+            seed=experiment.seed,
+            iterations=iterations,
+            batch_size=batch_size,
+            lr=lr,
+            lr_min=self._lr_min(lr, experiment.policy),
+            momentum=momentum,
+            momentum_min=None if minimum == momentum else minimum,
+            weight_decay=inputs.number("weight_decay", usual, quiet=quiet),
+            policy=experiment.policy,
+            optimizer=experiment.optimizer,
+            settings=experiment.training.settings(),
+        )
+
+    def _lr_min(self, lr: float, policy: PolicySpec) -> float | None:
+        """Return the minimum LR; None leaves it to a policy that does not cycle as the report's."""
+        # The minimum that was decided belongs to the LR that was decided, not to another one.
+        if self.inputs.known("lr_min") and lr == self.inputs.number("lr", lr, quiet=True):
+            return self.inputs.number("lr_min", lr, quiet=True)
+        return defaults.lr_min(lr) if policy.name in defaults.CYCLES else None
+
+    def _inputs_from(self, decisions: Iterable[Decision]) -> Inputs:
+        written: dict[str, Scalar] = {
+            name: getattr(self._written, name) for name in HYPER_PARAMETERS
+        }
+        return Inputs(self._flags, written, decisions, self.progress.message)
+
+
+def tuned(experiment: Experiment, decisions: Iterable[Decision]) -> Experiment:
+    """Return an experiment with every decided value written in."""
+    for decision in decisions:
+        name = decision.parameter
+        if name in HYPER_PARAMETERS:
+            experiment = with_value(experiment, f"hyper_parameters.{name}", decision.value)
+        elif name == "epochs":
+            experiment = with_value(experiment, "training.epochs", decision.value)
+        elif "." in name:
+            experiment = with_value(experiment, name, decision.value)
+    return experiment

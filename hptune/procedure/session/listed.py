@@ -1,0 +1,72 @@
+"""The values that a user lists for a sweep, all checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from hptune.config.load import with_value
+from hptune.errors import InputError, did_you_mean
+from hptune.procedure.session.context import SessionContext
+from hptune.procedure.sweep_key import PATHS
+from hptune.results.records import Value
+from hptune.stages import procedure, swept
+
+
+def listed_values(
+    context: SessionContext, key: str, values: Sequence[Value] | None
+) -> list[Any] | None:
+    """Return the values of a sweep as the config's own key takes them; None where none are listed.
+
+    Args:
+        context: The experiment.
+        key: What is swept, as the user names it.
+        values: As the user lists them.
+
+    Raises:
+        InputError: There is no such key, or a value that it does not take; or the model, the
+            optimizer or a first batch fail with it.
+    """
+    stage = swept(key)
+    if stage is None and key not in PATHS:
+        _check_key(context, key, values)
+    if values is None:
+        return None
+    texts = [str(value) for value in values]
+    if not texts or len(set(texts)) < len(texts):
+        listed = ", ".join(texts) or "none"
+        raise InputError(f"--values: {listed}; must be some values, each once; correct the list")
+    try:
+        if stage is None:
+            return [_checked(context, PATHS.get(key, key), value) for value in values]
+        path = f"procedure.{stage.name.replace('-', '_')}.values"
+        wanted = getattr(
+            with_value(context.experiment, path, list(values)).procedure,
+            stage.name.replace("-", "_"),
+        ).values
+    except InputError as error:
+        raise InputError(f"--values: {error}") from None
+    check = getattr(import_module(stage.module), "check", None)
+    if check is not None:
+        check(context, wanted)
+    return list(wanted)
+
+
+def _check_key(context: SessionContext, key: str, values: Sequence[Value] | None) -> None:
+    if "." not in key and not hasattr(context.experiment, key):
+        named = [*(name for stage in procedure() for name in stage.aliases), *PATHS]
+        raise InputError(
+            f"sweep {key}: no such hyper-parameter; must be {', '.join(named)}, or a key path such "
+            "as optimizer.args.eps; " + did_you_mean(key, named, "choose one")
+        )
+    if values is None:
+        raise InputError(f"sweep {key}: no values; a key path needs them; give --values A,B,C")
+
+
+def _checked(context: SessionContext, path: str, value: Value) -> Any:
+    """Return a value as the experiment takes it, after a first batch through all that it changes."""
+    if path == PATHS["lr"]:
+        return with_value(context.experiment, path, value).hyper_parameters.lr
+    context.variant(path, value).check()
+    return value

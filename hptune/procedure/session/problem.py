@@ -1,0 +1,82 @@
+"""What is trained and where: an experiment's task, its first batch, the device in its fastest mode."""
+
+from __future__ import annotations
+
+from hptune.config.build import build_task
+from hptune.config.schema import Experiment
+from hptune.results.records import Trial
+from hptune.results.run_dir import VALIDATION_EXAMPLES, RunDir
+from hptune.task import Task
+from hptune.training.check_batch import BatchCheck, check_batch
+from hptune.training.device import Device
+from hptune.training.execution_mode import choose_mode, measure_modes
+from hptune.trials.executors import Execution
+
+
+class Problem:
+    """An experiment's task on a device; everything is built when it is first needed.
+
+    Args:
+        experiment: What to build.
+        run_dir: Keeps what is measured.
+        device: As the user named it.
+        execution: How trials are run; hears of the mode that is chosen for the device.
+        given: The task where it was put together in Python.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        run_dir: RunDir,
+        device: Device,
+        execution: Execution | None = None,
+        given: Task | None = None,
+    ) -> None:
+        self.experiment, self.run_dir, self.device = experiment, run_dir, device
+        self.execution, self.given = execution, given
+        self._task: Task | None = None
+        self._checked: BatchCheck | None = None
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        if self._task is None:
+            self._task = build_task(self.experiment, self.given)
+            self.run_dir.add_fact(VALIDATION_EXAMPLES, len(self._task.validation))
+        return self._task
+
+    def checked(self, batch_size: int) -> BatchCheck:
+        """Return what the first batch shows; wrong input is told here, before any trial."""
+        if self._checked is None:
+            self._checked = check_batch(
+                self.task,
+                self.device,
+                batch_size=batch_size,
+                optimizer=self.experiment.optimizer,
+                seed=self.experiment.seed,
+            )
+        return self._checked
+
+    def choose_mode(self, probe: Trial) -> None:
+        """Choose precision and graph for the device by a short timed probe, which is kept.
+
+        Args:
+            probe: A trial whose iterations may be timed.
+        """
+        if not self.device.needs_probe:
+            return
+        on_cpu = self.device.torch_device.type == "cpu"
+        what = "precision" if on_cpu else "capture"
+        key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"
+        seconds = self.run_dir.timing(key)
+        if not isinstance(seconds, dict):
+            seconds, why = measure_modes(self.task, probe, self.device)
+            self.run_dir.set_timing(key, seconds)
+            if why and not on_cpu:
+                self.run_dir.add_fact("not_captured", why)
+        self.device = choose_mode(self.device, seconds)
+        self.run_dir.add_fact("precision", self.device.precision)
+        if not on_cpu:
+            self.run_dir.add_fact("cuda_graph", self.device.graph_from_iteration is not None)
+        if self.execution is not None:
+            self.execution.device = self.device

@@ -1,0 +1,95 @@
+"""What to do with a file that was cut short or edited: set it aside, go on without it, and say so."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from hptune.errors import InputError
+from hptune.results.atomic import write_atomic
+
+# Every experiment that hptune writes has these sections; one that was cut short has not.
+_SECTIONS = {"data", "model", "loss", "optimizer", "policy"}
+
+
+class Repair:
+    """Sets damaged files aside as NAME.damaged and tells; a reader only tells.
+
+    Args:
+        root: The run directory.
+        tell: Hears a line for each damage.
+        write: Whether this process may write the directory.
+    """
+
+    def __init__(self, root: Path, tell: Callable[[str], None], *, write: bool) -> None:
+        self._root, self._tell, self._write = root, tell, write
+        self._aside: dict[Path, Path] = {}  # where each file as it was has been kept
+
+    def set_aside(self, path: Path, what: str, follows: str, instead: str | None = None) -> None:
+        """Keep a damaged file under another name, once a process, and say what follows.
+
+        Args:
+            path: The file, which need not be there.
+            what: What is wrong with it.
+            follows: What is done about that.
+            instead: What can be trusted of it, to stand in its place.
+        """
+        name = path.relative_to(self._root)
+        if not self._write:
+            self._tell(f"{name}: {what}; it is left as it is")
+            return
+        line = f"{name}: {what}; {follows}"
+        if path.exists():
+            aside = self._aside.setdefault(path, _free(path))
+            if instead is None:
+                path.replace(aside)
+            elif not aside.exists():
+                shutil.copyfile(path, aside)
+            line += f"; the file as it was is {aside.relative_to(self._root)}"
+        if instead is not None:
+            write_atomic(path, instead)
+        self._tell(line)
+
+
+def _free(path: Path) -> Path:
+    names = (f"{path.name}.damaged{f'-{n}' if n > 1 else ''}" for n in count(1))
+    return next(free for free in map(path.with_name, names) if not free.exists())
+
+
+def read_bytes(path: Path) -> bytes | None:
+    """Return what a file holds, None where there is none.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(
+            f"{path}: {error.strerror}; must be a file that can be read; restore or remove it"
+        ) from None
+
+
+def is_whole_state(path: Path) -> bool:
+    """Return whether a file that torch saved is whole, by its checksums; torch is not needed."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # zipfile raises a dozen kinds of errors where the bytes are random
+        return False
+
+
+def is_whole_experiment(data: bytes) -> bool:
+    """Return whether YAML is an experiment to its last line."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(data)
+    except (yaml.YAMLError, ValueError):
+        return False
+    return data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS

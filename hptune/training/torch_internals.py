@@ -1,0 +1,162 @@
+"""All that hptune uses of torch's private parts, each with what is done where torch has changed it.
+
+- The fused update of SGD and Adam without the Python of their classes, by the kernels that the
+  classes call, on the state that the classes own: the same to the bit. Without: their `step`.
+- Methods of optimizers without their mark for torch's compiler. Calling a marked one imports the
+  compiler, 1.0 s a process. Without: the marked ones.
+- `vmap` without a warning for each operation that it runs one by one. Without: the warnings.
+
+Measured: the digits MLP (batch 64, SGD) on one thread of a two-core Xeon, torch 2.14, 5 runs of
+2,000 iterations in each of 3 processes: 1231 ± 68 iterations/s with the fused update, 1050 ± 43
+without it (best of each process, mean ± std; processor time).
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+QuickStep = Callable[[], bool]
+"""Updates the parameters, or returns False where only the class's own step can."""
+Group = dict[str, Any]
+Update = Callable[[list[Tensor]], None]
+"""Updates a group's parameters from their gradients."""
+
+OptimizerClass = type[torch.optim.Optimizer]
+
+
+def unmarked(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a method of torch's optimizers as it is without its mark for torch's compiler."""
+    plain: Callable[..., Any] = inspect.unwrap(method)
+    return plain
+
+
+@contextmanager
+def adding_groups_unmarked() -> Iterator[None]:
+    """Let optimizers that are made in the block call `add_param_group` without its mark."""
+    marked = torch.optim.Optimizer.add_param_group
+    torch.optim.Optimizer.add_param_group = unmarked(marked)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        torch.optim.Optimizer.add_param_group = marked  # type: ignore[method-assign]
+
+
+@contextmanager
+def without_vmap_warnings() -> Iterator[None]:
+    """Let vmap run operations one by one in the block without a warning.
+
+    That they are slow, the executor's probe measures. A filter of Python's warnings would let all
+    others be shown again.
+    """
+    functorch = getattr(torch._C, "_functorch", None)
+    enable = getattr(functorch, "_set_vmap_fallback_warning_enabled", lambda wanted: None)
+    enable(False)
+    try:
+        yield
+    finally:
+        enable(True)
+
+
+def first_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take an optimizer's first step, in which it makes its state."""
+    if type(optimizer) in _UPDATES:
+        with torch.no_grad():
+            unmarked(type(optimizer).step)(optimizer)
+    else:
+        optimizer.step()
+
+
+def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep | None:
+    """Return a quick step for an optimizer that has taken its first one; None where there is none."""
+    groups, make = optimizer.param_groups, _UPDATES.get(type(optimizer))
+    if make is None or not all(_is_plain(group) for group in groups):
+        return None
+    try:
+        updates = [make(optimizer, group) for group in groups]
+    except (AttributeError, KeyError):  # kernels or state that are not what they were
+        return None
+    parameters = [p for group in groups for p in group["params"]]
+
+    def step() -> bool:
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        # At momentum 0 SGD leaves its buffers alone.
+        if len(gradients) < len(parameters) or 0 in [group.get("momentum") for group in groups]:
+            return False
+        first = 0
+        with torch.no_grad():
+            for group, update in zip(groups, updates, strict=True):
+                end = first + len(group["params"])
+                update(gradients[first:end])
+                first = end
+        return True
+
+    return step
+
+
+def _is_plain(group: Group) -> bool:
+    """Return whether a group uses the fused kernel, in the one form that is handled here."""
+    alike = {(p.device, p.dtype) for p in group["params"]}
+    unusual = ("differentiable", "capturable", "amsgrad", "maximize")
+    return bool(group.get("fused")) and len(alike) == 1 and not any(map(group.get, unusual))
+
+
+def _sgd(optimizer: torch.optim.Optimizer, group: Group) -> Update:
+    parameters: list[Tensor] = group["params"]
+    buffers = [optimizer.state[p]["momentum_buffer"] for p in parameters]
+    kernel = torch._fused_sgd_
+    if any(buffer is None for buffer in buffers):
+        raise KeyError("momentum_buffer")
+
+    def update(gradients: list[Tensor]) -> None:
+        kernel(
+            parameters,
+            gradients,
+            buffers,
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+            lr=group["lr"],
+            dampening=group["dampening"],
+            nesterov=group["nesterov"],
+            maximize=False,
+            is_first_step=False,
+        )
+
+    return update
+
+
+def _adam(optimizer: torch.optim.Optimizer, group: Group) -> Update:
+    parameters: list[Tensor] = group["params"]
+    first, second, steps = (
+        [optimizer.state[p][name] for p in parameters] for name in ("exp_avg", "exp_avg_sq", "step")
+    )
+    decoupled = group["decoupled_weight_decay"]
+    kernel: Callable[..., None] = torch._fused_adamw_ if decoupled else torch._fused_adam_
+
+    def update(gradients: list[Tensor]) -> None:
+        torch._foreach_add_(steps, 1)
+        kernel(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            weight_decay=group["weight_decay"],
+            eps=group["eps"],
+            amsgrad=False,
+            maximize=False,
+        )
+
+    return update
+
+
+_UPDATES = {torch.optim.SGD: _sgd, torch.optim.Adam: _adam, torch.optim.AdamW: _adam}

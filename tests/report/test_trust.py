@@ -1,0 +1,61 @@
+"""How far a decision can be trusted: the word, and why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from report_runs import candidate, sweep_of
+
+from hptune.report.trust import trust_of
+from hptune.results.records import Decision
+
+
+def decision(**changes: Any) -> Decision:
+    own = Decision(stage="sweep", parameter="lr", value=0.1, rule="lowest loss", reason="measured")
+    return replace(own, **changes)
+
+
+two: dict[str, Any] = {"seeds": (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("candidates", "changes", "word", "why"),
+    [
+        ([candidate(0.1, **two), candidate(0.2, **two)], {}, "clear", "more than the noise"),
+        ([candidate(0.1), candidate(0.2)], {}, "clear", "one seed each cannot tell for sure"),
+        ([candidate(0.1, **two), candidate(0.105, **two)], {}, "tie", "2 of 2 did equally well"),
+        ([candidate(0.1), candidate(0.105)], {}, "tie", "as far as one seed each can tell"),
+        ([candidate(0.1)], {}, "open", "compared with nothing"),
+        ([candidate(0.1), candidate(None)], {}, "open", "compared with nothing"),
+        ([candidate(0.1), candidate(0.2)], {"noise": None}, "open", "noise is, is unknown"),
+        ([candidate(0.1), candidate(0.2)], {"chosen": None}, "open", "is unknown"),
+        ([candidate(0.1), candidate(0.2)], {"chosen": "0.2"}, "open", "0.1 did better here"),
+    ],
+)
+def test_a_comparison_says_how_far_its_decision_can_be_trusted(
+    candidates: list[Any], changes: dict[str, Any], word: str, why: str
+):
+    trust = trust_of(decision(), [sweep_of(candidates, **changes)])
+    assert trust.word == word and why in trust.why
+    assert trust.why.endswith(".")
+    if max(len(c.seeds) for c in candidates) == 1:
+        assert "beyond the noise" not in trust.why and "more than the noise" not in trust.why
+
+
+def test_only_the_comparison_of_the_same_stage_and_parameter_counts():
+    tie = sweep_of([candidate(0.1), candidate(0.105)])
+    clear = sweep_of([candidate(0.1), candidate(0.2)])
+    others = [replace(clear, stage="momentum"), replace(clear, parameter="weight_decay")]
+    assert trust_of(decision(), [tie, *others]).word == "tie"
+
+
+def test_values_without_a_comparison():
+    follows = decision(stage="lr-range", parameter="lr_min", rule="a tenth of the maximum")
+    assert trust_of(follows, []).word == "follows"
+    lost = trust_of(decision(stage="weight-decay", parameter="weight_decay"), [])
+    assert lost.word == "open" and "missing" in lost.why
+    lowered = trust_of(decision(stage="final", reason="seeds broke at 0.1"), [])
+    assert lowered.word == "open" and "seeds broke at 0.1" in lowered.why
+    assert trust_of(decision(stage="search"), []).word == "open"
