@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from hptune.errors import did_you_mean
 
 # Pydantic's words for Python's types, in YAML's words.
 _RULES = {
@@ -43,7 +44,7 @@ def _problem(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
         return str(problem["msg"])
     if kind == "extra_forbidden":
         known = list(_section(model, location[:-1]).model_fields)
-        remedy = _did_you_mean(location[-1], known) or f"the keys are {', '.join(known)}"
+        remedy = did_you_mean(str(location[-1]), known, f"the keys are {', '.join(known)}")
         return f"{key}: there is no such key; {remedy}"
     if kind == "missing":
         return f"{key}: missing; must be given; add it"
@@ -81,11 +82,6 @@ def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[Base
         inner = (annotation, *getattr(annotation, "__args__", ()))
         model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
     return model
-
-
-def _did_you_mean(name: object, known: Sequence[str]) -> str:
-    close = get_close_matches(str(name), known, 1)
-    return f"did you mean {close[0]!r}?" if close else ""
 
 
 def _short(value: Any) -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean, one_line
 from hptune.task import Accuracy, Metric, MetricSpec
 
 _BINARY = {"task": "binary"}
@@ -92,11 +91,10 @@ def _torchmetrics_class(name: str) -> Callable[..., Any]:
     wanted = name.replace("_", "").replace("-", "").lower()
     if wanted in classes:
         return classes[wanted]
-    close = get_close_matches(wanted, ["accuracy", *classes], 1)
     raise InputError(
         f"metrics: {name!r}; must be accuracy or a class of torchmetrics such as f1_score, "
-        "r2_score or mean_absolute_error"
-        + (f"; did you mean {close[0]!r}?" if close else "; correct the name")
+        "r2_score or mean_absolute_error; "
+        + did_you_mean(wanted, ["accuracy", *classes], "correct the name")
     )
 
 
@@ -121,7 +119,7 @@ def _try(name: str, make: Callable[[], Metric], kind: str, outputs: int) -> None
         shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
         problem = f"it gives a {type(value).__name__}{shape}"
     except Exception as error:
-        problem = " ".join(str(error).split())[:160] or type(error).__name__
+        problem = one_line(error, 160) or type(error).__name__
     raise InputError(
         f"metrics: {name!r}; must give one number for a {kind} of {outputs} outputs ({problem}); "
         "choose another metric"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hptune.config import yaml_text
+from hptune.config.yaml_text import write_line
 from hptune.data.inspect import Arrays, Found, Images, Table
 from hptune.data.inspect.report import size_text
 
@@ -77,7 +76,7 @@ def write_starter(name: str, sections: Sections, summary: Sequence[str], file: s
         f"# hptune check{given}    one batch, the plan and its time",
         f"# hptune run{given}      the whole procedure",
         "",
-        f"name: {_scalar(name)}",
+        f"name: {write_line(name)}",
     ]
     for section, settings in sections.items():
         if section == "metrics":
@@ -216,22 +215,8 @@ def _hints() -> list[str]:
 
 
 def _line(key: str, value: Any, why: str) -> str:
-    text = f"{key}: {_scalar(value)}"
+    text = f"{key}: {write_line(value)}"
     return f"{text:<{_COLUMN}} # {_plain(why)}" if why else text
-
-
-def _scalar(value: Any) -> str:
-    """Return a value in one line of YAML."""
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_scalar, value)) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, str):
-        # Written as a value, so that what YAML would read as a number or a comment is quoted.
-        text = yaml_text.write([value]).removeprefix("- ").rstrip("\n")
-        plain = "\n" not in text and not set(text) & set(",[]{}")
-        return text if plain else json.dumps(value, ensure_ascii=True)
-    return json.dumps(value)
 
 
 def _plain(text: str) -> str:

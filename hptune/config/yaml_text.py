@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 import yaml
 
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _FLOAT = "tag:yaml.org,2002:float"
@@ -58,7 +59,17 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+class _LineDumper(_Dumper):
+    """Escapes line breaks, which YAML would otherwise write as such."""
+
+
+def _in_a_line(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = '"' if set(text) & set("\n\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
 _Dumper.add_representer(tuple, yaml.representer.SafeRepresenter.represent_list)
+_LineDumper.add_representer(str, _in_a_line)
 
 
 def parse(text: str, where: str) -> Any:
@@ -79,11 +90,17 @@ def parse(text: str, where: str) -> Any:
         problem = getattr(error, "problem", None) or "a character that YAML does not allow"
         raise InputError(f"{where}: {problem}{line}; must be valid YAML; correct it") from None
     except (ValueError, RecursionError) as error:  # an explicit tag, such as !!int x
-        raise InputError(
-            f"{where}: {' '.join(str(error).split())}; must be valid YAML; correct it"
-        ) from None
+        raise InputError(f"{where}: {one_line(error)}; must be valid YAML; correct it") from None
 
 
 def write(values: Any) -> str:
     """Return plain values as YAML that `parse` reads back to the same."""
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+def write_line(value: Any) -> str:
+    """Return a plain value as YAML in one line, as it stands behind a key."""
+    text = yaml.dump(
+        [value], Dumper=_LineDumper, default_flow_style=True, sort_keys=False, width=math.inf
+    )
+    return text.strip()[1:-1]

@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 import importlib
-from difflib import get_close_matches
+from dataclasses import dataclass
 
 from hptune.data.spec import DataSpec, Splits
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 
-__all__ = ["GIVEN", "DataSpec", "Splits", "load", "names"]
+__all__ = ["GIVEN", "READERS", "DataSpec", "Reader", "Splits", "load", "names"]
 
 GIVEN = "python"  # stands for data that were given in Python, in what a run directory records
-# Name -> module with `load(spec)`; imported when asked for.
-_READERS = {
-    "digits": "hptune.data.readers.digits",
-    "image-folder": "hptune.data.readers.image_folder",
-    "npz": "hptune.data.readers.npz",
-    "csv": "hptune.data.readers.table",
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format that hptune reads.
+
+    Attributes:
+        module: Has `load(spec)`; imported when asked for.
+        inspects: Module with `inspect_data(path, target)`, "" where there is nothing to look at.
+        what: What it reads, for people.
+        suffix: Of its files, "" where it reads none; "/" stands for a folder.
+        examples: What an example is called.
+    """
+
+    module: str
+    inspects: str = ""
+    what: str = ""
+    suffix: str = ""
+    examples: str = "examples"
+
+
+# By `data.name`; a format is its file in readers/, one in inspect/, and a row here.
+READERS = {
+    "digits": Reader("hptune.data.readers.digits"),
+    "image-folder": Reader(
+        "hptune.data.readers.image_folder",
+        "hptune.data.inspect.images",
+        "a folder of images",
+        suffix="/",
+        examples="images",
+    ),
+    "npz": Reader("hptune.data.readers.npz", "hptune.data.inspect.arrays", "an npz", suffix=".npz"),
+    "csv": Reader(
+        "hptune.data.readers.table",
+        "hptune.data.inspect.table",
+        "a csv",
+        suffix=".csv",
+        examples="rows",
+    ),
 }
 
 
@@ -24,7 +57,7 @@ def names() -> list[str]:
     """Return the names that `load` knows, besides "package.module:function"."""
     from hptune.data.readers.torchvision_sets import SETS
 
-    return [*_READERS, *SETS]
+    return [*READERS, *SETS]
 
 
 def load(spec: DataSpec) -> Splits:
@@ -40,16 +73,15 @@ def load(spec: DataSpec) -> Splits:
         )
     if ":" in spec.name:
         module = "hptune.data.readers.user"
-    elif spec.name in _READERS:
-        module = _READERS[spec.name]
+    elif spec.name in READERS:
+        module = READERS[spec.name].module
     elif spec.name.lower().replace("_", "-") in names():
         module = "hptune.data.readers.torchvision_sets"
     else:
-        close = get_close_matches(spec.name.lower(), names(), 1)
         raise InputError(
-            f"data.name: {spec.name!r}; must be {', '.join(_READERS)}, a torchvision set such as "
-            "cifar10, or package.module:function"
-            + (f"; did you mean {close[0]!r}?" if close else "; choose one of these")
+            f"data.name: {spec.name!r}; must be {', '.join(READERS)}, a torchvision set such as "
+            "cifar10, or package.module:function; "
+            + did_you_mean(spec.name.lower(), names(), "choose one of these")
         )
     splits: Splits = importlib.import_module(module).load(spec)
     return splits

@@ -69,7 +69,7 @@ class GivenSplit:
     def source(self) -> Source:
         """Return what trials read."""
         if self.in_memory:
-            return TensorSource(self.data)
+            return TensorSource(self.data, copies=True)
         return StreamSource(
             self.data,
             len(self.data),

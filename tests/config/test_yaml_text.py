@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hptune.config.yaml_text import parse, write
+from hptune.config.yaml_text import parse, write, write_line
 from hptune.errors import InputError
 
 
@@ -42,6 +42,21 @@ def plain_values() -> st.SearchStrategy[Any]:
 def test_what_is_written_reads_back(value: Any):
     again = parse(write(value), "")
     assert again == value and type(again) is type(value)
+
+
+@given(plain_values())
+def test_what_is_written_in_a_line_reads_back(value: Any):
+    line = write_line(value)
+    assert len(line.splitlines()) <= 1
+    assert parse(f"key: {line} # why", "") == {"key": value}
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\n", "a\u2028b", "x" * 300 + " y", "[a], {b}: #c", "1e-3"]
+)
+def test_any_text_is_written_in_a_line(text: str):
+    assert parse(f"key: {write_line(text)} # why", "") == {"key": text}
+    assert len(write_line({"a": text}).splitlines()) == 1
 
 
 def test_tuples_are_lists_and_nothing_is_an_alias():

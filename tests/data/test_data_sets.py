@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -173,6 +175,93 @@ def test_the_users_own_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert len(splits.train) + len(splits.validation) + len(splits.test) == 60
     own = load(DataSpec(name="own_data:datasets"))
     assert own.outputs == 3 and own.input_shape == (5,) and len(own.test) == 30
+
+
+OWN_DATASETS = """
+import torch
+from torch.utils.data import Dataset
+
+LOADED = []
+SIGN = 1.0
+
+
+class Own(Dataset):
+    def __init__(self, n=60, held=True):
+        self.n = n
+        self.labels_ = [int(k % 10 == 0) for k in range(n)]  # a class of a tenth
+        if held:
+            self.targets = self.labels_
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, k):
+        LOADED.append(k)
+        return torch.full((3,), SIGN * (1.0 + k)), self.labels_[k]
+
+
+def make(**args):
+    return Own(**args)
+
+
+def both(**args):
+    return Own(**args), Own(n=20, **args)
+"""
+
+
+@pytest.fixture
+def own_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "own_datasets.py").write_text(OWN_DATASETS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_datasets", raising=False)
+    yield importlib.import_module("own_datasets")
+    sys.modules.pop("own_datasets", None)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_functions_datasets_are_split_by_class_as_the_spec_says(own_datasets, seed: int):
+    spec = DataSpec(name="own_datasets:make", validation=0.25, test=0.2, split_seed=seed)
+    splits = load(spec)
+    parts = (splits.train, splits.validation, splits.test)
+    assert [len(part) for part in parts] == [36, 12, 12]
+    assert [int(labels_of(part).sum()) for part in parts] in ([4, 1, 1], [3, 1, 2], [3, 2, 1])
+    seen = torch.cat([x[:, 0] for part in parts for x, _ in part.batches(60)])
+    assert sorted(seen.tolist()) == [1.0 + k for k in range(60)]
+    assert load(spec.change(test=0)).test is None
+    assert load(spec.change(name="own_datasets:both")).test is not None
+    assert len(load(spec.change(name="own_datasets:both")).test) == 20
+
+
+def test_the_content_of_a_functions_datasets_is_in_the_fingerprint(own_datasets):
+    def content() -> str:
+        return load(DataSpec(name="own_datasets:make")).record["fingerprint"]
+
+    before = content()
+    assert content() == before
+    own_datasets.SIGN = -1.0
+    assert content() != before
+
+
+def test_labels_that_a_dataset_holds_are_read_without_its_examples(own_datasets):
+    load(DataSpec(name="own_datasets:make", args={"n": 5000}))
+    assert len(own_datasets.LOADED) < 500
+    splits = load(DataSpec(name="own_datasets:make", args={"n": 3000, "held": False}))
+    assert splits.outputs == 2 and len(own_datasets.LOADED) >= 3000
+
+
+def test_a_functions_datasets_are_read_by_so_many_workers(own_datasets, monkeypatch):
+    asked = []
+
+    class Loader(torch.utils.data.DataLoader):
+        def __init__(self, *args, **kwargs) -> None:
+            asked.append(kwargs.pop("num_workers"))
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr("hptune.data.sources.stream.DataLoader", Loader)
+    splits = load(DataSpec(name="own_datasets:make", workers=3, validation=0.25))
+    list(splits.train.batches(1, seed=0))
+    assert asked[-1] == 3
 
 
 def test_torchvision_sets_are_listed_and_an_absent_one_says_what_to_do(tmp_path: Path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -105,6 +107,26 @@ def test_a_large_epoch_that_is_gathered_batch_by_batch_is_the_same(monkeypatch):
     monkeypatch.setattr("hptune.data.sources.memory.GATHER_BYTES", 0)
     for (x, y), (x2, y2) in zip(whole, memory().batches(5, seed=2), strict=True):
         assert torch.equal(x, x2) and torch.equal(y, y2)
+
+
+def test_copies_on_a_device_do_not_go_to_other_processes():
+    source = TensorSource(torch.zeros(1000, 10), torch.zeros(1000))
+    before = len(pickle.dumps(source))
+    assert len(source.to(torch.device("meta"))) == 1000
+    assert source.to(torch.device("meta")) is source.to(torch.device("meta"))
+    assert len(pickle.dumps(source)) == before
+
+
+@pytest.mark.parametrize("gather", [0, 2**20])
+def test_columns_in_a_tuple_of_dicts_keep_their_structure(gather: int, monkeypatch):
+    monkeypatch.setattr("hptune.data.sources.memory.GATHER_BYTES", gather)
+    x, y = images()
+    nested = TensorSource(({"pixels": x}, y))
+    flat = TensorSource(x, y)
+    for seed in (None, 1):
+        pairs = zip(nested.batches(5, seed=seed), flat.batches(5, seed=seed), strict=True)
+        for (inputs, targets), (wanted, labels) in pairs:
+            assert torch.equal(inputs["pixels"], wanted) and torch.equal(targets, labels)
 
 
 @given(dy=st.integers(0, 4), dx=st.integers(0, 4))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
+from hptune.data import READERS
 from hptune.data.inspect.found import Arrays, Column, Found, Images, Imbalance, Table
 from hptune.errors import InputError
 
@@ -21,25 +23,19 @@ def inspect(path: Path, *, target: str | None = None) -> Found:
         InputError: There is nothing there that hptune reads.
     """
     path = path.expanduser()
+    known = [reader for reader in READERS.values() if reader.inspects]
+    what = " or ".join([", ".join(r.what for r in known[:-1]), known[-1].what])
     if not path.exists():
-        raise InputError(
-            f"PATH: {str(path)!r}; must be a folder of images, an npz or a csv; correct the path"
-        )
+        raise InputError(f"PATH: {str(path)!r}; must be {what}; correct the path")
     if target is not None and path.suffix.lower() != ".csv":
         raise InputError(f"--target: {target!r}; is for a csv alone; leave it out")
-    if path.is_dir():
-        from hptune.data.inspect.images import inspect_images
-
-        return inspect_images(path)
-    if path.suffix.lower() == ".npz":
-        from hptune.data.inspect.arrays import inspect_arrays
-
-        return inspect_arrays(path)
-    if path.suffix.lower() == ".csv":
-        from hptune.data.inspect.table import inspect_table
-
-        return inspect_table(path, target)
+    suffix = "/" if path.is_dir() else path.suffix.lower()
+    for reader in known:
+        if reader.suffix == suffix:
+            found: Found = importlib.import_module(reader.inspects).inspect_data(path, target)
+            return found
+    suffixes = ", ".join(reader.suffix for reader in known if reader.suffix != "/")
     raise InputError(
-        f"PATH: {str(path)!r}; must be a folder of images, a file ending in .npz or one in .csv; "
-        "convert it, or read it with a function of your own (data.name: package.module:function)"
+        f"PATH: {str(path)!r}; must be {what}, by its ending ({suffixes}); convert it, or read it "
+        "with a function of your own (data.name: package.module:function)"
     )

@@ -14,7 +14,7 @@ from hptune.data.split import class_counts
 from hptune.errors import InputError
 
 
-def inspect_arrays(path: Path) -> Arrays:
+def inspect_data(path: Path, target: str | None = None) -> Arrays:
     """Look at the inputs and targets of an npz file.
 
     Raises:

@@ -38,7 +38,7 @@ class _Sample:
     damaged: list[str] = field(default_factory=list)
 
 
-def inspect_images(folder: Path) -> Images:
+def inspect_data(folder: Path, target: str | None = None) -> Images:
     """Look at class folders, or at training, validation and test folders of them.
 
     Raises:

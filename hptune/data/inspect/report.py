@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hptune.data import READERS
 from hptune.data.inspect.found import Arrays, Found, Images, Table
 
 _NAMED = 12  # classes or columns named
@@ -35,8 +36,7 @@ def _describe(found: Found) -> Iterator[str]:
 
 def describe_parts(found: Found) -> str:
     """Return how many examples there are of each part."""
-    what = {"image-folder": "images", "csv": "rows"}.get(found.reader, "examples")
-    total = f"{sum(found.parts.values()):,} {what}"
+    total = f"{sum(found.parts.values()):,} {READERS[found.reader].examples}"
     if len(found.parts) == 1:
         return total
     shares = ", ".join(f"{name} {count:,}" for name, count in found.parts.items())

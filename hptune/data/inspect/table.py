@@ -30,7 +30,7 @@ _FEW_CLASSES = 10  # distinct whole numbers of a target that is written with dec
 _NAMED = 4  # columns named in a message
 
 
-def inspect_table(path: Path, target: str | None = None) -> Table:
+def inspect_data(path: Path, target: str | None = None) -> Table:
     """Look at a table's columns.
 
     Args:

@@ -171,7 +171,8 @@ def _images(folder: Path) -> Iterable[tuple[str, int, int]]:
 
 def firsts(listing: Listing) -> list[int]:
     """Return the first image of each class, by which grey or colour is chosen."""
-    return [int(k) for k in np.unique(listing.labels, return_index=True)[1]]
+    places: list[int] = np.unique(listing.labels, return_index=True)[1].tolist()
+    return places
 
 
 def _probe(listing: Listing, spec: DataSpec) -> tuple[str, tuple[int, ...]]:

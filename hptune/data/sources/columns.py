@@ -39,6 +39,9 @@ def with_leaves(columns: Columns, change: Callable[[Any], Any]) -> Columns:
 def batches_of(columns: Columns, batch_size: int) -> Iterator[Columns]:
     """Yield columns in parts of so many examples, as views."""
     whole = [torch.split(leaf, batch_size) for leaf in leaves(columns)]
+    if isinstance(columns, tuple) and all(isinstance(leaf, Tensor) for leaf in columns):
+        yield from zip(*whole, strict=True)
+        return
     for parts in zip(*whole, strict=True):
         rest = iter(parts)
         yield with_leaves(columns, lambda _, rest=rest: next(rest))  # type: ignore[misc]

@@ -21,7 +21,7 @@ _NOTHING = Augment()
 
 
 class TensorSource:
-    """Batches of tensors, a `hptune.task.Source`. They are copies: a model may write into them.
+    """Batches of tensors, a `hptune.task.Source`.
 
     Args:
         columns: Inputs (N, ...) and targets (N,) or (N, T); or one structure of tensors, in tuples
@@ -30,17 +30,24 @@ class TensorSource:
         normalize: Applied to the inputs of (inputs, targets); None where they are ready. Images
             that are normalised come in the layout that convolutions are fastest in.
         augment: Applied to training batches of images.
+        copies: Whether batches that are read in order are copies, as shuffled ones are: where the
+            tensors are the user's own, the user's own step must not write into them.
     """
 
     def __init__(
-        self, *columns: Any, normalize: Normalize | None = None, augment: Augment = _NOTHING
+        self,
+        *columns: Any,
+        normalize: Normalize | None = None,
+        augment: Augment = _NOTHING,
+        copies: bool = False,
     ) -> None:
         self._images = normalize is not None and columns[0].ndim == 4
         # Floats are normalised once; uint8 stays small and is normalised batch by batch.
         if normalize is not None and columns[0].dtype != torch.uint8:
             columns, normalize = (normalize(columns[0]), *columns[1:]), None
         self.columns: Columns = columns[0] if len(columns) == 1 else columns
-        self._normalize, self._augment = normalize, augment
+        self._normalize, self._augment, self._copies = normalize, augment, copies
+        self._bytes = sum(leaf.numel() * leaf.element_size() for leaf in leaves(self.columns))
         self._on: dict[torch.device, TensorSource] = {}
 
     def __len__(self) -> int:
@@ -77,7 +84,7 @@ class TensorSource:
         """Yield batches; see `hptune.task.Source.batches`."""
         if seed is None:
             for batch in batches_of(self.columns, batch_size):
-                yield self._ready(with_leaves(batch, torch.clone))
+                yield self._ready(with_leaves(batch, torch.clone) if self._copies else batch)
             return
         device = next(leaves(self.columns)).device
         generator = epoch_generator(seed, epoch)
@@ -88,16 +95,15 @@ class TensorSource:
         if skip * batch_size >= whole:
             return
         order = order[skip * batch_size : whole].to(device)
-        chosen = torch.split(order, batch_size)
-        if sum(leaf.numel() * leaf.element_size() for leaf in leaves(self.columns)) <= GATHER_BYTES:
+        if self._bytes <= GATHER_BYTES:
             gathered = take(self.columns, order)
             if self._normalize is None and draws is None:
                 yield from batches_of(self._ready(gathered), batch_size)
                 return
             batches = batches_of(gathered, batch_size)
         else:
-            batches = (take(self.columns, part) for part in chosen)
-        for part, batch in zip(chosen, batches, strict=True):
+            batches = (take(self.columns, part) for part in torch.split(order, batch_size))
+        for part, batch in zip(torch.split(order, batch_size), batches, strict=True):
             yield self._ready(batch, None if draws is None else draws.take(part))
 
     def _ready(self, batch: Columns, draws: Draws | None = None) -> Columns:
