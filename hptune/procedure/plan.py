@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from hptune.stages import FINAL, LR_RANGE, procedure
 
-SHARES = {stage.name: stage.share for stage in procedure() if stage.share}
 SHORT_SWEEP = 4  # short runs that a stage compares
 TEST_RUNS = 2  # short runs that an LR range test is as long as
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss
@@ -42,6 +41,11 @@ class Lengths:
     final: int
 
 
+def shares() -> dict[str, int]:
+    """Return the short runs of the search's budget that each stage may take."""
+    return {stage.name: stage.share for stage in procedure() if stage.share}
+
+
 def lengths(
     *,
     epochs: float,
@@ -63,7 +67,7 @@ def lengths(
     """
     final = max(1, round(epochs * per_epoch))
     if trial_epochs is None:
-        share = int(budget * final / (sum(SHARES.values()) * search_seeds))
+        share = int(budget * final / (sum(shares().values()) * search_seeds))
         short = min(final, max(SHORTEST, share))
     else:
         short = max(1, round(trial_epochs * per_epoch))
@@ -81,11 +85,11 @@ def allowances(stages: Sequence[str], budget_epochs: float) -> dict[str, float]:
         stages: Those that run.
         budget_epochs: For all search stages of the procedure together.
     """
-    total, whole = 0.0, sum(SHARES.values())
+    total, parts = 0.0, shares()
     allowed = {}
     for stage in stages:
-        if stage in SHARES:
-            total += SHARES[stage] / whole * budget_epochs
+        if stage in parts:
+            total += parts[stage] / sum(parts.values()) * budget_epochs
             allowed[stage] = total
     return allowed
 

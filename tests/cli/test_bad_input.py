@@ -119,7 +119,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "unknown stage": (None, "run --stages momentm", "must be of lr-range"),
     "sweep of no such key": (None, "sweep model.hidden --values 1,2", "there is no such key"),
     "sweep without values": (None, "sweep model.args.hidden", "give --values"),
-    "sweep values of text": (None, "sweep wd --values a,b", "must be a number"),
+    "sweep values of text": (None, "sweep wd --values a,b", "must be a valid number"),
     "sweep of a batch beyond the data": (None, "sweep batch-size --values 9999", "must not exceed"),
     "dropout without a dropout layer": (
         None,

@@ -9,7 +9,7 @@ from typing import Any
 from hptune.config.load import with_value
 from hptune.errors import InputError, did_you_mean
 from hptune.procedure.session.context import SessionContext
-from hptune.procedure.sweep_key import PATHS
+from hptune.procedure.sweep_key import DROPOUT_RATES, PATHS
 from hptune.results.records import Value
 from hptune.stages import procedure, swept
 
@@ -32,6 +32,8 @@ def listed_values(
     if stage is None and key not in PATHS:
         _check_key(context, key, values)
     if values is None:
+        if key == "dropout":  # its own rates need a model that has dropout layers
+            _checked(context, PATHS[key], DROPOUT_RATES[0])
         return None
     texts = [str(value) for value in values]
     if not texts or len(set(texts)) < len(texts):

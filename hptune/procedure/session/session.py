@@ -16,7 +16,7 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import final, search, sweep_key
 from hptune.procedure.context import Outcome
-from hptune.procedure.plan import SHARES, PlannedStage, allowances, plan
+from hptune.procedure.plan import PlannedStage, allowances, plan, shares
 from hptune.procedure.session.changes import tell_of_changed_code
 from hptune.procedure.session.context import SessionContext, tuned
 from hptune.procedure.session.estimate import Estimate
@@ -248,7 +248,7 @@ class Session:
     ) -> Outcome:
         """Run a stage by itself, with its own share of the budget."""
         procedure = self._context.experiment.procedure
-        share = SHARES[stage] / sum(SHARES.values())
+        share = shares()[stage] / sum(shares().values())
         # What the user lists is all run, whatever it costs.
         allowed = math.inf if values else share * procedure.budget * self._context.epochs
         self._context.budget = Budget(allowed)
@@ -291,7 +291,15 @@ class Session:
 
 
 def _stand_in(out: Path) -> TemporaryDirectory[str]:
-    """Return a folder to use in the place of a run directory, with what was measured there."""
+    """Return a folder to use in the place of a run directory, with what was measured there.
+
+    Raises:
+        InputError: The run directory is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(
+            f"--out: {out} is a file; must be a folder that can be written; give another --out"
+        )
     folder = TemporaryDirectory(prefix="hptune-")
     timings = RunPaths(out).timings
     if timings.exists():
