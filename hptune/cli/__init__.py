@@ -92,10 +92,6 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def run(args: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are one line on stderr."""
-    if "_HPTUNE_COMPLETE" in os.environ:  # the shell asks, by click's protocol
-        from hptune.cli.completion import register
-
-        register()
     try:
         group.main(args=list(args), prog_name="hptune", standalone_mode=False)
     except click.exceptions.Exit as exit_:

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import click
 
-from hptune.cli.completion import files
-
 
 @click.command("diagnose")
-@click.argument("curve", type=click.Path(path_type=Path), shell_complete=files(".csv"))
+@click.argument("curve", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 @click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")

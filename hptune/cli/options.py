@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hptune.cli.completion import files, run_dirs, settings, words
+from hptune.cli.completion import settings, words
 from hptune.cli.defaults import RUN_DIR
 from hptune.trackers import NAMES as TRACKERS
 
@@ -103,7 +103,6 @@ def common_options(function: F) -> F:
         "config",
         required=False,
         type=click.Path(path_type=Path),
-        shell_complete=files(".yaml", ".yml"),
     )
     @click.option(
         "--set",
@@ -117,7 +116,6 @@ def common_options(function: F) -> F:
         "--out",
         type=click.Path(path_type=Path),
         envvar="HPTUNE_OUT",
-        shell_complete=run_dirs,
         help="Run directory, in which {name} stands for the experiment's name [runs/{name}].",
     )
     @click.option(

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import click
 
-from hptune.cli.completion import run_dirs
-
 
 @click.command("report")
 @click.argument(
@@ -16,7 +14,6 @@ from hptune.cli.completion import run_dirs
     required=False,
     metavar="[RUN_DIR|CONFIG]",
     type=click.Path(path_type=Path),
-    shell_complete=run_dirs,
 )
 @click.option(
     "--out",

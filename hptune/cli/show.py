@@ -8,17 +8,16 @@ from pathlib import Path
 
 import click
 
-from hptune.cli.completion import run_dirs, words
+from hptune.cli.completion import words
 from hptune.stages import STAGES
 
 
 @click.command("show")
-@click.argument("run_dir", required=False, type=click.Path(path_type=Path), shell_complete=run_dirs)
+@click.argument("run_dir", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     "named",  # not `out`, which takes the default of where runs go
     type=click.Path(path_type=Path),
-    shell_complete=run_dirs,
     help="The run directory, as for the commands that write it.",
 )
 @click.option("--stage", shell_complete=words(*STAGES), help="Trials of one stage only.")
