@@ -40,6 +40,7 @@ class Context(Protocol):
         optimizer: Name of the optimizer.
         weight_layers: Layers with a weight matrix or kernel.
         epochs: Length of the final run.
+        planned_epochs: The same as the experiment has it, by which the search's budget goes.
         searched: What the stages before have run.
     """
 
@@ -62,6 +63,9 @@ class Context(Protocol):
 
     @property
     def epochs(self) -> float: ...
+
+    @property
+    def planned_epochs(self) -> float: ...
 
     def options(self, stage: str) -> Any:
         """Return the stage's section of the config; None where it has none."""

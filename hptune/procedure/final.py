@@ -50,12 +50,10 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     counted = context.runner.read_test(results[-seeds:])
     outcome = Outcome(lowered, results[:-seeds]) + _summed_up(context, counted)
     if spent:
+        times = spent / context.planned_epochs
+        told = f"the search cost {spent:.3g} epochs, {times:.2f} times the final run's"
         first = outcome.decisions[len(lowered)]
-        outcome.decisions[len(lowered)] = replace(
-            first,
-            reason=f"{first.reason}; the search cost {spent:.3g} epochs, {spent / context.epochs:.2f} "
-            "times the final run's",
-        )
+        outcome.decisions[len(lowered)] = replace(first, reason=f"{first.reason}; {told}")
     return outcome + _beside(context, counted)
 
 

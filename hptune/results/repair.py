@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from hptune.errors import InputError
 from hptune.results.atomic import write_atomic
@@ -52,6 +54,18 @@ class Repair:
         if instead is not None:
             write_atomic(path, instead)
         self._tell(line)
+
+    def json_object(self, path: Path, follows: str) -> dict[str, Any]:
+        """Return the JSON object that a file holds; a file without one is set aside."""
+        data = read_bytes(path)
+        try:
+            found = {} if data is None else json.loads(data)
+        except ValueError:
+            found = None
+        if isinstance(found, dict):
+            return found
+        self.set_aside(path, "is no JSON object", follows)
+        return {}
 
 
 def _free(path: Path) -> Path:

@@ -291,25 +291,13 @@ class RunDir(RunPaths):
 
     def facts(self) -> dict[str, Any]:
         """Return the manifest."""
-        return self._object(self.manifest, "it is written again")
+        return self._repair.json_object(self.manifest, "it is written again")
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def _timings(self) -> dict[str, Any]:
-        return self._object(self.timings, "what it held is measured again")
-
-    def _object(self, path: Path, follows: str) -> dict[str, Any]:
-        """Return the JSON object that a file holds."""
-        data = read_bytes(path)
-        try:
-            found = {} if data is None else json.loads(data)
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            return found
-        self._repair.set_aside(path, "is no JSON object", follows)
-        return {}
+        return self._repair.json_object(self.timings, "what it held is measured again")
 
     def _check_files(self) -> None:
         """Set aside what is damaged of the files that nothing else reads before it writes them."""

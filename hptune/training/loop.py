@@ -11,12 +11,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hptune.errors import HptuneError, InputError
+from hptune.errors import HptuneError
 from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Task
-from hptune.training.capture import Captured, Pass
+from hptune.training.batch import batches_from, gradients_of
+from hptune.training.capture import Captured
 from hptune.training.device import Device, reseed, seeded
 from hptune.training.evaluation import evaluate_trial
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
@@ -85,22 +86,6 @@ def run_trial(
         return run.finish(status, message, checkpoint)
 
 
-def _gradients(
-    task: Task, model: nn.Module, device: Device, scaler: torch.amp.GradScaler, accumulate: int
-) -> Pass:
-    """Return the pass that adds the gradients on a batch, and returns its share of the loss."""
-
-    def gradients(batch: Batch) -> Tensor:
-        with device.autocast():
-            loss = task.step(model, batch)[0]
-        if accumulate > 1:
-            loss = loss / accumulate
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
-
-    return gradients
-
-
 class TrialRun:
     """A trial in progress: the model and all that changes with it."""
 
@@ -140,7 +125,7 @@ class TrialRun:
             metrics=list(task.metrics),
         )
         # Knows nothing of the run: one that refers to itself would keep its memory when it is done.
-        self.gradients = _gradients(
+        self.gradients = gradients_of(
             task, self.model, device, self.scaler, trial.settings.accumulate
         )
         self._pass = self.gradients
@@ -207,9 +192,9 @@ class TrialRun:
         if ended:
             return ended
         if on_progress is not None and time.perf_counter() - self.last_heard > PROGRESS_SECONDS:
-            on_progress(self._trial_progress(iteration, sum(losses) / len(losses)))
+            on_progress(self.recorder.progress(iteration, self.first_iteration, losses))
             self.last_heard = time.perf_counter()
-        if evaluated and self._stops_early():
+        if evaluated and self.recorder.stops_early(self.trial.settings.early_stopping):
             return Status.COMPLETE, f"stopped early after iteration {iteration}"
         if iteration + 1 == until and until < self.trial.iterations:
             assert snapshot is not None, "a trial pauses into its snapshot"
@@ -292,41 +277,7 @@ class TrialRun:
 
     def batches(self) -> Iterator[Batch]:
         """Yield the batches of the remaining iterations, pass after pass."""
-        accumulate = self.trial.settings.accumulate
-        size, rest = divmod(self.trial.batch_size, accumulate)
-        if rest:
-            raise InputError(
-                f"training.accumulate: {accumulate}; must divide the batch size "
-                f"{self.trial.batch_size}; choose a divisor"
-            )
-        epoch, skip = divmod(self.first_iteration, self.per_epoch)
-        while True:
-            wanted = (self.per_epoch - skip) * accumulate
-            passing = self.train_data.batches(
-                size, seed=self.trial.seed, epoch=epoch, skip=skip * accumulate
-            )
-            for _, batch in zip(range(wanted), passing, strict=False):
-                yield batch
-            epoch, skip = epoch + 1, 0
-
-    def _stops_early(self) -> bool:
-        patience = self.trial.settings.early_stopping
-        losses = [e.loss for e in self.recorder.evaluations.values()]
-        return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
-
-    def _trial_progress(self, iteration: int, train_loss: float) -> TrialProgress:
-        lr, momentum = self.schedule.lr, self.schedule.momentum
-        return TrialProgress(
-            iteration=iteration,
-            began=self.first_iteration,
-            lr=float(lr[iteration]),
-            momentum=float(momentum[iteration]),
-            train_loss=train_loss,
-            readings=tuple(
-                (at, float(lr[at]), evaluation.loss)
-                for at, evaluation in self.recorder.evaluations.items()
-            ),
-        )
+        return batches_from(self.train_data, self.trial, self.first_iteration)
 
     def _seconds(self) -> float:
         return self.seconds_before + (time.perf_counter() - self.began) * self.time_share

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hptune.policies import Schedule
-from hptune.results.records import Curve, FloatArray
+from hptune.results.records import Curve, FloatArray, TrialProgress
 from hptune.training.evaluation import Evaluation
 
 
@@ -65,6 +65,29 @@ class CurveRecorder:
         values = [e.metrics[name] for e in self.evaluations.values()]
         values = [value for value in values if math.isfinite(value)]
         return (max if higher_is_better else min)(values, default=None)
+
+    def stops_early(self, patience: int | None) -> bool:
+        """Return whether so many evaluations in a row were no better than the best before."""
+        losses = [evaluation.loss for evaluation in self.evaluations.values()]
+        return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+    def progress(self, iteration: int, began: int, losses: Sequence[float]) -> TrialProgress:
+        """Return where the trial is.
+
+        Args:
+            iteration: The last one whose loss is known.
+            began: The iteration that this process began with.
+            losses: Those that were last read together.
+        """
+        lr, momentum = self._schedule.lr, self._schedule.momentum
+        return TrialProgress(
+            iteration=iteration,
+            began=began,
+            lr=float(lr[iteration]),
+            momentum=float(momentum[iteration]),
+            train_loss=sum(losses) / len(losses),
+            readings=tuple((at, float(lr[at]), e.loss) for at, e in self.evaluations.items()),
+        )
 
     def state(self) -> dict[str, Any]:
         """Return plain values that `load` takes back."""

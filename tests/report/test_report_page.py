@@ -188,7 +188,7 @@ def test_a_run_without_records_still_has_a_page(copy: Path):
 def test_records_that_cannot_be_read_are_a_warning(copy: Path, text: str):
     (copy / "comparisons.json").write_text(text)
     page = Page(write_report(copy).page.read_text())
-    assert "comparisons.json cannot be read" in page.text
+    assert "comparisons.json: cannot be read" in page.text
 
 
 def test_names_of_users_are_only_text(hostile_run: Path):

@@ -149,6 +149,11 @@ class SessionContext:
         """Length of the final run."""
         return self.inputs.number("epochs", self.experiment.training.epochs, quiet=True)
 
+    @property
+    def planned_epochs(self) -> float:
+        """Length of the final run as the experiment has it."""
+        return self.experiment.training.epochs
+
     def batch_size(self, *, quiet: bool = False) -> int:
         """Return the batch size that holds now."""
         default = defaults.batch_size(len(self.task.train))
