@@ -169,7 +169,7 @@ def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
     if decision.parameter.startswith(RESULTS):
         return ""
     trust = trust_of(decision, evidence)
-    return f"{trust.word}: {trust.why}"
+    return trust.why if trust.word == "follows" else f"{trust.word}: {trust.why}"
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -202,7 +202,7 @@ def decisions_table(decisions: Sequence[Decision], evidence: Sequence[Evidence])
         table.add_column(name, no_wrap=True)
     table.add_column("why", ratio=1)
     for d in decisions:
-        why = " ".join(filter(None, (how_sure(d, evidence), f"{d.rule}: {d.reason}")))
+        why = " ".join(filter(None, (how_sure(d, evidence), d.reason)))
         if d.warnings:
             why += "; warning: " + "; ".join(d.warnings)
         cells = (d.stage, d.parameter, _value(d.value), why)
