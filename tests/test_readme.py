@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 LINES = [
-    line.split("#")[0].split()[1:]
+    shlex.split(line.split("#")[0])[1:]
     for language, block in BLOCKS
     if language == "sh"
     for line in block.splitlines()

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Literal
 
 from hptune.procedure.search import run_search
-from hptune.procedure.session.setup import Setup
+from hptune.procedure.session.context import SessionContext
+from hptune.procedure.session.problem import Problem
 from hptune.results.records import Status, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.stages import FINAL, SEARCH
@@ -67,7 +68,7 @@ def search(
     settings, device = experiment(name, split), resolve_device("cpu", "fp32")
     case, began = CASES[name], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, RunDir.open(Path(folder)) as run_dir:
-        setup = Setup(settings, run_dir, device, Silent(), {})
+        setup = SessionContext(Problem(settings, run_dir, device), Silent(), {})
         size = setup.batch_size(quiet=True)
         adaptive = "optimizer" in case.experiment and case.experiment["optimizer"].get("name")
         low, high = (1e-5, 1e-1) if adaptive else (1e-3, 1.0)
@@ -88,12 +89,11 @@ def search(
         rows = []
         for times in TIMES:
             best, spent = _best_within(results, times * epochs)
-            finals = Runner(setup.task, run_dir, device, Silent()).run(
-                [
-                    best.trial.change(stage=FINAL, seed=split + k, test=True)
-                    for k in range(case.final_seeds)
-                ]
-            )
+            final = Runner(setup.task, run_dir, device, Silent())
+            trials = [
+                best.trial.change(stage=FINAL, seed=split + k) for k in range(case.final_seeds)
+            ]
+            finals = final.read_test(final.run(trials))
             accuracies = [r.test_metrics["accuracy"] for r in finals]
             known = [value for value in accuracies if value is not None]
             rows.append(
