@@ -16,16 +16,19 @@ import statistics
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from hptune.config.build import build_task
 from hptune.results.records import Trial
-from hptune.stages import SEARCH
+from hptune.results.run_dir import RunDir
+from hptune.stages import FINAL
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.training.lengths import iterations_per_epoch
-from hptune.training.loop import run_trial
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
 from scripts.quality.cases import CASES, experiment
 
 RESULTS = Path(__file__).parent / "results"
@@ -106,7 +109,7 @@ def _train(name: str, row: dict[str, float]) -> dict[str, object]:
     task, settings = _task(name, split), experiment(name, split)
     epochs = settings.training.epochs
     trial = Trial(
-        stage=SEARCH,
+        stage=FINAL,
         task=task.fingerprint,
         seed=split,
         iterations=round(epochs * iterations_per_epoch(len(task.train), batch_size)),
@@ -119,9 +122,10 @@ def _train(name: str, row: dict[str, float]) -> dict[str, object]:
         policy=settings.policy,
         optimizer=settings.optimizer,
         settings=settings.training.settings().change(evaluations=1),
-        test=True,
     )
-    result = run_trial(task, trial, resolve_device("cpu", "fp32"))
+    with TemporaryDirectory() as folder, RunDir.open(Path(folder)) as run_dir:
+        runner = Runner(task, run_dir, resolve_device("cpu", "fp32"), Silent())
+        (result,) = runner.read_test(runner.run([trial]))
     return {
         **row,
         "split": split,

@@ -34,6 +34,7 @@ from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
 from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
 from hptune.stages import LR_RANGE, SWEEP
+from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.training.loop import run_trial
@@ -217,7 +218,7 @@ def make_task(name: str, seed: int) -> Task:
         make_model=lambda: problem.model(x[0].numel(), outputs),
         train=TensorSource(x[:cut], y[:cut]),
         validation=TensorSource(x[cut:], y[cut:]),
-        loss=problem.loss,
+        step=LossOf(problem.loss),
         metrics={},
         fingerprint=f"{name}/{seed}",
     )
