@@ -107,6 +107,7 @@ def session(
     progress = _progress(options.get("progress", True))
     restart = options.get("restart", False)
     with _in_python_words(), _undisturbed(experiment.seed), _removed_on_error(place):
+        started, keep_start = with_kept_start(task, place.path, restart, progress.message)
         opened = Session.open(
             experiment,
             place.path,
@@ -115,9 +116,10 @@ def session(
             flags=_scalars(flags),
             restart=restart,
             jobs=_jobs(options.get("jobs", 1)),
-            task=with_kept_start(task, place.path, restart, progress.message),
+            task=started,
         )
         with opened:
+            keep_start()  # now that the directory is this process's
             yield opened, place
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,8 +43,10 @@ class CopyOf:
         return copied
 
 
-def with_kept_start(task: Any, out: Path, restart: bool, tell: Callable[[str], None]) -> Task:
-    """Return a task whose copies start from the weights that a run directory keeps.
+def with_kept_start(
+    task: Any, out: Path, restart: bool, tell: Callable[[str], None]
+) -> tuple[Task, Callable[[], None]]:
+    """Return a task whose copies start from the weights that a run directory keeps, and what keeps them.
 
     A script that makes its module without a seed makes other weights each time; a run goes on
     from those that it began with. Other models come from their factory, under a seed.
@@ -55,13 +58,13 @@ def with_kept_start(task: Any, out: Path, restart: bool, tell: Callable[[str], N
         tell: Is told in a line where the weights given are not used.
     """
     if not isinstance(task.make_model, CopyOf):
-        return cast("Task", task)
+        return cast("Task", task), lambda: None
     identity: Fingerprint = task.identity
     path = out / "snapshots" / f"start-{identity.structure[:12]}.pt"
     state = None if restart else load_state(path)
     if state is None:
-        save_state(path, {"model": model_state(task.make_model())})
-        return cast("Task", task)
+        given = {"model": model_state(task.make_model())}
+        return cast("Task", task), partial(save_state, path, given)
     start = replace(task.make_model, weights=state["model"])
     kept = digest_of_weights(start())
     if kept != identity.weights:
@@ -70,4 +73,4 @@ def with_kept_start(task: Any, out: Path, restart: bool, tell: Callable[[str], N
             "starts from these"
         )
     started: Task = task.change(make_model=start, fingerprint=str(identity.change(weights=kept)))
-    return started
+    return started, lambda: None

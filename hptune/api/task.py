@@ -110,7 +110,9 @@ class Task(Record):
                 digests.append(digest)
             # Of a module given as an object, the weights are no part of what its code is.
             factory = make_model.prepare if isinstance(make_model, CopyOf) else make_model
-            self.identity = fingerprint(net, [factory, computed, metrics, kind], digests)
+            readers = [part.code() for part in parts.values()]
+            code = [factory, computed, metrics, kind, readers]
+            self.identity = fingerprint(net, code, digests)
             channels_last = supports_channels_last(spare, computed, batch)
             specs = metrics_for(metrics, metric_inputs, found.outputs)
         self.batch_size = parts["train"].batch_size

@@ -78,6 +78,16 @@ class GivenSplit:
             varies=self.varies,
         )
 
+    def code(self) -> list[Any]:
+        """Return what makes the examples of a data set besides its content: class, transforms, collation."""
+        data = self.data
+        while isinstance(data, Subset):
+            data = data.dataset
+        if self.in_memory:
+            return []
+        transforms = (getattr(data, name, None) for name in ("transform", "target_transform"))
+        return [type(data), self.collate, *transforms]
+
     def part(self, indices: NDArray[np.int64]) -> GivenSplit:
         """Return some of the examples."""
         if self.in_memory:

@@ -56,3 +56,12 @@ def test_the_answer_does_not_depend_on_the_blocks(losses, cuts):
         if found is not None:
             break
     assert found == expected
+
+
+@pytest.mark.parametrize(("level", "noise"), [(0.1, 0.3), (0.0, 1.0), (-0.2, 0.5)])
+def test_noisy_losses_around_zero_have_not_diverged(level: float, noise: float):
+    wrong = 0
+    for seed in range(100):
+        losses = np.random.default_rng(seed).normal(level, noise, 1000)
+        wrong += diverged_at(losses.tolist()) is not None
+    assert wrong <= 2  # 16, and 5, before their spread counted
