@@ -27,7 +27,7 @@ class StageError(HptuneError):
     """A stage of the procedure could not reach a decision, for instance because every trial failed."""
 
 
-def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
     """Return "did you mean 'NAME'?" with the known name nearest to a word.
 
     Args:
@@ -35,7 +35,7 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
         known: The names there are.
         otherwise: What to return where none is near.
     """
-    close = get_close_matches(word, list(known), 1)
+    close = get_close_matches(str(word), list(known), 1)
     return f"did you mean {close[0]!r}?" if close else otherwise
 
 

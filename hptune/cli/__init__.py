@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 from click.shell_completion import CompletionItem
 
-from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneError
+from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneError, did_you_mean
 
 STARTED = time.monotonic()  # of this process, about
 
@@ -53,10 +53,7 @@ class LazyGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            from difflib import get_close_matches
-
-            close = get_close_matches(args[0], COMMANDS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"choose of {', '.join(COMMANDS)}"
+            hint = did_you_mean(args[0], COMMANDS, f"choose of {', '.join(COMMANDS)}")
             raise click.UsageError(f"no command {args[0]!r}; {hint}") from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:

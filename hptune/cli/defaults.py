@@ -8,13 +8,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import click
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.trackers import NAMES as TRACKERS
 
 OWN_FILE, PROJECT_FILE = Path("hptune.toml"), Path("pyproject.toml")
@@ -79,8 +78,7 @@ _KEYS: dict[str, tuple[Callable[[Any], bool], str]] = {
 def _checked(table: dict[str, Any], where: str) -> dict[str, Any]:
     for key, value in table.items():
         if key not in _KEYS:
-            close = get_close_matches(key, _KEYS, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"the keys are {', '.join(_KEYS)}"
+            hint = did_you_mean(key, _KEYS, f"the keys are {', '.join(_KEYS)}")
             raise InputError(f"{where}{key}: there is no such key; {hint}")
         accepts, rule = _KEYS[key]
         if not accepts(value):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -111,10 +110,9 @@ def _find(name: str) -> tuple[ImageNet, dict[str, int]]:
         return ResNet, {"depth": _depth(name, int(match[1]), 6, 2), "width": int(match[2])}
     if match := re.fullmatch(r"densenet-(\d+)-([1-9]\d*)", name):
         return DenseNet, {"depth": _depth(name, int(match[1]), 3, 4), "growth": int(match[2])}
-    close = get_close_matches(name.lower(), _EXAMPLES, 1)
     raise InputError(
-        f"model.name: {name!r}; must be one of {', '.join(_EXAMPLES)}"
-        + (f"; did you mean {close[0]!r}?" if close else "; choose one of these")
+        f"model.name: {name!r}; must be one of {', '.join(_EXAMPLES)}; "
+        + did_you_mean(name.lower(), _EXAMPLES, "choose one of these")
     )
 
 

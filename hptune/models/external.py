@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.user_code import find
 
 
@@ -188,8 +187,9 @@ def _made(name: str, factory: Callable[..., Any], *args: Any, **given: Any) -> A
 
 
 def _unknown(library: str, name: str, known: Collection[str]) -> InputError:
-    close = get_close_matches(name.lower(), known, 1)
     return InputError(
-        f"model.name: '{library}:{name}'; must be a model of {library}"
-        + (f"; did you mean '{library}:{close[0]}'?" if close else "; see its list of models")
+        f"model.name: '{library}:{name}'; must be a model of {library}; "
+        + did_you_mean(
+            f"{library}:{name.lower()}", [f"{library}:{k}" for k in known], "see its list of models"
+        )
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from torch import nn
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.models.rate import dropout_rate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -45,10 +44,9 @@ def mlp(
     widths = _widths(hidden)
     rate = dropout_rate(dropout)
     if activation not in ACTIVATIONS:
-        close = get_close_matches(str(activation), ACTIVATIONS, 1)
         raise InputError(
-            f"model.args.activation: {activation!r}; must be one of {', '.join(ACTIVATIONS)}"
-            + (f"; did you mean {close[0]!r}?" if close else "; choose one of these")
+            f"model.args.activation: {activation!r}; must be one of {', '.join(ACTIVATIONS)}; "
+            + did_you_mean(activation, ACTIVATIONS, "choose one of these")
         )
     layers: list[nn.Module] = [nn.Flatten()]
     for width in widths:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.policies.cycles import CYCLES, triangle
 from hptune.policies.decays import DECAYS
 from hptune.policies.position import (
@@ -22,7 +22,6 @@ from hptune.policies.position import (
     Parameter,
     Policy,
     Position,
-    did_you_mean,
     length_of,
 )
 
@@ -83,8 +82,8 @@ def schedule(
         raise InputError(f"lr: {lr:g}; must be a number above 0; choose another")
     if momentum_mode not in MOMENTUM_MODES:
         raise InputError(
-            f"policy.momentum: {momentum_mode!r}; must be of {', '.join(MOMENTUM_MODES)}"
-            + did_you_mean(momentum_mode, MOMENTUM_MODES)
+            f"policy.momentum: {momentum_mode!r}; must be of {', '.join(MOMENTUM_MODES)}; "
+            + did_you_mean(momentum_mode, MOMENTUM_MODES, "choose one of these")
         )
     position = Position(
         iteration=np.arange(iterations, dtype=np.float64),
@@ -115,7 +114,8 @@ def find_policy(name: str) -> Policy:
     """
     if name not in POLICIES:
         raise InputError(
-            f"policy: {name!r}; must be of {', '.join(POLICIES)}" + did_you_mean(name, POLICIES)
+            f"policy: {name!r}; must be of {', '.join(POLICIES)}; "
+            + did_you_mean(name, POLICIES, "choose one of these")
         )
     return POLICIES[name]
 
@@ -126,8 +126,8 @@ def _complete(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
     for key in given:
         if key not in known:
             raise InputError(
-                f"policy {policy.name}: no argument {key!r}; must be of {', '.join(sorted(known))}"
-                + did_you_mean(key, known)
+                f"policy {policy.name}: no argument {key!r}; must be of {', '.join(sorted(known))}; "
+                + did_you_mean(key, known, "choose one of these")
             )
     return known | dict(given)
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 
 FloatArray = NDArray[np.float64]
 STEPSIZE = 0.45  # of the run: one cycle, then a tenth of the run at a very small LR
@@ -74,8 +73,8 @@ class Position:
         value = self.args[name]
         if value not in options:
             raise InputError(
-                f"policy.args.{name}: {value!r}; must be of {', '.join(options)}"
-                + did_you_mean(value, options)
+                f"policy.args.{name}: {value!r}; must be of {', '.join(options)}; "
+                + did_you_mean(value, options, "choose one of these")
             )
         return str(value)
 
@@ -109,12 +108,6 @@ class Policy:
     parameters: tuple[Parameter, ...]
     lr: Callable[[Position], FloatArray]
     cycle: Callable[[Position], FloatArray] | None = None
-
-
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest name, or that one has to be chosen."""
-    close = get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {close[0]!r}?" if close else "; choose one of these"
 
 
 def length_of(name: str, value: Any, iterations: int, per_epoch: float | None) -> float:
