@@ -115,6 +115,8 @@ def inputs_of(batch: Any) -> Any:
 
 def call(model: nn.Module, inputs: Any) -> Any:
     """Call a model: a dict as keywords, a tuple as several arguments, where its forward takes them so."""
+    if isinstance(inputs, Tensor):
+        return model(inputs)
     if isinstance(inputs, Mapping):
         return _call_by_name(model, inputs)
     if isinstance(inputs, tuple | list) and _binds(model, *inputs):
@@ -187,7 +189,7 @@ def number(loss: Any) -> Tensor:
         raise InputError(
             f"loss: gives a tensor of shape {tuple(loss.shape)}; {_LOSS_RULE}; take its mean()"
         )
-    return loss.reshape(())
+    return loss.reshape(()) if loss.ndim else loss  # a view of it would cost a pass backward
 
 
 def outputs_in(returned: Any, *, but_loss: bool = False) -> Any:
