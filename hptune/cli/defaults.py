@@ -40,7 +40,7 @@ def file_defaults() -> dict[str, Any]:
 
 
 def default_run_dir() -> str:
-    """Return the default of --out, {name} trial_progress for the experiment: environment, file, runs/."""
+    """Return the default of --out, {name} standing for the experiment: environment, file, runs/."""
     given = os.environ.get("HPTUNE_OUT")
     if not given:
         context = click.get_current_context(silent=True)

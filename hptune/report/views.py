@@ -41,7 +41,9 @@ def final_runs(record: RunRecord) -> list[FinalRun]:
         trials = [t for t in record.trials if t.stage == stage]
         if trials and stage not in [run.stage for run in runs]:
             last = [t for t in trials if _settings(t) == _settings(trials[-1])]
-            column = next((n for n in names if any(t.number(n) for t in last)), "val_loss")
+            column = next(
+                (n for n in names if any(t.number(n) is not None for t in last)), "val_loss"
+            )
             scores = [t.number(column) if t.complete else None for t in last]
             ids = tuple(t.id for t in last)
             runs.append(FinalRun(stage=stage, trials=ids, column=column, scores=tuple(scores)))

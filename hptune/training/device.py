@@ -91,8 +91,8 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
 
     Args:
         name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32, which is
-            needs_probe on a CPU that may be faster in bf16. A CUDA device is needs_probe, too.
+        precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32, which a
+            probe may change on a CPU that may be faster in bf16. On CUDA it chooses the graph.
 
     Raises:
         InputError: The device is unknown or absent, or lacks the precision.

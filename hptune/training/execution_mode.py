@@ -42,7 +42,7 @@ def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, st
     Args:
         task: What is trained.
         trial: Its batch size, on a CPU up to a limit, and its optimizer are used.
-        device: Which of its modes is needs_probe.
+        device: Which of its modes a probe has still to choose.
 
     Returns:
         The seconds, and why the second mode cannot be used, if it cannot.
@@ -114,7 +114,7 @@ def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
             if place.type == "cuda":
                 torch.cuda.synchronize(place)
             times.append(time.perf_counter() - began)
-        # Metrics have to take what comes out, too. What it is, a batch norm has not choose_mode yet.
+        # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
     values = torch.stack(losses).tolist()
     return _Steps(times[0], statistics.median(times[untimed:]), values, read, run.not_captured)

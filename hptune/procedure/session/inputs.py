@@ -11,7 +11,7 @@ class Inputs:
     """The values that a stage starts from, each with the place it was taken from.
 
     Args:
-        flags: GivenSplit on the command line.
+        flags: Given on the command line.
         written: From the experiment file; None where it leaves a value out.
         decisions: Made before, the latest last.
         tell: Hears a line for each value that is taken.
