@@ -29,7 +29,8 @@ class Stage:
         name: As in results.csv, decisions.csv and `--stages`.
         title: For people.
         parameter: What it decides first; "" where that differs from run to run.
-        module: Has `stage(context, values, seeds)`; "" where the stage is no part of the procedure.
+        module: Has `stage(context, values, seeds)`, and `check(context, values)` where the config's
+            rules do not say all of a listed value; "" where the stage is no part of the procedure.
         aliases: What `hptune sweep` calls it, the usual name first; none where it cannot be swept.
         summary: What is compared, for the shell's completion.
         share: Short runs of the search's budget that it may take. One that another stage has run
@@ -95,6 +96,8 @@ STAGES: dict[str, Stage] = {
         Stage(name=SEARCH, title="Joint search", parameter="lr"),
     )
 }
+WHOLE_RUNS = tuple(stage.name for stage in STAGES.values() if not stage.searches)
+"""The stages whose trials are of full length; their weights are kept, and only they read the test set."""
 
 
 def procedure() -> Iterator[Stage]:

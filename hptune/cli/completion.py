@@ -31,11 +31,8 @@ def words(*known: str) -> Complete:
 
 def stages(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Complete the last of several stages with commas between them."""
-
     before, comma, last = incomplete.rpartition(",")
-    names = [
-        name for name in (stage.name for stage in procedure()) if name not in before.split(",")
-    ]
+    names = [stage.name for stage in procedure() if stage.name not in before.split(",")]
     return [CompletionItem(before + comma + n) for n in names if n.startswith(last)]
 
 

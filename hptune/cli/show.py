@@ -38,17 +38,14 @@ def command(
     from hptune.results.run_dir import RunDir
     from hptune.results.tables import decision_row
 
-    chosen = None
-    if stage is not None:
-        if stage not in STAGES:
-            raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
-        chosen = stage
+    if stage is not None and stage not in STAGES:
+        raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
     directory = RunDir.open(
         find_run_dir(named or run_dir),
         write=False,
         tell=lambda text: click.echo(f"note: {text}", err=True),
     )
-    decisions, rows = directory.decisions(), directory.rows(chosen)
+    decisions, rows = directory.decisions(), directory.rows(stage)
     if as_json:
         document = {
             "run_dir": str(directory.path),

@@ -10,7 +10,7 @@ import click
 from hptune.errors import one_line
 from hptune.results.evidence import Evidence
 from hptune.results.records import Decision, TrialResult
-from hptune.stages import STAGES
+from hptune.stages import WHOLE_RUNS
 from hptune.trackers import Tracker
 from hptune.trials.progress import Progress
 
@@ -33,7 +33,7 @@ class Tracking(Progress):
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
         """Hand the trial on; one of full length when its stage ends and the test set is read."""
-        if not STAGES[result.trial.stage].searches:
+        if result.trial.stage in WHOLE_RUNS:
             self._reused[result.trial.id] = reused
             return
         self._try(lambda: self._tracker.log_trial(result, reused=reused))

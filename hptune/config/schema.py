@@ -58,7 +58,7 @@ def _computes(policy: PolicySpec) -> PolicySpec:
 
 
 class Length(Section):
-    """How long to train."""
+    """How long to train; a section of its own, so that `epochs` comes first in `training`."""
 
     epochs: Positive = Field(30, description="length of the final run")
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from hptune.console.live import LiveView
 
-RESULTS = ("test_", "val_", "baseline_")  # how parameters begin that are results, not values
 PLAIN_SECONDS = 60.0  # after which a trial that goes on is told of in a line
 
 
@@ -164,9 +163,9 @@ def _shows_live() -> bool:
 
 def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
     """Return how far a decided value can be trusted, and why; "" for a result of the final run."""
-    from hptune.report.trust import trust_of
+    from hptune.report.trust import is_result, trust_of
 
-    if decision.parameter.startswith(RESULTS):
+    if is_result(decision):
         return ""
     trust = trust_of(decision, evidence)
     return trust.why if trust.word == "follows" else f"{trust.word}: {trust.why}"

@@ -80,11 +80,11 @@ class GivenSplit:
 
     def code(self) -> list[Any]:
         """Return what makes the examples of a data set besides its content: class, transforms, collation."""
+        if self.in_memory:
+            return []
         data = self.data
         while isinstance(data, Subset):
             data = data.dataset
-        if self.in_memory:
-            return []
         transforms = (getattr(data, name, None) for name in ("transform", "target_transform"))
         return [type(data), self.collate, *transforms]
 

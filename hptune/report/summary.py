@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hptune.report.read import RunRecord, TrialRecord
-from hptune.report.trust import Trust, comparison_of, trust_of
+from hptune.report.trust import Trust, comparison_of, is_result, trust_of
 from hptune.report.views import anchor_of, final_runs, unrecorded
 from hptune.report.wording import PARAMETERS, parameter, plain, spread, stage_title
 from hptune.results.evidence import FinalRun
 from hptune.results.records import Status
-from hptune.stages import STAGES
+from hptune.stages import WHOLE_RUNS
 
-_RESULTS = ("test_", "val_", "baseline_")
 MEANING = {
     "balanced": "The run neither under- nor overfits, which is the aim.",
     "underfit": "The run could still learn more.",
@@ -52,7 +51,7 @@ class Cost:
 
 def decided_values(record: RunRecord) -> list[Value]:
     """Return the values in force, in the order in which a reader asks for them."""
-    latest = {d.parameter: d for d in record.decisions if not d.parameter.startswith(_RESULTS)}
+    latest = {d.parameter: d for d in record.decisions if not is_result(d)}
     values = []
     for name in sorted(latest, key=[*PARAMETERS, *latest].index):
         decision = latest[name]
@@ -96,9 +95,8 @@ def warnings(record: RunRecord) -> list[str]:
 
 def costs(record: RunRecord) -> dict[str, Cost]:
     """Return what the search and the final runs took, those of the two that there were."""
-    full = [stage.name for stage in STAGES.values() if not stage.searches]
-    search = [trial for trial in record.trials if trial.stage not in full]
-    final = [trial for trial in record.trials if trial.stage in full]
+    search = [trial for trial in record.trials if trial.stage not in WHOLE_RUNS]
+    final = [trial for trial in record.trials if trial.stage in WHOLE_RUNS]
     found = {"search": search, "final runs": final}
     return {name: cost_of(trials) for name, trials in found.items() if trials}
 

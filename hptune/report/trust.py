@@ -25,6 +25,11 @@ class Trust:
     why: str
 
 
+def is_result(decision: Decision) -> bool:
+    """Return whether a decision is on what a final run reached, not on a value to train with."""
+    return decision.parameter.startswith(("test_", "val_", "baseline_"))
+
+
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     """Return how far a decision can be trusted.
 

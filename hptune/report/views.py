@@ -9,7 +9,7 @@ from hptune.report.read import RunRecord, TrialRecord
 from hptune.report.wording import parameter, stage_title
 from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, RangeTest
 from hptune.results.records import Curve, Decision
-from hptune.stages import FINAL, LR_RANGE, STAGES
+from hptune.stages import FINAL, LR_RANGE, STAGES, WHOLE_RUNS
 
 Curves = Mapping[str, Curve]
 """The curves of a run by the ids of their trials."""
@@ -37,7 +37,7 @@ def final_runs(record: RunRecord) -> list[FinalRun]:
     """
     runs = [one for one in record.evidence if isinstance(one, FinalRun)]
     names = [f"{part}_{m}" for part in ("test", "val") for m in (*record.metrics, "loss")]
-    for stage in (stage.name for stage in STAGES.values() if not stage.searches):
+    for stage in WHOLE_RUNS:
         trials = [t for t in record.trials if t.stage == stage]
         if trials and stage not in [run.stage for run in runs]:
             last = [t for t in trials if _settings(t) == _settings(trials[-1])]

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from hptune.results.cells import finite
 from hptune.results.records import Value
@@ -146,19 +149,18 @@ def evidence_text(evidence: Sequence[Evidence]) -> str:
     return json.dumps(entries, indent=1) + "\n"
 
 
+@cache  # building one takes longer than reading a run's evidence
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_KINDS[kind])
+
+
 def evidence_from(data: str | bytes) -> list[Evidence]:
     """Return the evidence that such a JSON holds.
 
     Raises:
         ValueError: It is none.
     """
-    from pydantic import TypeAdapter
-
-    found = []
     try:
-        for entry in json.loads(data):
-            adapter: TypeAdapter[Any] = TypeAdapter(_KINDS[entry.pop("kind")])
-            found.append(adapter.validate_python(entry))
+        return [_adapter(entry.pop("kind")).validate_python(entry) for entry in json.loads(data)]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("holds no evidence") from error
-    return found

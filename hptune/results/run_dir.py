@@ -33,11 +33,10 @@ from hptune.results.tables import (
     result_row,
     rows_from,
 )
-from hptune.stages import FINAL, TRAIN
+from hptune.stages import WHOLE_RUNS
 
 VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
 
-_OF_THEIR_OWN = {FINAL, TRAIN}  # their weights are kept under their own ids
 _OWN_END = (Status.COMPLETE, Status.DIVERGED)
 _FINISHED = (*_OWN_END, Status.PRUNED)  # its own stage had no more use for a pruned trial
 
@@ -189,7 +188,9 @@ class RunDir(RunPaths):
         for row in self._rows:
             stage, _, digest = str(row["trial"]).rpartition("-")
             alike = stage == trial.stage and row["status"] in _FINISHED
-            shared = not {stage, trial.stage} & _OF_THEIR_OWN and row["status"] in _OWN_END
+            # The weights of a whole run are kept under its own id.
+            searched = {stage, trial.stage}.isdisjoint(WHOLE_RUNS)
+            shared = searched and row["status"] in _OWN_END
             if digest == trial.digest and (alike or shared):
                 found.append(row)
         return found

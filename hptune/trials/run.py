@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.results.run_dir import RunDir
-from hptune.stages import FINAL, TRAIN
+from hptune.stages import WHOLE_RUNS
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads, seeded
 from hptune.training.evaluation import Evaluation, evaluate_trial
@@ -21,9 +21,6 @@ from hptune.trials.executors.choice import Execution
 from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.job import Executor, Job
 from hptune.trials.progress import Progress
-
-# Whose weights a user wants to keep; the search's trials leave curves only.
-_KEEPS_WEIGHTS = (FINAL, TRAIN)
 
 
 @dataclass(frozen=True)
@@ -186,7 +183,7 @@ class Runner:
         return self.execution.choose(self.task, trials)
 
     def _job(self, trial: Trial, until: int | None) -> Job:
-        keep = trial.stage in _KEEPS_WEIGHTS
+        keep = trial.stage in WHOLE_RUNS
         return Job(
             trial=trial,
             snapshot=self.run_dir.snapshot(trial.id),

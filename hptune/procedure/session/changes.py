@@ -28,12 +28,8 @@ def tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None
     run_dir.add_fact(CODE, now)
     trials = len(run_dir.rows())
     if changed and trials:
-        were = (
-            "1 trial here was run; it is"
-            if trials == 1
-            else f"{trials} trials here were run; they are"
-        )
+        were = "trial here was run; it is" if trials == 1 else "trials here were run; they are"
         tell(
-            f"{', '.join(changed)} changed since {were} kept, and not used; what was decided from "
-            "them holds until its stage runs again"
+            f"{', '.join(changed)} changed since {trials} {were} kept, and not used; what was "
+            "decided before holds until its stage runs again"
         )

@@ -42,11 +42,10 @@ def listed_values(
     try:
         if stage is None:
             return [_checked(context, PATHS.get(key, key), value) for value in values]
-        path = f"procedure.{stage.name.replace('-', '_')}.values"
-        wanted = getattr(
-            with_value(context.experiment, path, list(values)).procedure,
-            stage.name.replace("-", "_"),
-        ).values
+        section = stage.name.replace("-", "_")
+        path = f"procedure.{section}.values"
+        changed = with_value(context.experiment, path, list(values))
+        wanted = getattr(changed.procedure, section).values
     except InputError as error:
         raise InputError(f"--values: {error}") from None
     check = getattr(import_module(stage.module), "check", None)

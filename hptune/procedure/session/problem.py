@@ -63,8 +63,6 @@ class Problem:
         Args:
             probe: A trial whose iterations may be timed.
         """
-        if not self.device.needs_probe:
-            return
         on_cpu = self.device.torch_device.type == "cpu"
         what = "precision" if on_cpu else "capture"
         key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"

@@ -179,7 +179,7 @@ def _train(
     """Train all runs, and yield each with how it ended."""
     first = runs[0]
     jobs = {job.trial.id: job for job in group}
-    looks = {
+    at_end_of_block = {
         run.trial.id: partial(
             run.end_of_block,
             snapshot=jobs[run.trial.id].snapshot,
@@ -205,7 +205,7 @@ def _train(
         losses.clear()
         ended = {}
         for run, own in zip(runs, read, strict=True):
-            if end := looks[run.trial.id](iteration, own):
+            if end := at_end_of_block[run.trial.id](iteration, own):
                 ended[run.trial.id] = end
         yield from ((run, ended[run.trial.id]) for run in runs if run.trial.id in ended)
         if ended:
