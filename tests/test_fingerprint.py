@@ -70,7 +70,7 @@ def test_weights_of_any_type_count(dtype: torch.dtype):
 
 
 def test_weights_are_not_copied_whole():
-    """Ten million numbers: their double copy would take 80 MB, a piece of them takes 16."""
+    """A hundred million numbers: a copy would take 400 MB, a piece of them takes 16."""
     code = (
         "import resource, torch; from torch import nn; from hptune.fingerprint import fingerprint\n"
         "model = nn.Linear(100_000, 1000, bias=False)\n"

@@ -121,7 +121,8 @@ class Console:
             self._console.print(f"-> {d.parameter} = {_value(d.value)}", style="bold", markup=False)
             if sure := how_sure(d, evidence):
                 self._paragraph(sure, style="bold")
-            self._paragraph(d.reason)
+            if d.reason not in sure:
+                self._paragraph(d.reason)
         for one in evidence:
             if isinstance(one, Comparison):
                 self._console.print(comparison_table(one))
@@ -201,7 +202,8 @@ def decisions_table(decisions: Sequence[Decision], evidence: Sequence[Evidence])
         table.add_column(name, no_wrap=True)
     table.add_column("why", ratio=1)
     for d in decisions:
-        why = " ".join(filter(None, (how_sure(d, evidence), d.reason)))
+        sure = how_sure(d, evidence)
+        why = sure if d.reason in sure else f"{sure} {d.reason}".strip()
         if d.warnings:
             why += "; warning: " + "; ".join(d.warnings)
         cells = (d.stage, d.parameter, _value(d.value), why)

@@ -53,10 +53,18 @@ def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
 
 
 def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Comparison | None:
-    """Return the comparison that a decision came of: the last of its stage and parameter."""
-    found = [one for one in evidence if isinstance(one, Comparison)]
-    about = (decision.stage, decision.parameter)
-    return next((own for own in reversed(found) if (own.stage, own.parameter) == about), None)
+    """Return the comparison that a decision came of: of its stage, its parameter and its trials.
+
+    A stage may decide on a parameter twice: the LR goes with another batch size, and is then
+    confirmed.
+    """
+    about, trials = (decision.stage, decision.parameter), set(decision.trials)
+    for own in evidence:
+        if isinstance(own, Comparison) and (own.stage, own.parameter) == about:
+            compared = {trial for candidate in own.candidates for trial in candidate.trials}
+            if compared <= trials:
+                return own
+    return None
 
 
 def _trust_in(comparison: Comparison) -> Trust:

@@ -101,7 +101,7 @@ def test_only_one_candidate_is_no_comparison_and_says_so():
     assert "budget is spent" in rank({"a": [result(0.5)]}).warnings[0]
 
 
-def test_the_hopeless_are_far_behind_and_never_all_of_them():
+def test_the_dominated_are_far_behind_and_never_all_of_them():
     candidates = {
         "leader": [result(0.5)],
         "behind": [result(0.8)],
@@ -113,7 +113,7 @@ def test_the_hopeless_are_far_behind_and_never_all_of_them():
 
 
 @pytest.mark.parametrize("level", [-100.0, 0.0, 1e4])
-def test_hopeless_does_not_depend_on_the_losss_level(level: float):
+def test_dominated_does_not_depend_on_the_losss_level(level: float):
     candidates = {
         k: [result(level + v, start=level + 2.3)] for k, v in (("a", 0.5), ("b", 0.8), ("c", 2.0))
     }

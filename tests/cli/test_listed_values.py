@@ -27,6 +27,8 @@ SMALL = ["--set", "data.subset=300", "--set", "training.epochs=3", "--jobs", "1"
         ("training.clip_norm", "1,0", "must be greater than 0"),
         ("momentum", "0.9,0.9", "each once"),
         ("wd", "small", "must be a valid number"),
+        ("optimizer.args.nonsense", "1,2", "no such argument"),
+        ("model.args.hidden", "[64],[]x", "error"),
     ],
 )
 def test_a_value_that_the_key_does_not_take_ends_the_sweep_before_it_begins(
@@ -34,8 +36,15 @@ def test_a_value_that_the_key_does_not_take_ends_the_sweep_before_it_begins(
 ):
     assert run(["sweep", key, "--values", values, "--out", str(tmp_path), *SMALL]) == 2
     error = capsys.readouterr().err
-    assert told in error and "Traceback" not in error
+    assert told in error and "Traceback" not in error and error.count("error: ") == 1
     assert not (tmp_path / "results.csv").exists()  # not even a range test has run
+
+
+def test_rates_for_a_model_without_dropout_are_refused_before_anything_runs(tmp_path: Path, capsys):
+    model = ["--set", "model.name=resnet-20"]
+    assert run(["sweep", "dropout", *model, "--out", str(tmp_path), *SMALL]) == 2
+    assert "has no dropout layer" in capsys.readouterr().err
+    assert not (tmp_path / "results.csv").exists()
 
 
 def test_lists_are_values_too(tmp_path: Path):
@@ -43,4 +52,7 @@ def test_lists_are_values_too(tmp_path: Path):
     assert run([*command, "--set", "hyper_parameters.lr=0.1", "--quiet", *SMALL]) == 0
     with (tmp_path / "results.csv").open() as file:
         assert [row["model.args.hidden"] for row in csv.DictReader(file)] == ["[8]", "[32, 16]"]
+    with (tmp_path / "decisions.csv").open() as file:
+        (decision,) = csv.DictReader(file)
+    assert decision["value"] in ("[8]", "[32, 16]")
     assert run(["train", "--epochs", "1", "--out", str(tmp_path), "--quiet", *SMALL]) == 0

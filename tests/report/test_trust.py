@@ -17,6 +17,10 @@ def decision(**changes: Any) -> Decision:
     return replace(own, **changes)
 
 
+def ids(candidates: list[Any]) -> tuple[str, ...]:
+    return tuple(trial for one in candidates for trial in one.trials)
+
+
 two: dict[str, Any] = {"seeds": (0, 1)}
 
 
@@ -37,7 +41,7 @@ two: dict[str, Any] = {"seeds": (0, 1)}
 def test_a_comparison_says_how_far_its_decision_can_be_trusted(
     candidates: list[Any], changes: dict[str, Any], word: str, why: str
 ):
-    trust = trust_of(decision(), [sweep_of(candidates, **changes)])
+    trust = trust_of(decision(trials=ids(candidates)), [sweep_of(candidates, **changes)])
     assert trust.word == word and why in trust.why
     assert trust.why.endswith(".")
     if max(len(c.seeds) for c in candidates) == 1:
@@ -48,7 +52,18 @@ def test_only_the_comparison_of_the_same_stage_and_parameter_counts():
     tie = sweep_of([candidate(0.1), candidate(0.105)])
     clear = sweep_of([candidate(0.1), candidate(0.2)])
     others = [replace(clear, stage="momentum"), replace(clear, parameter="weight_decay")]
-    assert trust_of(decision(), [tie, *others]).word == "tie"
+    own = decision(trials=ids([*tie.candidates, *clear.candidates]))
+    assert trust_of(own, [tie, *others]).word == "tie"
+
+
+def test_of_two_decisions_on_a_parameter_each_has_its_own_trials():
+    confirmed = sweep_of([candidate(0.1), candidate(0.2)], stage="batch-size")
+    scaled = decision(
+        stage="batch-size", rule="LR scaled with the batch size", trials=("sweep-0.1",)
+    )
+    assert trust_of(scaled, [confirmed]).word == "follows"
+    after = decision(stage="batch-size", trials=ids([*confirmed.candidates]))
+    assert trust_of(after, [confirmed]).word == "clear"
 
 
 def test_values_without_a_comparison():

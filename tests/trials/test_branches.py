@@ -27,7 +27,7 @@ from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
 CPU = Device(torch.device("cpu"))
-TRUNK = Trial(
+PARENT = Trial(
     stage=WEIGHT_DECAY, task="t", seed=1, iterations=40, batch_size=16, lr=0.1, lr_min=0.01,
     momentum=0.95, momentum_min=0.85, weight_decay=1e-3, settings=TrainingSettings(evaluations=8),
 )  # fmt: skip
@@ -56,12 +56,12 @@ def runner(tmp_path: Path):
         yield Runner(task(), run_dir, CPU, Silent())
 
 
-def test_a_branch_with_the_trunks_own_values_ends_as_the_trunk_would_have(runner: Runner):
-    name = branch_point(runner, TRUNK, lambda curve: len(curve) >= 15)
-    assert name == f"{TRUNK.digest}@15"
+def test_a_branch_with_the_parents_own_values_ends_as_the_parent_would_have(runner: Runner):
+    name = branch_point(runner, PARENT, lambda curve: len(curve) >= 15)
+    assert name == f"{PARENT.digest}@15"
     changes = {"own": {"weight_decay": 1e-3}, "other": {"weight_decay": 0.1}}
-    found = run_paired(runner, TRUNK.change(snapshot=name), changes, seeds=1)
-    alone = run_trial(task(), TRUNK, CPU).curve
+    found = run_paired(runner, PARENT.change(snapshot=name), changes, seeds=1)
+    alone = run_trial(task(), PARENT, CPU).curve
     own, other = found["own"][0].curve, found["other"][0].curve
     for column in ("iteration", "lr", "momentum", "weight_decay", "train_loss", "val_loss"):
         assert np.array_equal(getattr(own, column), getattr(alone, column), equal_nan=True)
@@ -72,14 +72,14 @@ def test_a_branch_with_the_trunks_own_values_ends_as_the_trunk_would_have(runner
 
 
 def test_the_branch_point_is_found_again_and_at_the_latest_in_the_middle(runner: Runner):
-    name = branch_point(runner, TRUNK, lambda curve: False)
-    assert name == f"{TRUNK.digest}@20"
-    assert branch_point(runner, TRUNK, lambda curve: pytest.fail("asked again")) == name
+    name = branch_point(runner, PARENT, lambda curve: False)
+    assert name == f"{PARENT.digest}@20"
+    assert branch_point(runner, PARENT, lambda curve: pytest.fail("asked again")) == name
 
 
 def test_weight_decays_from_a_snapshot_cost_less_and_agree(runner: Runner):
     grid = [1e-2, 1e-3, 1e-4]
-    found = run_weight_decay(runner, TRUNK, values=grid, seeds=1, refine=False, from_snapshot=True)
+    found = run_weight_decay(runner, PARENT, values=grid, seeds=1, refine=False, from_snapshot=True)
     assert {float(label) for label in found} == set(grid)
     assert runner.budget.spent < 0.75 * 30
     assert decide_weight_decay(found, usual=1e-3).value in grid
@@ -91,7 +91,7 @@ def test_branches_stay_within_the_budget_and_cost_the_same_after_a_resume(tmp_pa
             runner = Runner(task(), run_dir, CPU, Silent(), Budget(allowed))
             grid = [1e-2, 1e-3, 1e-4, 1e-5]
             found = run_weight_decay(
-                runner, TRUNK, values=grid, seeds=1, refine=True, from_snapshot=True
+                runner, PARENT, values=grid, seeds=1, refine=True, from_snapshot=True
             )
             return runner.budget.spent, list(found)
 
@@ -100,14 +100,14 @@ def test_branches_stay_within_the_budget_and_cost_the_same_after_a_resume(tmp_pa
     assert spent(20.0) == first  # everything is there now
 
 
-def test_a_trunk_that_diverges_is_told(runner: Runner):
+def test_a_parent_that_diverges_is_told(runner: Runner):
     with pytest.raises(StageError, match="the run to branch from diverged"):
-        branch_point(runner, TRUNK.change(lr=1e9), on_plateau)
+        branch_point(runner, PARENT.change(lr=1e9), on_plateau)
 
 
 def test_a_branch_without_its_snapshot_is_refused(runner: Runner):
     with pytest.raises(HptuneError, match="is not the snapshot 00000000@5 to branch from"):
-        runner.run([TRUNK.change(snapshot="00000000@5")])
+        runner.run([PARENT.change(snapshot="00000000@5")])
 
 
 def falling(values: list[float]) -> Curve:

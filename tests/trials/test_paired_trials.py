@@ -65,7 +65,7 @@ def whole(changes) -> dict:
     return {k: loop.run_trial(task(), BASE.change(**c), device) for k, c in changes.items()}
 
 
-def test_the_hopeless_stop_early_and_the_others_end_as_if_alone(runner: Runner):
+def test_the_dominated_stop_early_and_the_others_end_as_if_alone(runner: Runner):
     found = run_paired(runner, BASE, CHANGES, seeds=1, dominated=dominated)
     alone = whole(CHANGES)
     assert [found[label][0].status for label in CHANGES] == [
