@@ -7,17 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_paired_trials import BASE
+from test_paired_trials import task as paired_task
 from torch import nn
 
 from hptune.analysis.plateau import on_plateau
-from hptune.data.sources.memory import TensorSource
 from hptune.errors import HptuneError, StageError
 from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay
-from hptune.results.records import Curve, TrainingSettings, Trial
+from hptune.results.records import Curve
 from hptune.results.run_dir import RunDir
-from hptune.stages import WEIGHT_DECAY
-from hptune.step import LossOf
-from hptune.task import Accuracy, MetricSpec, Task
+from hptune.task import Task
 from hptune.training.device import Device
 from hptune.training.loop import run_trial
 from hptune.trials.branches import branch_point
@@ -27,26 +26,14 @@ from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
 CPU = Device(torch.device("cpu"))
-PARENT = Trial(
-    stage=WEIGHT_DECAY, task="t", seed=1, iterations=40, batch_size=16, lr=0.1, lr_min=0.01,
-    momentum=0.95, momentum_min=0.85, weight_decay=1e-3, settings=TrainingSettings(evaluations=8),
-)  # fmt: skip
+PARENT = BASE
 
 
 def task() -> Task:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(96, 6, generator=generator)
-    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
-    return Task(
+    return paired_task().change(
         make_model=lambda: nn.Sequential(
             nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3)
-        ),
-        train=TensorSource(x[:64], y[:64]),
-        validation=TensorSource(x[64:], y[64:]),
-        step=LossOf(nn.functional.cross_entropy),
-        metrics={"accuracy": MetricSpec(Accuracy)},
-        classes=3,
-        fingerprint="t",
+        )
     )
 
 

@@ -180,3 +180,22 @@ def test_wrong_jobs_are_told_in_a_line(tmp_path: Path, capsys):
         assert f"{wrong!r} is neither auto nor a number" in capsys.readouterr().err
     assert run(["train", "--out", str(tmp_path), "--jobs", "2", "--executor", "inline"]) == 2
     assert "\nerror: --jobs: 2 with --executor inline" in capsys.readouterr().err
+
+
+def test_the_manifest_has_every_executor_that_was_chosen(run_dir: RunDir):
+    run_dir.manifest.write_text('{"executor": "auto"}')
+    run_dir.set_timing(KEY, FUSED)
+    execution = Execution(CPU, run_dir)
+    for count in (1, 8, 1, 5):
+        execution.choose(TASK, trials(count))
+    execution.close()
+    assert run_dir.fact("executor") == "auto"
+    assert run_dir.fact("executors") == (
+        "inline, 2 threads; 2 processes, 1 thread, up to 16 trials fused; "
+        "inline, 1 thread, up to 16 trials fused"
+    )
+
+
+def test_a_fact_without_a_manifest_is_not_kept(run_dir: RunDir):
+    run_dir.add_fact("executors", "inline")
+    assert run_dir.fact("executors") is None and not run_dir.manifest.exists()
