@@ -193,7 +193,9 @@ def test_ctrl_c_leaves_a_clean_terminal_with_workers_that_print(tmp_path: Path):
         tmp_path,
     )  # fmt: skip
     try:
-        running = terminal.until(lambda text: "<call 300>" in text and "momentum" in text)
+        # A frame may fall between a trial's row and the stage's: wait for what is asserted below.
+        wanted = ("<call 300>", "momentum", "2 at once", "/2000000")
+        running = terminal.until(lambda text: all(told in text for told in wanted))
         terminal.press_ctrl_c()
         terminal.until(lambda text: False)
         assert terminal.process.wait(30) == 130
