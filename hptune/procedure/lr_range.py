@@ -282,6 +282,7 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
         evaluations=evaluations,
         evaluate_limit=min(max(affordable, low), high),
         early_stopping=None,
+        fresh_statistics=True,
     )
 
 

@@ -81,6 +81,10 @@ class TrainingSettings(Section):
     evaluate_limit: Count | None = Field(
         None, description="validation examples a reading, null for all"
     )
+    fresh_statistics: bool = Field(
+        False,
+        description="whether batch norms' averages are gathered anew before each validation reading",
+    )
     early_stopping: Count | None = Field(
         None, description="readings without a better loss before a run ends"
     )

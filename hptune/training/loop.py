@@ -19,7 +19,7 @@ from hptune.task import Batch, Task
 from hptune.training.batch import batches_from, gradients_of
 from hptune.training.capture import Captured
 from hptune.training.device import Device, reseed, seeded
-from hptune.training.evaluation import evaluate_trial
+from hptune.training.evaluation import Evaluation, evaluate_trial
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -33,6 +33,7 @@ from hptune.training.snapshot import (
     restore_random_state,
     save_state,
 )
+from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
 
 # Losses stay on the device for this many iterations at most: reading one waits for the device.
 BLOCK = 64
@@ -106,6 +107,12 @@ class TrialRun:
             args=trial.policy.args,
         )
         self.model = make_model(task, device)
+        # Drawn before the random states are set for training, which must not depend on it.
+        self.statistics_batches = (
+            statistics_batches(self.train_data, trial.batch_size, trial.seed)
+            if trial.settings.fresh_statistics and running_modules(self.model)
+            else []
+        )
         self.optimizer = ScheduledOptimizer(
             self.model,
             trial.optimizer,
@@ -219,7 +226,18 @@ class TrialRun:
 
     def _read_validation(self, iteration: int) -> tuple[Status, str] | None:
         """Record loss and metrics on the validation set; a loss that is not finite ends the trial."""
-        evaluation = evaluate_trial(
+        evaluation, as_is = self._evaluate(), None
+        if self.statistics_batches:
+            as_is = evaluation.loss
+            with fresh_statistics(self.task, self.model, self.statistics_batches, self.device):
+                evaluation = self._evaluate()
+        self.recorder.add_evaluation(iteration, evaluation, self._seconds(), as_is)
+        if math.isfinite(evaluation.loss):
+            return None
+        return Status.DIVERGED, f"the validation loss after iteration {iteration} is not finite"
+
+    def _evaluate(self) -> Evaluation:
+        return evaluate_trial(
             self.task,
             self.trial,
             self.model,
@@ -227,10 +245,6 @@ class TrialRun:
             self.device,
             limit=self.trial.settings.evaluate_limit,
         )
-        self.recorder.add_evaluation(iteration, evaluation, self._seconds())
-        if math.isfinite(evaluation.loss):
-            return None
-        return Status.DIVERGED, f"the validation loss after iteration {iteration} is not finite"
 
     def _save_if_due(self, snapshot: Path, next_iteration: int) -> None:
         """Write a snapshot from time to time, the more rarely the longer the last one took."""

@@ -12,6 +12,8 @@ from hptune.policies import Schedule
 from hptune.results.records import Curve, FloatArray, TrialProgress
 from hptune.training.evaluation import Evaluation
 
+AS_IS = "loss_as_is"  # of a curve's columns: with the running averages of the step
+
 
 class CurveRecorder:
     """Collects a trial's losses and evaluations.
@@ -38,22 +40,36 @@ class CurveRecorder:
         self.losses: list[float] = []
         self.evaluations: dict[int, Evaluation] = {}
         self.seconds: dict[int, float] = {}
+        self.as_is: dict[int, float] = {}
         self._metrics = tuple(metrics)
 
     def add_losses(self, losses: Sequence[float]) -> None:
         """Add the training losses of the next iterations."""
         self.losses.extend(losses)
 
-    def add_evaluation(self, iteration: int, evaluation: Evaluation, seconds: float) -> None:
-        """Add what was read after `iteration`, `seconds` after the trial began."""
+    def add_evaluation(
+        self, iteration: int, evaluation: Evaluation, seconds: float, as_is: float | None = None
+    ) -> None:
+        """Add what was read after `iteration`, `seconds` after the trial began.
+
+        Args:
+            iteration: The last one before the reading.
+            evaluation: Of the validation set.
+            seconds: Since the trial began.
+            as_is: The loss with the running averages as they are, where those of the evaluation
+                were gathered anew.
+        """
         self.evaluations[iteration] = evaluation
         self.seconds[iteration] = seconds
+        if as_is is not None:
+            self.as_is[iteration] = as_is
 
     def cut(self, iterations: int) -> None:
         """Keep only the first `iterations` iterations."""
         del self.losses[iterations:]
         for iteration in [i for i in self.evaluations if i >= iterations]:
             del self.evaluations[iteration], self.seconds[iteration]
+            self.as_is.pop(iteration, None)
 
     def best_loss(self) -> float | None:
         """Return the lowest finite validation loss."""
@@ -95,6 +111,7 @@ class CurveRecorder:
             "losses": list(self.losses),
             "evaluations": {i: (e.loss, dict(e.metrics)) for i, e in self.evaluations.items()},
             "seconds": dict(self.seconds),
+            "as_is": dict(self.as_is),
             "weight_decays": list(self._weight_decays),
         }
 
@@ -106,6 +123,7 @@ class CurveRecorder:
             i: Evaluation(loss, metrics) for i, (loss, metrics) in state["evaluations"].items()
         }
         self.seconds = dict(state["seconds"])
+        self.as_is = dict(state["as_is"])
 
     def branch(self, state: dict[str, Any]) -> None:
         """Continue from a state of the parent that this trial branches from."""
@@ -122,6 +140,9 @@ class CurveRecorder:
             val_loss[i], seconds[i] = evaluation.loss, self.seconds[i]
             for name in self._metrics:
                 metrics[name][i] = evaluation.metrics[name]
+        if self.as_is:
+            metrics[AS_IS] = np.full(n, np.nan)
+            metrics[AS_IS][list(self.as_is)] = list(self.as_is.values())
         iteration = np.arange(n)
         return Curve(
             iteration=iteration,

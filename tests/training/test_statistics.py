@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from hptune.data.sources.memory import TensorSource
+from hptune.results.records import PolicySpec, TrainingSettings, Trial
 from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import resolve_device
+from hptune.training.loop import run_trial
 from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
 
 CPU = resolve_device("cpu", "fp32")
@@ -39,6 +45,18 @@ def task_of(net: nn.Module) -> Task:
         make_model=lambda: net,
         train=source,
         validation=source,
+        step=LossOf(nn.functional.cross_entropy),
+        fingerprint="t",
+    )
+
+
+def digits_task(make: Callable[[], nn.Module]) -> Task:
+    x, y = load_digits(return_X_y=True)
+    images, labels = torch.from_numpy(x).float() / 8 - 1, torch.from_numpy(y)
+    return Task(
+        make_model=make,
+        train=TensorSource(images[:1200], labels[:1200]),
+        validation=TensorSource(images[1200:], labels[1200:]),
         step=LossOf(nn.functional.cross_entropy),
         fingerprint="t",
     )
@@ -83,3 +101,27 @@ def test_a_net_without_averages_has_nothing_to_gather() -> None:
 def test_a_small_batch_is_made_up_for_by_more_of_them() -> None:
     source = task_of(nn.Linear(5, 3)).train
     assert [len(statistics_batches(source, size, seed=0)) for size in (16, 64, 200)] == [8, 4, 2]
+
+
+def test_a_range_test_of_a_batch_norm_net_is_not_fooled_by_averages_that_lag_behind() -> None:
+    """The loss with the averages as they are breaks where the training loss still falls."""
+    make = lambda: nn.Sequential(  # noqa: E731
+        nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU(), nn.Linear(64, 64), nn.BatchNorm1d(64),
+        nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+    task = digits_task(make)
+    trial = Trial(
+        stage="lr-range", task="t", seed=0, iterations=100, batch_size=64, lr=30.0, lr_min=1e-2,
+        momentum=0.9, weight_decay=0.0, policy=PolicySpec(name="lr-range"),
+        settings=TrainingSettings(evaluations=25, fresh_statistics=True, divergence_factor=1e9),
+    )  # fmt: skip
+    curve = run_trial(task, trial, CPU).curve
+    read = np.isfinite(curve.val_loss)
+    as_is, fresh_loss = curve.metrics["loss_as_is"][read], curve.val_loss[read]
+    gap = np.abs(fresh_loss - curve.train_loss[read])
+    assert np.median(gap) < 0.5 * np.median(np.abs(as_is - curve.train_loss[read]))
+    without = run_trial(
+        task, trial.change(settings=trial.settings.change(fresh_statistics=False)), CPU
+    )
+    np.testing.assert_array_equal(without.curve.val_loss[read], as_is)
+    np.testing.assert_array_equal(without.curve.train_loss, curve.train_loss)
