@@ -44,7 +44,7 @@ def run_baseline(
         momentum_min=None,
         settings=final.settings.change(evaluations=round(final.settings.evaluations * epochs)),
     )
-    return run_final(runner, base, seeds=seeds, stage=final.stage)
+    return run_final(runner, base, seeds=seeds)
 
 
 def decide_baseline(

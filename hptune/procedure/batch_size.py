@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
-from hptune.procedure.compare import concluded, run_candidates, run_repeats
-from hptune.procedure.context import Context, Outcome
-from hptune.procedure.lr_range import confirm_again
+from hptune.procedure.compare import decide, run_candidates, run_repeats
+from hptune.procedure.lr_range import concluded_with_lr
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE
 from hptune.training.lengths import iterations_per_epoch
-from hptune.trials.paired import Candidates, total_seconds, trial_ids
+from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
@@ -53,10 +54,9 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     decisions = decide_batch_size(
         candidates, base=base, examples=examples, epochs=context.epochs, by=by
     )
-    outcome, chosen = concluded(candidates, decisions, by, columns=("batch_size", "lr"))
-    if chosen.batch_size == base.batch_size:
-        return outcome
-    return outcome + confirm_again(context, chosen, seeds)
+    return concluded_with_lr(
+        context, base, candidates, decisions, columns=("batch_size", "lr"), seeds=seeds
+    )
 
 
 def default_values(batch_size: int, examples: int) -> list[int]:
@@ -109,7 +109,6 @@ def run_batch_size(
         seeds: Repeats of each candidate.
         by: What is better.
     """
-    base = base.change(stage=BATCH_SIZE)
     # The present size first: it has been run, and must not be what the budget leaves out.
     values = sorted(values, key=lambda value: abs(math.log(value / base.batch_size)))
     speed = {
@@ -151,59 +150,52 @@ def decide_batch_size(
         by: What is better.
     """
     ranking = rank_survivors(candidates, by)
-    chosen = max(ranking.ties, key=lambda label: _epochs(candidates, label, examples))
+    chosen = max(ranking.ties, key=lambda label: _epochs(candidates[label][0].trial, examples))
     trial = candidates[chosen][0].trial
-    reason = ranking.reason + _accuracies(candidates)
-    if chosen != ranking.best:
-        reason += f"; tied, so {chosen}, which passes over the data fastest, is taken"
-    decide = partial(
-        Decision,
+    decision = decide(
+        candidates,
+        ranking,
+        chosen,
         stage=BATCH_SIZE,
-        trials=trial_ids(candidates),
-        warnings=tuple(ranking.warnings),
+        parameter="batch_size",
+        value=trial.batch_size,
+        rule=RULE.format(by),
+        tied=f"{chosen}, which passes over the data fastest, is taken",
+        beside=_accuracies(candidates),
     )
-    decisions = [
-        decide(
-            parameter="batch_size",
-            value=trial.batch_size,
-            rule=RULE.format(by),
-            reason=reason,
-            seconds=total_seconds(candidates, BATCH_SIZE),
-        )
-    ]
     if trial.batch_size == base.batch_size:
-        return decisions
+        return [decision]
     why = f"goes with batch size {trial.batch_size} in the place of {base.batch_size}"
-    scaled = "LR scaled with the batch size"
-    decisions.append(decide(parameter="lr", value=trial.lr, rule=scaled, reason=why))
-    if trial.lr_min is not None:
-        decisions.append(decide(parameter="lr_min", value=trial.lr_min, rule=scaled, reason=why))
-    before = base.iterations / iterations_per_epoch(examples, base.batch_size)
-    same_time = epochs * _epochs(candidates, chosen, examples) / before
-    decisions.append(
-        decide(
-            parameter="epochs",
-            value=max(1, round(same_time)),
-            rule="near-constant execution time",
-            reason=f"{why}, which ran {epochs:g} epochs in the same time",
-        )
+    lr = replace(
+        decision,
+        parameter="lr",
+        value=trial.lr,
+        rule="LR scaled with the batch size",
+        reason=why,
+        seconds=0.0,
     )
-    return decisions
+    minimum = replace(lr, parameter="lr_min", value=trial.lr_min)
+    same_time = epochs * _epochs(trial, examples) / _epochs(base, examples)
+    length = replace(
+        lr,
+        parameter="epochs",
+        value=max(1, round(same_time)),
+        rule="near-constant execution time",
+        reason=f"{why}, which ran {epochs:g} epochs in the same time",
+    )
+    return [decision, lr, *([] if trial.lr_min is None else [minimum]), length]
 
 
-def _epochs(candidates: Candidates, label: str, examples: int) -> float:
-    trial = candidates[label][0].trial
+def _epochs(trial: Trial, examples: int) -> float:
     return trial.iterations / iterations_per_epoch(examples, trial.batch_size)
 
 
 def _accuracies(candidates: Candidates) -> str:
     """Say the accuracies too: the report found the larger batch better there, the smaller in loss."""
-    means = {}
+    shown = []
     for label, results in candidates.items():
         values = [r.val_metrics.get("accuracy") for r in results]
         known = [value for value in values if value is not None]
         if known:
-            means[label] = sum(known) / len(known)
-    if not means:
-        return ""
-    return "; accuracy " + ", ".join(f"{label}: {value:.2%}" for label, value in means.items())
+            shown.append(f"{label}: {sum(known) / len(known):.2%}")
+    return f"; accuracy {', '.join(shown)}" if shown else ""

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -16,13 +15,20 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import concluded, run_candidates, run_repeats
-from hptune.procedure.context import Context, Outcome
+from hptune.procedure.compare import (
+    chosen_among,
+    concluded,
+    decide,
+    run_candidates,
+    run_repeats,
+)
 from hptune.procedure.defaults import lr_min
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results import evidence
 from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
 from hptune.stages import LR_RANGE
-from hptune.trials.paired import Candidates, total_seconds, trial_ids
+from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner
 
 READINGS = 50  # of the validation loss along the test
@@ -40,10 +46,10 @@ RULE = "largest usable LR of the range test, confirmed by short runs: {}; within
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Test for the LR and confirm it."""
-    options, by, batch_size = context.options(LR_RANGE), context.criterion, context.batch_size()
+    options, by, size = context.options(LR_RANGE), context.criterion, context.batch_size()
     low, high = defaults.lr_range(context.optimizer)
-    runs = context.lengths(batch_size)
-    base = context.base(LR_RANGE, runs.range_test, batch_size=batch_size, lr=1.0)
+    plan = context.plan(size)
+    base = context.base(LR_RANGE, plan.range_test, batch_size=size, lr=1.0)
     test = run_lr_range(
         context.runner,
         base,
@@ -53,28 +59,47 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
         seeds=max(options.seeds, seeds),
         examples=len(context.task.validation),
     )
-    short = base.change(iterations=runs.short)
+    short = base.change(iterations=plan.short)
     short = short.change(settings=context.short_settings(short))
     lr = test.reading.lr_max
     candidates = run_confirmation(context.runner, short, lr, seeds=seeds, by=by, test=test)
-    outcome, _ = concluded(
-        candidates,
-        decide_lr(test, candidates, lr, by=by),
-        by,
-        columns=("lr",),
-        interval=test.reading.interval,
-    )
+    decisions = decide_lr(test, candidates, lr, by=by)
+    outcome = concluded(candidates, decisions, by, columns=("lr",), interval=test.reading.interval)
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
 
 
-def confirm_again(context: Context, chosen: Trial, seeds: int) -> Outcome:
-    """Confirm the LR once more: momentum, weight decay and batch size are coupled with it."""
+def concluded_with_lr(
+    context: Context,
+    base: Trial,
+    candidates: Candidates,
+    decisions: Sequence[Decision],
+    *,
+    columns: Sequence[str],
+    seeds: int,
+) -> Outcome:
+    """Return the outcome of a stage; where its value is new, with the LR confirmed beside it.
+
+    Momentum, weight decay and batch size are coupled with the LR.
+
+    Args:
+        context: The problem.
+        base: The trial with the values before.
+        candidates: What the stage compared.
+        decisions: What it decided, first on what was compared.
+        columns: The columns of results.csv that the candidates set, the stage's own first.
+        seeds: Repeats of each candidate.
+    """
     by = context.criterion
-    candidates = run_confirmation(context.runner, chosen, chosen.lr, seeds=seeds, by=by, least=1)
-    if len(candidates) == 1:
-        return Outcome()
-    decisions = decide_lr(None, candidates, chosen.lr, stage=chosen.stage, by=by)
-    return concluded(candidates, decisions, by, columns=("lr",))[0]
+    outcome = concluded(candidates, decisions, by, columns=columns)
+    if decisions[0].value == getattr(base, columns[0]):
+        return outcome
+    chosen = chosen_among(candidates, decisions, columns)
+    trial = candidates[chosen][0].trial.change(snapshot=None)
+    confirmed = run_confirmation(context.runner, trial, trial.lr, seeds=seeds, by=by, least=1)
+    if len(confirmed) == 1:
+        return outcome
+    again = decide_lr(None, confirmed, trial.lr, stage=trial.stage, by=by)
+    return outcome + concluded(confirmed, again, by, columns=("lr",))
 
 
 @dataclass(frozen=True)
@@ -189,10 +214,11 @@ def run_confirmation(
         test: The range test that the LR was read from.
         least: Candidates to run whatever they cost.
     """
-    low = base.lr_min  # None where the policy has its own
 
-    def run(wanted: Sequence[float], least: int) -> Candidates:
-        changes = {_label(v): {"lr": v, "lr_min": low and lr_min(v)} for v in map(_rounded, wanted)}
+    def run(wanted: Sequence[float], least: int = 0) -> Candidates:
+        # To two significant figures, so that a table can be read and a trial found again.
+        lrs = [float(f"{lr:.2g}") for lr in wanted]
+        changes = {_label(lr): lrs_of(base, lr) for lr in lrs}
         return run_candidates(runner, base, changes, seeds=seeds, by=by, least=least)
 
     candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
@@ -208,7 +234,7 @@ def run_confirmation(
             beyond = lrs[-1] * CLOSEST
         else:
             break
-        further = run([beyond], 0)
+        further = run([beyond])
         if not further:
             break
         candidates |= further
@@ -242,35 +268,45 @@ def decide_lr(
     """
     ranking = rank_survivors(candidates, by)
     # Two readings that agree are worth more than either.
-    tied = [float(label) for label in ranking.ties]
-    value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
-    reason = ranking.reason
-    warnings, seconds = tuple(ranking.warnings), total_seconds(candidates, stage)
-    trials = trial_ids(candidates)
+    value = min(map(float, ranking.ties), key=lambda lr: abs(math.log(lr / candidate)))
+    beside = ""
     if test:
         low, high = test.reading.interval
-        reason = f"{reason}; the range test before: {test.reading.reason}, plausible {low:.2g} to {high:.2g}"
-        warnings = (*test.reading.warnings, *warnings)
-        seconds += sum(result.seconds for result in test.results)
-        trials = tuple(result.trial.id for result in test.results) + trials
-    if _label(value) != ranking.best:
-        reason += f"; tied, so {value:g}, the nearest to the candidate, is taken"
-    values = sorted(float(label) for label in candidates)
-    if len(values) > 1 and (value == values[0] or candidate < value == values[-1]):
-        warnings += (f"{value:g} is at the edge of what was confirmed",)
-    decide = partial(Decision, stage=stage, trials=trials, warnings=warnings)
-    rule = RULE.format(by)
-    decisions = [decide(parameter="lr", value=value, rule=rule, reason=reason, seconds=seconds)]
-    if candidates[_label(value)][0].trial.lr_min is not None:
-        decisions.append(
-            decide(
-                parameter="lr_min",
-                value=lr_min(value),
-                rule="a tenth of the maximum",
-                reason="the report's rule; a third or a quarter also work",
-            )
+        beside = (
+            f"; the range test before: {test.reading.reason}, plausible {low:.2g} to {high:.2g}"
         )
-    return decisions
+    maximum = decide(
+        candidates,
+        ranking,
+        _label(value),
+        stage=stage,
+        parameter="lr",
+        value=value,
+        rule=RULE.format(by),
+        tied=f"{value:g}, the nearest to the candidate, is taken",
+        beside=beside,
+    )
+    values = sorted(map(float, candidates))
+    at_edge = len(values) > 1 and (value == values[0] or candidate < value == values[-1])
+    edge = (f"{value:g} is at the edge of what was confirmed",) if at_edge else ()
+    tests = test.results if test else []
+    maximum = replace(
+        maximum,
+        trials=tuple(result.trial.id for result in tests) + maximum.trials,
+        warnings=(test.reading.warnings if test else ()) + maximum.warnings + edge,
+        seconds=maximum.seconds + sum(result.seconds for result in tests),
+    )
+    if candidates[_label(value)][0].trial.lr_min is None:
+        return [maximum]
+    minimum = replace(
+        maximum,
+        parameter="lr_min",
+        value=lr_min(value),
+        rule="a tenth of the maximum",
+        reason="the report's rule; a third or a quarter also work",
+        seconds=0.0,
+    )
+    return [maximum, minimum]
 
 
 def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
@@ -285,9 +321,9 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
     )
 
 
-def _rounded(lr: float) -> float:
-    """Round to two significant figures, so that a table can be read and a trial found again."""
-    return float(f"{lr:.2g}")
+def lrs_of(base: Trial, lr: float) -> dict[str, float | None]:
+    """Return what another maximum LR changes of a trial; a policy may have its own minimum."""
+    return {"lr": lr, "lr_min": None if base.lr_min is None else lr_min(lr)}
 
 
 def _label(lr: float) -> str:

@@ -6,17 +6,19 @@ Source: Smith 2018, section 4.3 and Remark 5.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import concluded, run_candidates, run_repeats
-from hptune.procedure.context import Context, Outcome
-from hptune.procedure.lr_range import confirm_again
+from hptune.procedure.compare import decide, run_candidates, run_repeats
+from hptune.procedure.lr_range import concluded_with_lr
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results.records import Decision, Trial
 from hptune.stages import MOMENTUM
-from hptune.trials.paired import Candidates, total_seconds, trial_ids
+from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner
 
 RULE = "{}; within the noise the report's cyclical 0.95-0.85"
@@ -33,12 +35,10 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
         seeds=seeds,
         by=by,
     )
-    outcome, chosen = concluded(
-        candidates, decide_momentum(candidates, by), by, columns=("momentum", "momentum_min")
+    decisions = decide_momentum(candidates, by)
+    return concluded_with_lr(
+        context, base, candidates, decisions, columns=("momentum", "momentum_min"), seeds=seeds
     )
-    if chosen.momentum == base.momentum:
-        return outcome
-    return outcome + confirm_again(context, chosen, seeds)
 
 
 def run_momentum(
@@ -60,18 +60,19 @@ def run_momentum(
         seeds: Repeats of each candidate.
         by: What is better.
     """
-    base = base.change(stage=MOMENTUM)
+    run = partial(run_candidates, runner, base, seeds=seeds, by=by)
     # The present value first: it has been run, and must not be what the budget leaves out.
     wanted = sorted(values, key=lambda value: value != base.momentum)
-
-    def run(changes: Sequence[tuple[float, float | None]], least: int) -> Candidates:
-        wanted = {_label(*change): _change(*change) for change in changes}
-        return run_candidates(runner, base, wanted, seeds=seeds, by=by, least=least)
-
-    candidates = run(_cyclical(wanted, minimum), 1)
+    minima = {value: minimum if value > minimum else None for value in wanted}
+    changes = {
+        _label(value, low): {"momentum": value, "momentum_min": low}
+        for value, low in minima.items()
+    }
+    candidates = run(changes, least=1)
     best = candidates[rank(candidates, by).best][0].trial
     if best.momentum_min is not None:
-        candidates |= run([(best.momentum, None)], 0)
+        constant = {"momentum": best.momentum, "momentum_min": None}
+        candidates |= run({_label(best.momentum, None): constant})
     return run_repeats(runner, candidates, by)
 
 
@@ -83,39 +84,25 @@ def decide_momentum(candidates: Candidates, by: Criterion = LOSS) -> list[Decisi
     tied = ranking.not_clearly_beaten if larger else ranking.ties
     chosen = preferred if preferred in tied else ranking.best
     trial = candidates[chosen][0].trial
-    reason = ranking.reason
-    if chosen != ranking.best:
-        reason += f"; tied, so the report's default {chosen} is kept"
-    common: dict[str, Any] = {
-        "stage": MOMENTUM,
-        "rule": RULE.format(by),
-        "trials": trial_ids(candidates),
-        "warnings": tuple(ranking.warnings),
-    }
-    minimum = trial.momentum if trial.momentum_min is None else trial.momentum_min
-    return [
-        Decision(
-            parameter="momentum",
-            value=trial.momentum,
-            reason=reason,
-            seconds=total_seconds(candidates, MOMENTUM),
-            **common,
-        ),
-        Decision(
-            parameter="momentum_min",
-            value=minimum,
-            reason="held constant" if trial.momentum_min is None else "falls while LR rises",
-            **common,
-        ),
-    ]
-
-
-def _cyclical(values: Sequence[float], minimum: float) -> list[tuple[float, float | None]]:
-    return [(value, minimum if value > minimum else None) for value in values]
-
-
-def _change(momentum: float, minimum: float | None) -> dict[str, Any]:
-    return {"momentum": momentum, "momentum_min": minimum}
+    maximum = decide(
+        candidates,
+        ranking,
+        chosen,
+        stage=MOMENTUM,
+        parameter="momentum",
+        value=trial.momentum,
+        rule=RULE.format(by),
+        tied=f"the report's default {chosen} is kept",
+    )
+    constant = trial.momentum_min is None
+    minimum = replace(
+        maximum,
+        parameter="momentum_min",
+        value=trial.momentum if constant else trial.momentum_min,
+        reason="held constant" if constant else "falls while LR rises",
+        seconds=0.0,
+    )
+    return [maximum, minimum]
 
 
 def _label(momentum: float, minimum: float | None) -> str:

@@ -13,8 +13,9 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.errors import InputError, StageError
 from hptune.procedure import defaults
 from hptune.procedure.batch_size import default_values
-from hptune.procedure.context import Context, Outcome
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results.evidence import Candidate, Comparison
 from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.results.tables import result_row
@@ -51,7 +52,7 @@ def stage(context: Context, seed: int) -> Outcome:
     }
     results = run_search(
         context.runner,
-        context.base(SEARCH, context.lengths(size).final, batch_size=size, lr=high, quiet=True),
+        context.whole(SEARCH, lr=high, quiet=True),
         space,
         sampler=options.sampler,
         seed=seed,

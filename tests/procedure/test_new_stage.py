@@ -15,7 +15,8 @@ from hptune import stages
 from hptune.analysis.criterion import Criterion
 from hptune.cli import completion, run
 from hptune.procedure.compare import concluded, run_candidates
-from hptune.procedure.context import Context, Outcome
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results.records import Decision
 from hptune.trials.paired import trial_ids
 
@@ -41,8 +42,7 @@ def toy_stage(context: Context, values: object, seeds: int) -> Outcome:
         reason=f"{best} was best of 2",
         trials=trial_ids(candidates),
     )
-    outcome, _ = concluded(candidates, [decision], by, columns=("weight_decay",))
-    return outcome
+    return concluded(candidates, [decision], by, columns=("weight_decay",))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from hptune.analysis.lr_range import read_lr_range
 from hptune.analysis.ranking import rank
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
+from hptune.procedure import defaults
 from hptune.procedure.batch_size import (
     decide_batch_size,
     default_values,
@@ -27,14 +28,13 @@ from hptune.procedure.compare import run_repeats
 from hptune.procedure.final import decide_final, guessing, run_final_safely
 from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
-from hptune.procedure.plan import allowances, lengths, plan
+from hptune.procedure.plan import Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
     decide_weight_decay,
     first_grid,
     run_weight_decay,
-    usual_weight_decay,
 )
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.stages import LR_RANGE, SWEEP, WEIGHT_DECAY, procedure
@@ -110,7 +110,7 @@ def test_the_first_grid_follows_the_nets_depth():
     assert first_grid(3) == [1e-2, 1e-3, 1e-4]
     assert first_grid(56) == [1e-3, 1e-4, 1e-5, 0.0]
     assert first_grid(3, "adamw") == [1.0, 0.1, 0.01]
-    assert (usual_weight_decay(3), usual_weight_decay(56)) == (1e-3, 1e-4)
+    assert (defaults.weight_decay(3), defaults.weight_decay(56)) == (1e-3, 1e-4)
 
 
 def test_among_ties_weight_decay_takes_the_nets_usual_magnitude_and_says_so():
@@ -411,18 +411,14 @@ def test_ties_are_repeated_with_more_seeds_until_one_wins_or_the_budget_is_spent
 
 @given(epochs=st.floats(1, 200), per_epoch=st.integers(1, 500), budget=st.floats(0.5, 5))
 def test_the_stages_share_the_whole_budget_and_nothing_more(epochs, per_epoch, budget):
-    runs = lengths(
-        epochs=epochs, per_epoch=per_epoch, budget=budget, search_seeds=1, trial_epochs=None
-    )
-    allowed = list(allowances(tuple(s.name for s in procedure()), budget * epochs).values())
+    runs = Plan(epochs=epochs, per_epoch=per_epoch, budget=budget, final_seeds=2, baseline_length=4)
+    stages = [stage.name for stage in procedure()]
+    allowed = list(runs.allowances(stages).values())
     assert allowed == sorted(allowed) and allowed[-1] == pytest.approx(budget * epochs)
     if runs.short > 50:  # no shorter ones are made, rather fewer
         assert 18 * runs.short <= budget * epochs * per_epoch + 18
         assert runs.range_test <= max(100, 2 * runs.short)
-    planned = plan(
-        tuple(s.name for s in procedure()), runs, per_epoch=per_epoch, budget_epochs=budget * epochs,
-        test_seeds=1, search_seeds=1, final_seeds=2, baseline_length=4,
-    )  # fmt: skip
+    planned = runs.stages(stages)
     assert planned[-1].epochs == pytest.approx(2 * 5 * runs.final / per_epoch)
     searched = sum(stage.epochs for stage in planned[:-1]) * per_epoch
     # The LR is confirmed whatever it costs.

@@ -37,6 +37,10 @@ class Problem:
         self._task: Task | None = None
         self._checked: BatchCheck | None = None
 
+    def changed(self, experiment: Experiment) -> Problem:
+        """Return the same with another experiment."""
+        return Problem(experiment, self.run_dir, self.device, self.execution, self.given)
+
     @property
     def task(self) -> Task:
         """The task."""
