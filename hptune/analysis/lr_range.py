@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,8 +100,10 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
     # In the order of the seeds: that of a set would change from process to process.
     verdict = max(dict.fromkeys(verdicts), key=lambda v: (verdicts.count(v), v == "ok"))
     same = [mark for mark in marks if mark.verdict == verdict]
-    ends = {name: _median(marks, name) for name in ("first", "last")}
-    shown = {name: _median(same, name) for name in ("begin", "lowest", "rise", "divergence")}
+    ends: dict[str, Any] = {name: _median(marks, name) for name in ("first", "last")}
+    shown: dict[str, Any] = {
+        name: _median(same, name) for name in ("begin", "lowest", "rise", "divergence")
+    }
     typical = replace(same[0], **ends, **shown)
     low, middle, high = _maximum(typical)
     if verdict == "ok" and len(same) > 1:

@@ -36,15 +36,20 @@ def noise_of_difference(
     fall = abs(typical_start(candidates[best], by) - end)
     guess = max(
         FLOOR * fall,
-        jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]]),
-        noise_of_sample(end, fall, by.examples),
+        _jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]]),
+        _of_sample(end, fall, by.examples),
     )
-    squares, degrees = spread_of_repeats(finite, best)
+    squares, degrees = 0.0, 0  # of the paired differences from the best
+    for label, values in finite.items():
+        n = min(len(values), len(costs[best]))
+        if label != best and n > 1:
+            squares += float(np.var(np.subtract(values[:n], costs[best][:n]))) * n
+            degrees += n - 1
     pooled = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
     return max(FLOOR * fall, pooled)
 
 
-def noise_of_sample(end: float, fall: float, examples: int | None) -> float:
+def _of_sample(end: float, fall: float, examples: int | None) -> float:
     """Return what a validation set of so many examples leaves open; 0 where its size is not known.
 
     What nets have not learned, paired runs share, so only the fall is uncertain. Over few
@@ -55,18 +60,7 @@ def noise_of_sample(end: float, fall: float, examples: int | None) -> float:
     return sampling_error(end if examples < FEW_EXAMPLES else min(abs(end), fall), examples)
 
 
-def spread_of_repeats(costs: Mapping[str, Sequence[float]], best: str) -> tuple[float, int]:
-    """Return the squared deviations of paired differences from the best, and their degrees of freedom."""
-    squares, degrees = 0.0, 0
-    for label, values in costs.items():
-        n = min(len(values), len(costs[best]))
-        if label != best and n > 1:
-            squares += float(np.var(np.subtract(values[:n], costs[best][:n]))) * n
-            degrees += n - 1
-    return squares, degrees
-
-
-def jitter_at_end(evaluations: Sequence[FloatArray]) -> float:
+def _jitter_at_end(evaluations: Sequence[FloatArray]) -> float:
     """Return the standard deviation of the last evaluation, guessed from the last two or three.
 
     The step between two of them holds the trend as well; the bend of three has less of it but

@@ -79,21 +79,18 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
         for label, results in candidates.items()
     }
     scores = _scores(costs)
-    order = sorted(candidates, key=lambda k: (scores[k], -survived[k]))
+    order = tuple(sorted(candidates, key=lambda k: (scores[k], -survived[k])))
     best = order[0]
     if not math.isfinite(scores[best]):
         nothing = "every candidate diverged"
-        return Ranking(
-            tuple(order), best, scores, (best,), {}, math.nan, nothing, (nothing,), failed=True
-        )
+        return Ranking(order, best, scores, (best,), {}, math.nan, nothing, (nothing,), failed=True)
     single = noise_of_difference(candidates, costs, best, by)
     noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
-    ties = tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k])
     return Ranking(
-        order=tuple(order),
+        order=order,
         best=best,
         scores=scores,
-        ties=ties,
+        ties=tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k]),
         noises=noises,
         noise=noises[best],
         reason=_in_words(order, scores, candidates, noises[best], by),
@@ -147,33 +144,29 @@ def _in_words(
 ) -> str:
     """Return a ranking as one sentence, and all values after it."""
     best, seeds = order[0], len(candidates[order[0]])
-    told = f"over {seeds} seeds" if seeds > 1 else "guessed from the curves of one seed"
+    shown = {label: by.shown(scores[label]) for label in order}
     if len(order) == 1:
-        return f"{best} was compared with nothing; it reached validation {by.name} {by.shown(scores[best])}"
-    sentence = (
-        f"{best} was best of {len(order)} by validation {by.name}, {by.shown(scores[best])} against "
-        f"{by.shown(scores[order[1]])}; the noise is {noise:.2g}, {told}"
-    )
-    shown = [
-        f"{label}: {by.shown(scores[label])}"
-        + ", stopped early" * (candidates[label][0].status is Status.PRUNED)
-        for label in order
+        return f"{best} was compared with nothing; it reached validation {by.name} {shown[best]}"
+    told = f"over {seeds} seeds" if seeds > 1 else "guessed from the curves of one seed"
+    values = [
+        f"{label}: {value}" + ", stopped early" * (candidates[label][0].status is Status.PRUNED)
+        for label, value in shown.items()
     ]
-    return f"{sentence} ({', '.join(shown)})"
+    return (
+        f"{best} was best of {len(order)} by validation {by.name}, {shown[best]} against "
+        f"{shown[order[1]]}; the noise is {noise:.2g}, {told} ({', '.join(values)})"
+    )
 
 
 def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return a mean cost a candidate, on the footing of the one with the most seeds."""
-    most = max(len(values) for values in costs.values())
-    reference = min(
-        (label for label in costs if len(costs[label]) == most),
-        key=lambda label: float(np.mean(costs[label])),
-    )
-    mean = float(np.mean(costs[reference]))
+    means = {label: float(np.mean(values)) for label, values in costs.items()}
+    reference = min(costs, key=lambda label: (-len(costs[label]), means[label]))
+    mean, shared = means[reference], costs[reference]
     if not math.isfinite(mean):
-        return {label: float(np.mean(values)) for label, values in costs.items()}
+        return means
     return {
-        label: mean + float(np.mean(values) - np.mean(costs[reference][: len(values)]))
+        label: mean + float(np.mean(values) - np.mean(shared[: len(values)]))
         for label, values in costs.items()
     }
 
@@ -205,8 +198,7 @@ def comparison(
     best = ranking.scores[ranking.best]
 
     def one(label: str, results: Sequence[TrialResult]) -> Candidate:
-        row = result_row(results[0])
-        score = ranking.scores[label]
+        row, score = result_row(results[0]), ranking.scores[label]
         ended = math.isfinite(score)
         return Candidate(
             label=label,
