@@ -12,7 +12,7 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
-from hptune.procedure.compare import decide, run_candidates, run_repeats
+from hptune.procedure.compare import PairedRuns, decide
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -20,7 +20,6 @@ from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE
 from hptune.training.lengths import iterations_per_epoch
 from hptune.trials.paired import Candidates
-from hptune.trials.run import Runner
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
 ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
@@ -39,24 +38,18 @@ def check(context: Context, values: Sequence[int]) -> None:
 
 def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome:
     """Compare batch sizes at near-constant time; confirm the LR of one that is new."""
-    options, by, base = context.options(BATCH_SIZE), context.criterion, context.short(BATCH_SIZE)
+    options, base = context.options(BATCH_SIZE), context.short(BATCH_SIZE)
     examples = len(context.task.train)
     sizes = values or options.values or default_values(base.batch_size, examples)
     check(context, sizes)
+    runs = PairedRuns(context.runner, seeds, context.criterion)
     candidates = run_batch_size(
-        context.runner,
-        base,
-        values=context.sizes_that_fit(sizes),
-        scaling=options.lr_scaling,
-        seeds=seeds,
-        by=by,
+        runs, base, values=context.sizes_that_fit(sizes), scaling=options.lr_scaling
     )
     decisions = decide_batch_size(
-        candidates, base=base, examples=examples, epochs=context.epochs, by=by
+        candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by
     )
-    return concluded_with_lr(
-        context, base, candidates, decisions, columns=("batch_size", "lr"), seeds=seeds
-    )
+    return concluded_with_lr(runs, base, candidates, decisions, columns=("batch_size", "lr"))
 
 
 def default_values(batch_size: int, examples: int) -> list[int]:
@@ -91,28 +84,20 @@ def plausible_gain(measured: float, ratio: float) -> float:
 
 
 def run_batch_size(
-    runner: Runner,
-    base: Trial,
-    *,
-    values: Sequence[int],
-    scaling: str,
-    seeds: int,
-    by: Criterion = LOSS,
+    runs: PairedRuns, base: Trial, *, values: Sequence[int], scaling: str
 ) -> Candidates:
     """Run each batch size for as long as `base` takes at its own, by measured speed.
 
     Args:
-        runner: Runs the trials and measures the speeds.
+        runs: Runs the candidates; its runner measures the speeds.
         base: A short run with the decided LR, momentum and weight decay.
         values: Batch sizes.
         scaling: How LR follows the batch size, "sqrt" or "linear".
-        seeds: Repeats of each candidate.
-        by: What is better.
     """
     # The present size first: it has been run, and must not be what the budget leaves out.
     values = sorted(values, key=lambda value: abs(math.log(value / base.batch_size)))
     speed = {
-        value: runner.examples_per_second(base.change(batch_size=value))
+        value: runs.runner.examples_per_second(base.change(batch_size=value))
         for value in sorted({*values, base.batch_size})
     }
     examples = base.iterations * base.batch_size
@@ -122,7 +107,7 @@ def run_batch_size(
         gain = plausible_gain(speed[value] / speed[base.batch_size], ratio)
         iterations = round(examples * gain / value)
         if iterations < FEWEST_ITERATIONS and value != base.batch_size:
-            runner.progress.message(
+            runs.runner.progress.message(
                 f"batch size {value}: left out, {iterations} iterations fit into the time"
             )
             continue
@@ -133,8 +118,7 @@ def run_batch_size(
             "lr": lr,
             "lr_min": None if base.lr_min is None else float(f"{base.lr_min * lr / base.lr:.4g}"),
         }
-    candidates = run_candidates(runner, base, changes, seeds=seeds, by=by, least=1)
-    return run_repeats(runner, candidates, by)
+    return runs.repeat(runs.run(base, changes, least=1))
 
 
 def decide_batch_size(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hptune.analysis.criterion import Criterion
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import Ranking, comparison, dominated, rank
 from hptune.procedure.outcome import Outcome
 from hptune.results.records import Decision, Trial, Value
@@ -17,47 +18,54 @@ MOST_SEEDS = 4  # the report's own number of repeats
 CONTENDERS = 3  # tied candidates that are repeated at most
 
 
-def run_candidates(
-    runner: Runner,
-    base: Trial,
-    changes: Mapping[str, Mapping[str, Any]],
-    *,
-    seeds: int,
-    by: Criterion,
-    least: int = 0,
-) -> Candidates:
-    """Run candidates with the same seeds, and stop on the way those that cannot win any more.
+@dataclass(frozen=True)
+class PairedRuns:
+    """Runs candidates with the same seeds, within the runner's budget.
 
-    Args:
+    Attributes:
         runner: Runs the trials and knows the budget.
-        base: The trial that each candidate changes.
-        changes: The candidates by label, those that matter most first.
         seeds: Repeats of each candidate.
         by: What is better.
-        least: Candidates to run whatever they cost.
     """
-    beaten = partial(dominated, by=by)
-    return run_paired(runner, base, changes, seeds=seeds, dominated=beaten, least=least)
 
+    runner: Runner
+    seeds: int = 1
+    by: Criterion = LOSS
 
-def run_repeats(runner: Runner, candidates: Candidates, by: Criterion) -> Candidates:
-    """Run the tied candidates once more with another seed, until one wins or the budget is spent.
+    def run(
+        self, base: Trial, changes: Mapping[str, Mapping[str, Any]], *, least: int = 0
+    ) -> Candidates:
+        """Run candidates, and stop on the way those that cannot win any more.
 
-    Returns:
-        The candidates, those that tied with more seeds than the others.
-    """
-    candidates = dict(candidates)
-    while True:
-        ranking = rank(candidates, by)
-        tied = ranking.ties[:CONTENDERS]
-        seeds = min(len(candidates[label]) for label in tied)
-        fewest = [label for label in tied if len(candidates[label]) == seeds]
-        trials = [candidates[label][0].trial for label in fewest]
-        trials = [trial.change(seed=trial.seed + seeds) for trial in trials]
-        if ranking.failed or len(tied) < 2 or seeds >= MOST_SEEDS or not runner.affords(trials):
-            return candidates
-        for label, result in zip(fewest, runner.run(trials), strict=True):
-            candidates[label] = [*candidates[label], result]
+        Args:
+            base: The trial that each candidate changes.
+            changes: The candidates by label, those that matter most first.
+            least: Candidates to run whatever they cost.
+        """
+        beaten = partial(dominated, by=self.by)
+        return run_paired(
+            self.runner, base, changes, seeds=self.seeds, dominated=beaten, least=least
+        )
+
+    def repeat(self, candidates: Candidates) -> Candidates:
+        """Run tied candidates once more with another seed, until one wins or the budget is spent.
+
+        Returns:
+            The candidates, those that tied with more seeds than the others.
+        """
+        candidates = dict(candidates)
+        while True:
+            ranking = rank(candidates, self.by)
+            tied = ranking.ties[:CONTENDERS]
+            seeds = min(len(candidates[label]) for label in tied)
+            fewest = [label for label in tied if len(candidates[label]) == seeds]
+            trials = [candidates[label][0].trial for label in fewest]
+            trials = [trial.change(seed=trial.seed + seeds) for trial in trials]
+            enough = ranking.failed or len(tied) < 2 or seeds >= MOST_SEEDS
+            if enough or not self.runner.affords(trials):
+                return candidates
+            for label, result in zip(fewest, self.runner.run(trials), strict=True):
+                candidates[label] = [*candidates[label], result]
 
 
 def decide(

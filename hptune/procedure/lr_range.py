@@ -16,11 +16,10 @@ from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
 from hptune.procedure.compare import (
+    PairedRuns,
     chosen_among,
     concluded,
     decide,
-    run_candidates,
-    run_repeats,
 )
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.outcome import Outcome
@@ -46,12 +45,13 @@ RULE = "largest usable LR of the range test, confirmed by short runs: {}; within
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Test for the LR and confirm it."""
-    options, by, size = context.options(LR_RANGE), context.criterion, context.batch_size()
+    options, size = context.options(LR_RANGE), context.batch_size()
     low, high = defaults.lr_range(context.optimizer)
     plan = context.plan(size)
     base = context.base(LR_RANGE, plan.range_test, batch_size=size, lr=1.0)
+    runs = PairedRuns(context.runner, seeds, context.criterion)
     test = run_lr_range(
-        context.runner,
+        runs.runner,
         base,
         low=options.lr_low or low,
         high=options.lr_high or high,
@@ -62,44 +62,43 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     short = base.change(iterations=plan.short)
     short = short.change(settings=context.short_settings(short))
     lr = test.reading.lr_max
-    candidates = run_confirmation(context.runner, short, lr, seeds=seeds, by=by, test=test)
-    decisions = decide_lr(test, candidates, lr, by=by)
-    outcome = concluded(candidates, decisions, by, columns=("lr",), interval=test.reading.interval)
+    candidates = run_confirmation(runs, short, lr, test=test)
+    decisions = decide_lr(test, candidates, lr, by=runs.by)
+    outcome = concluded(
+        candidates, decisions, runs.by, columns=("lr",), interval=test.reading.interval
+    )
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
 
 
 def concluded_with_lr(
-    context: Context,
+    runs: PairedRuns,
     base: Trial,
     candidates: Candidates,
     decisions: Sequence[Decision],
     *,
     columns: Sequence[str],
-    seeds: int,
 ) -> Outcome:
     """Return the outcome of a stage; where its value is new, with the LR confirmed beside it.
 
     Momentum, weight decay and batch size are coupled with the LR.
 
     Args:
-        context: The problem.
+        runs: Runs the confirmation.
         base: The trial with the values before.
         candidates: What the stage compared.
         decisions: What it decided, first on what was compared.
         columns: The columns of results.csv that the candidates set, the stage's own first.
-        seeds: Repeats of each candidate.
     """
-    by = context.criterion
-    outcome = concluded(candidates, decisions, by, columns=columns)
+    outcome = concluded(candidates, decisions, runs.by, columns=columns)
     if decisions[0].value == getattr(base, columns[0]):
         return outcome
     chosen = chosen_among(candidates, decisions, columns)
-    trial = candidates[chosen][0].trial.change(snapshot=None)
-    confirmed = run_confirmation(context.runner, trial, trial.lr, seeds=seeds, by=by, least=1)
+    trial = candidates[chosen][0].trial.change(stage=base.stage, snapshot=None)
+    confirmed = run_confirmation(runs, trial, trial.lr, least=1)
     if len(confirmed) == 1:
         return outcome
-    again = decide_lr(None, confirmed, trial.lr, stage=trial.stage, by=by)
-    return outcome + concluded(confirmed, again, by, columns=("lr",))
+    again = decide_lr(None, confirmed, trial.lr, stage=base.stage, by=runs.by)
+    return outcome + concluded(confirmed, again, runs.by, columns=("lr",))
 
 
 @dataclass(frozen=True)
@@ -189,12 +188,10 @@ def run_lr_range(
 
 
 def run_confirmation(
-    runner: Runner,
+    runs: PairedRuns,
     base: Trial,
     lr: float,
     *,
-    seeds: int,
-    by: Criterion = LOSS,
     test: RangeTest | None = None,
     least: int = 3,
 ) -> Candidates:
@@ -206,20 +203,18 @@ def run_confirmation(
     at which a long run of another seed breaks.
 
     Args:
-        runner: Runs the trials.
+        runs: Runs the candidates.
         base: A short run under the policy that will be used.
         lr: The candidate for the maximum.
-        seeds: Repeats of each.
-        by: What is better.
         test: The range test that the LR was read from.
         least: Candidates to run whatever they cost.
     """
+    by = runs.by
 
     def run(wanted: Sequence[float], least: int = 0) -> Candidates:
         # To two significant figures, so that a table can be read and a trial found again.
         lrs = [float(f"{lr:.2g}") for lr in wanted]
-        changes = {_label(lr): lrs_of(base, lr) for lr in lrs}
-        return run_candidates(runner, base, changes, seeds=seeds, by=by, least=least)
+        return runs.run(base, {_label(lr): lrs_of(base, lr) for lr in lrs}, least=least)
 
     candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
     while 1 < len(candidates) < CONFIRMATIONS:
@@ -238,7 +233,7 @@ def run_confirmation(
         if not further:
             break
         candidates |= further
-    return run_repeats(runner, candidates, by)
+    return runs.repeat(candidates)
 
 
 def _neighbours(lr: float, plausible: tuple[float, float] | None) -> list[float]:

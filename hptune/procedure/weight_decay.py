@@ -13,7 +13,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.plateau import on_plateau
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import decide, run_candidates, run_repeats
+from hptune.procedure.compare import PairedRuns, decide
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -21,7 +21,6 @@ from hptune.results.records import Decision, Trial
 from hptune.stages import WEIGHT_DECAY
 from hptune.trials.branches import branch_point
 from hptune.trials.paired import Candidates, run_paired
-from hptune.trials.run import Runner
 
 RULE = "{}; within the noise the magnitude nearest the net's complexity"
 EXTRAPOLATIONS = 2
@@ -36,57 +35,50 @@ def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Compare weight decays; where another than the present one wins, confirm the LR with it."""
-    options, by = context.options(WEIGHT_DECAY), context.criterion
-    base, given = context.short(WEIGHT_DECAY), values or options.values
+    options, base = context.options(WEIGHT_DECAY), context.short(WEIGHT_DECAY)
+    given = values or options.values
     net = (context.check().weight_layers, context.optimizer)
+    runs = PairedRuns(context.runner, seeds, context.criterion)
     candidates = run_weight_decay(
-        context.runner,
+        runs,
         base,
         values=given or first_grid(*net),
-        seeds=seeds,
         refine=not given,
-        by=by,
         from_snapshot=options.from_snapshot,
     )
-    decision = decide_weight_decay(candidates, usual=defaults.weight_decay(*net), by=by)
-    return concluded_with_lr(
-        context, base, candidates, [decision], columns=("weight_decay",), seeds=seeds
-    )
+    decision = decide_weight_decay(candidates, usual=defaults.weight_decay(*net), by=runs.by)
+    return concluded_with_lr(runs, base, candidates, [decision], columns=("weight_decay",))
 
 
 def run_weight_decay(
-    runner: Runner,
+    runs: PairedRuns,
     base: Trial,
     *,
     values: Sequence[float],
-    seeds: int,
     refine: bool,
-    by: Criterion = LOSS,
     from_snapshot: bool = False,
 ) -> Candidates:
     """Run the grid; with `refine`, extrapolate at an edge and bisect the best two's exponent.
 
     Args:
-        runner: Runs the trials.
+        runs: Runs the candidates.
         base: A short run under the LR and momentum that will be used.
         values: The grid.
-        seeds: Repeats of each candidate.
         refine: Whether to go on from the grid.
-        by: What is better.
         from_snapshot: Run the middle of the grid to its plateau and branch each candidate from
             there, which takes one seed and little more than half of the time.
     """
-    run = partial(run_candidates, runner, by=by)
+    run, by = runs.run, runs.by
     if from_snapshot:
         middle = sorted(values)[len(values) // 2]
         base = base.change(weight_decay=middle)
-        base = base.change(snapshot=branch_point(runner, base, on_plateau))
-        seeds = 1  # another seed would need a parent of its own
-        run = partial(run_paired, runner)  # nothing is left to stop early
+        base = base.change(snapshot=branch_point(runs.runner, base, on_plateau))
+        # Another seed would need a parent of its own, and nothing is left to stop early.
+        run = partial(run_paired, runs.runner, seeds=1)
 
     def compared(wanted: Sequence[float], least: int = 0) -> Candidates:
         changes = {f"{value:g}": {"weight_decay": value} for value in wanted}
-        return run(base, changes, seeds=seeds, least=least) if changes else {}
+        return run(base, changes, least=least) if changes else {}
 
     # The present value first: it has been run, and must not be what the budget leaves out.
     candidates = compared(sorted(values, key=lambda value: value != base.weight_decay), least=1)
@@ -97,7 +89,7 @@ def run_weight_decay(
                 break
             candidates |= further
         candidates |= compared(_between(candidates, by))
-    return candidates if from_snapshot else run_repeats(runner, candidates, by)
+    return candidates if from_snapshot else runs.repeat(candidates)
 
 
 def decide_weight_decay(candidates: Candidates, *, usual: float, by: Criterion = LOSS) -> Decision:

@@ -14,7 +14,7 @@ import pytest
 from hptune import stages
 from hptune.analysis.criterion import Criterion
 from hptune.cli import completion, run
-from hptune.procedure.compare import concluded, run_candidates
+from hptune.procedure.compare import PairedRuns, concluded
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
 from hptune.results.records import Decision
@@ -30,9 +30,8 @@ def toy_stage(context: Context, values: object, seeds: int) -> Outcome:
     """Compare two clearly different weight decays and take the one that was better."""
     by: Criterion = context.criterion
     changes = {"0": {"weight_decay": 0.0}, "0.5": {"weight_decay": 0.5}}
-    candidates = run_candidates(
-        context.runner, context.short("toy"), changes, seeds=seeds, by=by, least=2
-    )
+    runs = PairedRuns(context.runner, seeds, by)
+    candidates = runs.run(context.short("toy"), changes, least=2)
     best = min(candidates, key=lambda label: by.at_end(candidates[label][0]))
     decision = Decision(
         stage="toy",
