@@ -195,35 +195,56 @@ def comparison(
         interval: Plausible bounds of the value.
     """
     ranking = rank(candidates, by)
-    best = ranking.scores[ranking.best]
-
-    def one(label: str, results: Sequence[TrialResult]) -> Candidate:
-        row, score = result_row(results[0]), ranking.scores[label]
-        ended = math.isfinite(score)
-        return Candidate(
-            label=label,
-            values={column: row.get(column) for column in columns},
-            trials=tuple(r.trial.id for r in results),
-            seeds=tuple(r.trial.seed for r in results),
-            scores=tuple(by.value(by.at_end(r)) for r in results),
-            score=by.value(score),
-            difference=score - best if ended else None,
-            noise=ranking.noises.get(label) if ended else None,
-            tied=label in ranking.ties and not ranking.failed,
-            status=max((r.status for r in results), key=list(Status).index),
-            epochs=sum(r.epochs for r in results),
-        )
-
     return Comparison(
         stage=stage,
         parameter=parameter,
         by=by.name,
         higher_is_better=by.higher_is_better,
-        candidates=tuple(one(label, results) for label, results in candidates.items()),
+        candidates=tuple(
+            candidate(
+                label,
+                results,
+                by,
+                columns,
+                score=ranking.scores[label],
+                best=ranking.scores[ranking.best],
+                noise=ranking.noises.get(label),
+                tied=label in ranking.ties and not ranking.failed,
+            )
+            for label, results in candidates.items()
+        ),
         best=None if ranking.failed else ranking.best,
         chosen=chosen,
         rule=rule,
         noise=None if ranking.failed else ranking.noise,
         interval=interval,
         epochs=sum(r.epochs for rs in candidates.values() for r in rs if r.trial.stage == stage),
+    )
+
+
+def candidate(
+    label: str,
+    results: Sequence[TrialResult],
+    by: Criterion,
+    columns: Sequence[str],
+    *,
+    score: float,
+    best: float,
+    tied: bool,
+    noise: float | None = None,
+) -> Candidate:
+    """Return one candidate of a comparison, as a record; its score and the best one are costs."""
+    row, ended = result_row(results[0]), math.isfinite(score)
+    return Candidate(
+        label=label,
+        values={column: row.get(column) for column in columns},
+        trials=tuple(r.trial.id for r in results),
+        seeds=tuple(r.trial.seed for r in results),
+        scores=tuple(by.value(by.at_end(r)) for r in results),
+        score=by.value(score),
+        difference=max(0.0, score - best) if ended else None,
+        noise=noise if ended else None,
+        tied=tied,
+        status=max((r.status for r in results), key=list(Status).index),
+        epochs=sum(r.epochs for r in results),
     )
