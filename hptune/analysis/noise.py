@@ -26,10 +26,8 @@ def noise_of_difference(
     """Return the standard deviation of the difference between two candidates, for one seed.
 
     Args:
-        candidates: Results by label, one a seed.
         costs: What each of them reached, as `by` judges it.
         best: Label of the leader, whose costs are finite.
-        by: What is better.
     """
     finite = {k: values for k, values in costs.items() if all(map(math.isfinite, values))}
     end = float(np.mean(costs[best]))

@@ -14,11 +14,7 @@ FLAT = 0.05  # of the fall so far: a gain below this is none
 
 
 def on_plateau(curve: Curve) -> bool:
-    """Say whether the last readings of the validation loss no longer fall.
-
-    Args:
-        curve: From the start of the run on.
-    """
+    """Say whether the last readings of the validation loss no longer fall."""
     read = curve.val_loss[np.isfinite(curve.val_loss)]
     if len(read) < 2 * RECENT:
         return False

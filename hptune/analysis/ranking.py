@@ -71,7 +71,6 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
 
     Args:
         candidates: Results by label, one a seed, the seeds in the same order for all.
-        by: What is better.
     """
     costs = {label: [by.at_end(r) for r in results] for label, results in candidates.items()}
     survived = {
@@ -185,13 +184,9 @@ def comparison(
     """Return what a decision compared, as a record: the very numbers by which `rank` ranks.
 
     Args:
-        candidates: Results by label, one a seed.
-        by: What is better.
-        stage: For which stage.
         parameter: What was compared, as the decision calls it.
         columns: The columns of results.csv that the candidates set.
         chosen: Label of the candidate that was decided for.
-        rule: By which rule.
         interval: Plausible bounds of the value.
     """
     ranking = rank(candidates, by)

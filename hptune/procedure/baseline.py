@@ -28,11 +28,9 @@ def run_baseline(
     several times as long (Table 2).
 
     Args:
-        runner: Runs the trials.
         final: A trial of the final run.
         policy: A policy that lowers the LR step by step, or keeps it.
         epochs: Length of the baseline over that of the final run.
-        seeds: Repeats.
     """
     lr = final.lr if final.lr_min is None else final.lr_min
     base = final.change(

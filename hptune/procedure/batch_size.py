@@ -91,7 +91,6 @@ def run_batch_size(
     Args:
         runs: Runs the candidates; its runner measures the speeds.
         base: A short run with the decided LR, momentum and weight decay.
-        values: Batch sizes.
         scaling: How LR follows the batch size, "sqrt" or "linear".
     """
     # The present size first: it has been run, and must not be what the budget leaves out.
@@ -127,11 +126,8 @@ def decide_batch_size(
     """Choose the batch size, with the LR and the epochs that belong to it.
 
     Args:
-        candidates: From `run_batch_size`.
         base: The trial that the candidates were made from.
-        examples: Training examples.
         epochs: Length of the final run at the base batch size.
-        by: What is better.
     """
     ranking = rank_survivors(candidates, by)
     chosen = max(ranking.ties, key=lambda label: _epochs(candidates[label][0].trial, examples))

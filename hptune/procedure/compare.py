@@ -24,8 +24,6 @@ class PairedRuns:
 
     Attributes:
         runner: Runs the trials and knows the budget.
-        seeds: Repeats of each candidate.
-        by: What is better.
     """
 
     runner: Runner
@@ -83,13 +81,7 @@ def decide(
     """Return the decision for one of the candidates, with the ranking as its reason.
 
     Args:
-        candidates: What was compared.
-        ranking: Of the candidates.
         chosen: Label of the candidate that is decided for.
-        stage: Which stage decides.
-        parameter: What is decided.
-        value: The candidate's.
-        rule: By which rule.
         tied: Why a candidate is taken that only ties with the best.
         beside: What else there is to say of the candidates.
     """
@@ -117,9 +109,7 @@ def concluded(
     """Return the outcome of a comparison.
 
     Args:
-        candidates: What was compared.
         decisions: What was decided, first on what was compared.
-        by: What is better.
         columns: The columns of results.csv that the candidates set.
         chosen: Label of the candidate decided for; by default the one that has what was decided.
         interval: Plausible bounds of the value.

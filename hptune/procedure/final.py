@@ -37,7 +37,6 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     Args:
         context: With what the search has run.
         values: A final run has none to compare.
-        seeds: Repeats.
     """
     spent = context.runner.budget.spent
     results, lowered = run_final_safely(
@@ -100,13 +99,6 @@ def run_final_safely(
     run of another seed. A seed has broken that diverges, or that ends clearly worse on the
     validation set than the search's short runs did, and no better on the training set: it was
     thrown out and did not come back. One that fits the training set better has overfitted.
-
-    Args:
-        runner: Runs the trials.
-        base: The full-length run.
-        seeds: Repeats; the first has the base's seed.
-        search: What the search ran.
-        by: What is better.
 
     Returns:
         All results, the last `seeds` of them those that count; and the decisions on the LR
@@ -187,7 +179,6 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
     """Sum up the final run: mean and standard deviation over the seeds, and whether it fits.
 
     Args:
-        results: One a seed.
         guess: The accuracy on the validation set that takes no learning.
 
     Raises:
@@ -225,7 +216,6 @@ def record_of(results: Sequence[TrialResult], *, baseline: bool = False) -> Fina
     The headline is the first metric of the test set, else of the validation set, else the loss.
 
     Args:
-        results: One a seed.
         baseline: Whether these are a comparison's runs.
 
     Raises:

@@ -83,7 +83,6 @@ def concluded_with_lr(
     Momentum, weight decay and batch size are coupled with the LR.
 
     Args:
-        runs: Runs the confirmation.
         base: The trial with the values before.
         candidates: What the stage compared.
         decisions: What it decided, first on what was compared.
@@ -149,13 +148,8 @@ def run_lr_range(
     and lengthens a test that is too ragged to read.
 
     Args:
-        runner: Runs the trials.
         base: Length, batch size, momentum and weight decay of the test.
-        low: LR at the start.
-        high: LR at the end.
         mode: "exponential" or "linear".
-        seeds: Repeats.
-        examples: In the validation set.
     """
     tests: list[TrialResult] = []
     iterations = base.iterations
@@ -203,7 +197,6 @@ def run_confirmation(
     at which a long run of another seed breaks.
 
     Args:
-        runs: Runs the candidates.
         base: A short run under the policy that will be used.
         lr: The candidate for the maximum.
         test: The range test that the LR was read from.
@@ -256,10 +249,7 @@ def decide_lr(
 
     Args:
         test: None where the LR is confirmed anew because another value moved.
-        candidates: The confirmation's paired runs.
         candidate: The LR that was to be confirmed.
-        stage: For which stage the LR is decided.
-        by: What is better.
     """
     ranking = rank_survivors(candidates, by)
     # Two readings that agree are worth more than either.

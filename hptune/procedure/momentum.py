@@ -39,7 +39,6 @@ def run_momentum(
     """Run each value as the maximum of cyclical momentum, then the best of them held constant.
 
     Args:
-        runs: Runs the candidates.
         base: A short run under the LR policy that will be used.
         values: Maxima to compare; one at or below `minimum` is held constant.
         minimum: Where momentum falls to while LR rises.

@@ -42,7 +42,6 @@ def stage(context: Context, seed: int) -> Outcome:
 
     Args:
         context: The problem; its budget is what the search may cost.
-        seed: Of the sampler.
     """
     options, by, size = context.options(SEARCH), context.criterion, context.batch_size()
     low, high = options.lr or defaults.search_lr(context.optimizer)
@@ -111,11 +110,7 @@ def run_search(
     Args:
         runner: Runs the trials; its budget ends the search.
         base: A whole run under the policy that will be used; its length in epochs is kept.
-        space: What is searched.
-        sampler: How points are chosen.
-        seed: Of the sampler.
         prune: Whether Hyperband stops trials early.
-        by: What is better.
     """
     room = _room(runner, base)
     study = _study(sampler, seed, prune, space, base, room)

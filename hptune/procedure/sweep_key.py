@@ -24,10 +24,8 @@ def stage(context: Context, key: str, values: Sequence[Value] | None, seeds: int
     """Compare the values of any key of the experiment, of dropout or LR by these names.
 
     Args:
-        context: The problem.
         key: "lr", "dropout", or a key path of the experiment.
         values: Candidates; LR and dropout have their own.
-        seeds: Repeats of each.
     """
     base, by = context.short(SWEEP), context.criterion
     path, wanted = PATHS.get(key, key), list(values or DROPOUT_RATES)
@@ -55,10 +53,7 @@ def decide_key(
     """Choose a value of a swept key.
 
     Args:
-        key: The key as the user names it.
         values: In the order given; `candidates` has them as its labels, `str(value)`.
-        candidates: Paired results.
-        by: What is better.
     """
     ranking = rank_survivors(candidates, by)
     chosen = next(value for value in values if str(value) in ranking.ties)

@@ -61,9 +61,7 @@ def run_weight_decay(
     """Run the grid; with `refine`, extrapolate at an edge and bisect the best two's exponent.
 
     Args:
-        runs: Runs the candidates.
         base: A short run under the LR and momentum that will be used.
-        values: The grid.
         refine: Whether to go on from the grid.
         from_snapshot: Run the middle of the grid to its plateau and branch each candidate from
             there, which takes one seed and little more than half of the time.

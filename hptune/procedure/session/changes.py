@@ -18,7 +18,6 @@ def tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None
     Args:
         run_dir: Its manifest names the source files of the trials before.
         task: Depends on source files of the user.
-        tell: Is told in a line.
     """
     now = json.dumps(dict(task.code), sort_keys=True)
     before = run_dir.fact(CODE)

@@ -38,7 +38,6 @@ class Context:
     """An experiment at a point of the procedure: its task, the values that hold now, what is left.
 
     Args:
-        problem: The task on its device.
         progress: Is told where each value comes from.
         flags: Values given on the command line.
 

@@ -26,10 +26,7 @@ def sizes_that_fit(
     memory is left there does not depend on what this one has done before.
 
     Args:
-        problem: What is trained, and where.
-        sizes: To choose from.
         present: The batch size in use.
-        tell: Is told what is left out.
     """
     available = available_memory(problem.device)
     larger = sorted(size for size in sizes if size > present)

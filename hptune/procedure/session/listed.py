@@ -18,7 +18,6 @@ def listed_values(context: Context, key: str, values: Sequence[Value] | None) ->
     """Return the values of a sweep as the config's own key takes them; None where none are listed.
 
     Args:
-        context: The experiment.
         key: What is swept, as the user names it.
         values: As the user lists them.
 

@@ -17,9 +17,7 @@ class Problem:
     """An experiment's task on a device; everything is built when it is first needed.
 
     Args:
-        experiment: What to build.
         run_dir: Keeps what is measured.
-        device: As the user named it.
         execution: How trials are run; hears of the mode that is chosen for the device.
         given: The task where it was put together in Python.
     """

@@ -37,8 +37,6 @@ class Session:
     """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock.
 
     Args:
-        context: The experiment and the values that hold now.
-        run_dir: Where its trials go.
         restart: Whether trials that are there are run again.
         folder: What goes when the session ends.
     """
