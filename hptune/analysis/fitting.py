@@ -22,6 +22,8 @@ LARGE_LR = 0.2  # of its maximum
 SHARE = 0.1  # of the readings with a large LR that have to be below MEMORISED
 KNOWS = 0.1  # of the early validation loss: below it memorising has done no harm
 LEARNED = 0.05  # of accuracy, or of the early loss: a run that gains less has not learned
+RECENT = 3  # readings on either side of the comparison that tells a plateau
+FLAT = 0.05  # of the fall so far: a gain below this is none
 
 ADVICE = {
     "underfit": (
@@ -177,3 +179,16 @@ def _has_not_learned(
         guesses = float(np.median(accuracy[-3:])) <= float(accuracy[0]) + LEARNED
         return guesses and fall <= LEARNED * max(abs(first), abs(early))
     return fall <= 3 * min(noise_of(losses) for losses in (train, val) if len(losses))
+
+
+def on_plateau(curve: Curve) -> bool:
+    """Say whether the last readings of the validation loss no longer fall, from the start of a run.
+
+    Source: Smith 2018, section 4.4, Figure 12: weight decays are compared from a snapshot taken there.
+    """
+    read = curve.val_loss[np.isfinite(curve.val_loss)]
+    if len(read) < 2 * RECENT:
+        return False
+    before, now = np.median(read[-2 * RECENT : -RECENT]), np.median(read[-RECENT:])
+    fall = max(curve.train_loss[0], read[0]) - min(before, now)
+    return bool(fall > 0 and before - now < FLAT * fall)

@@ -16,6 +16,7 @@ from hptune.procedure.compare import PairedRuns, decide
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
+from hptune.procedure.session.fit import sizes_that_fit
 from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE
 from hptune.training.lengths import iterations_per_epoch
@@ -44,7 +45,7 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     check(context, sizes)
     runs = PairedRuns(context.runner, seeds, context.criterion)
     candidates = run_batch_size(
-        runs, base, values=context.sizes_that_fit(sizes), scaling=options.lr_scaling
+        runs, base, values=sizes_that_fit(context, sizes), scaling=options.lr_scaling
     )
     decisions = decide_batch_size(
         candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by

@@ -15,12 +15,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import (
-    PairedRuns,
-    chosen_among,
-    concluded,
-    decide,
-)
+from hptune.procedure.compare import PairedRuns, chosen_among, concluded, decide
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -106,8 +101,6 @@ class RangeTest:
 
     results: list[TrialResult]
     reading: LrRangeReading
-    low: float
-    high: float
     seeds: int = 1
 
     def record(self) -> evidence.RangeTest:
@@ -178,16 +171,11 @@ def run_lr_range(
                 f"LR range test: {reading.verdict}; testing again, LR {low:.3g} to {high:.3g} "
                 f"in {iterations} iterations"
             )
-    return RangeTest(tests, reading, low, high, seeds)
+    return RangeTest(tests, reading, seeds)
 
 
 def run_confirmation(
-    runs: PairedRuns,
-    base: Trial,
-    lr: float,
-    *,
-    test: RangeTest | None = None,
-    least: int = 3,
+    runs: PairedRuns, base: Trial, lr: float, *, test: RangeTest | None = None, least: int = 3
 ) -> Candidates:
     """Run short runs at an LR and beside it, and on beyond the one at an edge that wins.
 

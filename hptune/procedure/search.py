@@ -18,7 +18,8 @@ from hptune.procedure.batch_size import default_values
 from hptune.procedure.defaults import MOMENTUM_MIN
 from hptune.procedure.lr_range import lrs_of
 from hptune.procedure.outcome import Outcome
-from hptune.procedure.session.context import Context
+from hptune.procedure.session.context import HYPER_PARAMETERS, Context
+from hptune.procedure.session.fit import sizes_that_fit
 from hptune.results.evidence import Comparison
 from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.stages import SEARCH
@@ -50,7 +51,7 @@ def stage(context: Context, seed: int) -> Outcome:
         "lr": Range(low, high, log=True),
         "momentum": Range(*options.momentum),
         "weight_decay": Range(options.weight_decay[0], options.weight_decay[1], log=True),
-        "batch_size": Choice(context.sizes_that_fit(sizes)),
+        "batch_size": Choice(sizes_that_fit(context, sizes)),
     }
     results = run_search(
         context.runner,
@@ -135,15 +136,8 @@ def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[
     if not done:
         raise StageError("search: no trial came to its end; search smaller LRs or longer")
     best = min(done, key=by.at_end)
-    trial = best.trial
-    values: dict[str, float | None] = {
-        "lr": trial.lr,
-        "lr_min": trial.lr_min,
-        "momentum": trial.momentum,
-        "momentum_min": trial.momentum_min or trial.momentum,
-        "weight_decay": trial.weight_decay,
-        "batch_size": trial.batch_size,
-    }
+    values = {name: getattr(best.trial, name) for name in HYPER_PARAMETERS}
+    values["momentum_min"] = values["momentum_min"] or values["momentum"]
     stopped = sum(r.status is Status.PRUNED for r in results)
     reason = f"{by.shown(by.at_end(best))}; {stopped} of {len(results)} trials stopped early"
     return [

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from hptune.analysis.criterion import LOSS, Criterion
-from hptune.analysis.plateau import on_plateau
+from hptune.analysis.fitting import on_plateau
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns, decide

@@ -220,7 +220,7 @@ def range_test(interval: tuple[float, float], reached: float = 0.6) -> RangeTest
     """Return a test that found an interval, and whose loss came down to a value."""
     last = result(reached)
     reading = replace(read_lr_range([last.curve]), interval=interval)
-    return RangeTest([last], reading, 1e-5, 10.0)
+    return RangeTest([last], reading)
 
 
 def test_confirmation_goes_below_the_interval_where_no_run_does_as_well_as_the_test_did():

@@ -11,7 +11,7 @@ from test_paired_trials import BASE
 from test_paired_trials import task as paired_task
 from torch import nn
 
-from hptune.analysis.plateau import on_plateau
+from hptune.analysis.fitting import on_plateau
 from hptune.errors import HptuneError, StageError
 from hptune.procedure.compare import PairedRuns
 from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay

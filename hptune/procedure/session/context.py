@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
@@ -11,7 +11,6 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.plan import Plan
-from hptune.procedure.session import fit
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import (
@@ -94,14 +93,8 @@ class Context:
             # Making a trial tells wrong input, before anything is timed.
             size = self.batch_size(quiet=True)
             problem.choose_mode(self.base(LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True))
-        return Runner(
-            self.task,
-            problem.run_dir,
-            problem.device,
-            self.progress,
-            self.budget,
-            problem.execution,
-        )
+        device, execution = problem.device, problem.execution
+        return Runner(self.task, problem.run_dir, device, self.progress, self.budget, execution)
 
     def check(self) -> BatchCheck:
         """Run the first batch, so that what does not fit is told before any trial."""
@@ -154,13 +147,6 @@ class Context:
         """Return the batch size that holds now."""
         default = defaults.batch_size(len(self.task.train))
         return round(self.inputs.number("batch_size", default, quiet=quiet))
-
-    def sizes_that_fit(self, sizes: Sequence[int]) -> list[int]:
-        """Return the batch sizes whose steps fit into the memory, the present one always."""
-        self.check()
-        return fit.sizes_that_fit(
-            self.problem, sizes, present=self.batch_size(quiet=True), tell=self.progress.message
-        )
 
     def plan(self, batch_size: int) -> Plan:
         """Return the lengths of the procedure's runs at a batch size, and the budget of its stages."""

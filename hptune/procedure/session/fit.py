@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hptune.config.load import dump
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.training.memory import available_memory, estimated_memory
 
@@ -17,17 +18,14 @@ SURE = 0.25  # an estimate below this share of it needs no proof
 PROBE_SECONDS = 600
 
 
-def sizes_that_fit(
-    problem: Problem, sizes: Sequence[int], *, present: int, tell: Callable[[str], None]
-) -> list[int]:
+def sizes_that_fit(context: Context, sizes: Sequence[int]) -> list[int]:
     """Return the batch sizes whose steps fit into the memory, the present one always.
 
     A size far below the limit by estimate is not tried. The others are, in a fresh process: what
     memory is left there does not depend on what this one has done before.
-
-    Args:
-        present: The batch size in use.
     """
+    context.check()
+    problem, present = context.problem, context.batch_size(quiet=True)
     available = available_memory(problem.device)
     larger = sorted(size for size in sizes if size > present)
     if available is None or not larger:
@@ -48,7 +46,7 @@ def sizes_that_fit(
     fitting = present
     for size in larger:
         if not _fits(problem, size, available):
-            tell(
+            context.progress.message(
                 f"  batch sizes from {size} on: left out, their steps do not fit into "
                 f"{MARGIN:.0%} of the {available / 2**30:.3g} GiB that are there"
             )

@@ -42,15 +42,10 @@ class Session:
     """
 
     def __init__(
-        self,
-        context: Context,
-        run_dir: RunDir,
-        *,
-        restart: bool,
-        folder: TemporaryDirectory[str] | None = None,
+        self, context: Context, *, restart: bool, folder: TemporaryDirectory[str] | None = None
     ) -> None:
         self._folder = folder
-        self.run_dir, self.progress = run_dir, context.progress
+        self.run_dir, self.progress = context.problem.run_dir, context.progress
         self._context, self._restart = context, restart
 
     @classmethod
@@ -97,7 +92,7 @@ class Session:
             run_dir.begin(dump(experiment), facts)
             problem = Problem(experiment, run_dir, place, execution, task)
             context = Context(problem, progress, flags or {})
-            return cls(context, run_dir, restart=restart, folder=folder)
+            return cls(context, restart=restart, folder=folder)
         except BaseException:
             run_dir.close()
             raise
