@@ -125,17 +125,24 @@ def diagnose_curve(curve: Curve) -> dict[str, Any]:
             "test_accuracy has numbers"
         )
         return DOCUMENT | {"reasons": [reason], "advice": ["log a loss"]}
-    return _range_test(curve) if is_range_test(curve) else _training(curve)
+    if is_range_test(curve):
+        return _range_test(curve)
+    reading = read_training(curve)
+    return DOCUMENT | {
+        "verdict": reading.verdict,
+        "diverged_at_iteration": reading.diverged_at,
+        "reasons": list(reading.reasons),
+        "advice": list(reading.advice),
+    }
 
 
 def is_range_test(curve: Curve) -> bool:
     """Say whether LR only rises, and by much."""
     lr = curve.lr[np.isfinite(curve.lr)]
-    if len(lr) < 5 or lr.max() <= 0:
-        return False
     positive = lr[lr > 0]
-    rises = np.mean(np.diff(lr) > 0)
-    return bool(rises >= RISING and positive[-1] >= RANGE * positive[0])
+    if len(lr) < 5 or not len(positive):
+        return False
+    return bool(np.mean(np.diff(lr) > 0) >= RISING and positive[-1] >= RANGE * positive[0])
 
 
 def _range_test(curve: Curve) -> dict[str, Any]:
@@ -169,16 +176,6 @@ def _range_test(curve: Curve) -> dict[str, Any]:
         "diverged_at_iteration": at,
         "reasons": [reading.reason, *reading.warnings],
         "advice": [advice],
-    }
-
-
-def _training(curve: Curve) -> dict[str, Any]:
-    reading = read_training(curve)
-    return DOCUMENT | {
-        "verdict": reading.verdict,
-        "diverged_at_iteration": reading.diverged_at,
-        "reasons": list(reading.reasons),
-        "advice": list(reading.advice),
     }
 
 

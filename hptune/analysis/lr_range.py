@@ -189,11 +189,6 @@ def _has_learned(loss: FloatArray, smoothed: FloatArray, untrained: float) -> bo
     """Return whether a loss falls by more than its noise before it is lowest.
 
     From its highest point, or from the untrained net: one that learns at once has no plateau.
-
-    Args:
-        loss: (N,), finite.
-        smoothed: The same without its spikes, (N,).
-        untrained: The loss before the first step.
     """
     best = int(smoothed.argmin())
     noise = noise_of(loss[: best + 1] if best >= LEAST_POINTS else loss)

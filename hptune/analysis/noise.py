@@ -35,8 +35,12 @@ def noise_of_difference(
     guess = max(
         FLOOR * fall,
         _jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]]),
-        _of_sample(end, fall, by.examples),
     )
+    if by.examples:
+        # What nets have not learned, paired runs share, so only the fall is uncertain. Over few
+        # examples that cannot be relied on.
+        uncertain = end if by.examples < FEW_EXAMPLES else min(abs(end), fall)
+        guess = max(guess, sampling_error(uncertain, by.examples))
     squares, degrees = 0.0, 0  # of the paired differences from the best
     for label, values in finite.items():
         n = min(len(values), len(costs[best]))
@@ -45,17 +49,6 @@ def noise_of_difference(
             degrees += n - 1
     pooled = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
     return max(FLOOR * fall, pooled)
-
-
-def _of_sample(end: float, fall: float, examples: int | None) -> float:
-    """Return what a validation set of so many examples leaves open; 0 where its size is not known.
-
-    What nets have not learned, paired runs share, so only the fall is uncertain. Over few
-    examples that cannot be relied on.
-    """
-    if not examples:
-        return 0.0
-    return sampling_error(end if examples < FEW_EXAMPLES else min(abs(end), fall), examples)
 
 
 def _jitter_at_end(evaluations: Sequence[FloatArray]) -> float:

@@ -60,25 +60,18 @@ def default_values(batch_size: int, examples: int) -> list[int]:
 
 
 def scaled_lr(lr: float, ratio: float, scaling: str) -> float:
-    """Return the LR for a batch `ratio` times as large, to two significant figures.
+    """Return the LR for a batch `ratio` times as large, by scaling "sqrt" or "linear".
 
-    Args:
-        lr: At the batch size it was decided for.
-        ratio: New batch size over that one.
-        scaling: "sqrt" or "linear".
+    To two significant figures.
     """
     return float(f"{lr * (math.sqrt(ratio) if scaling == 'sqrt' else ratio):.2g}")
 
 
 def plausible_gain(measured: float, ratio: float) -> float:
-    """Return the gain in examples per second of another batch size, within what can be.
+    """Return the measured gain in examples per second of a batch `ratio` times as large, bounded.
 
     An iteration of a larger batch takes no less time than one of a smaller, and not much
     more than in proportion; a busy machine measures anything.
-
-    Args:
-        measured: Examples per second over those of the base batch size.
-        ratio: The batch size over the base.
     """
     low, high = sorted((ratio, 1.0))
     return min(max(measured, low / ALLOWANCE), high * ALLOWANCE)

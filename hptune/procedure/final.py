@@ -32,12 +32,7 @@ HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
 def stage(context: Context, values: None, seeds: int) -> Outcome:
-    """Train with the decided values over several seeds, and read the test set of those that count.
-
-    Args:
-        context: With what the search has run.
-        values: A final run has none to compare.
-    """
+    """Train with the decided values over several seeds, and read the test set of those that count."""
     spent = context.runner.budget.spent
     results, lowered = run_final_safely(
         context.runner,
@@ -161,11 +156,8 @@ def guessing(task: Task) -> float | None:
     counts = torch.zeros(task.classes, dtype=torch.int64)
     for batch in task.validation.batches(EVALUATION_BATCH):
         targets = target_of(batch)
-        if (
-            not isinstance(targets, torch.Tensor)
-            or targets.ndim != 1
-            or targets.is_floating_point()
-        ):
+        labels = isinstance(targets, torch.Tensor) and targets.ndim == 1
+        if not labels or targets.is_floating_point():
             return None
         counts += torch.bincount(targets[targets >= 0].cpu(), minlength=task.classes)
     examples = int(counts.sum())

@@ -42,8 +42,7 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     """Test for the LR and confirm it."""
     options, size = context.options(LR_RANGE), context.batch_size()
     low, high = defaults.lr_range(context.optimizer)
-    plan = context.plan(size)
-    base = context.base(LR_RANGE, plan.range_test, batch_size=size, lr=1.0)
+    base = context.base(LR_RANGE, context.plan(size).range_test, batch_size=size, lr=1.0)
     runs = PairedRuns(context.runner, seeds, context.criterion)
     test = run_lr_range(
         runs.runner,
@@ -54,10 +53,8 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
         seeds=max(options.seeds, seeds),
         examples=len(context.task.validation),
     )
-    short = base.change(iterations=plan.short)
-    short = short.change(settings=context.short_settings(short))
     lr = test.reading.lr_max
-    candidates = run_confirmation(runs, short, lr, test=test)
+    candidates = run_confirmation(runs, context.shortened(base), lr, test=test)
     decisions = decide_lr(test, candidates, lr, by=runs.by)
     outcome = concluded(
         candidates, decisions, runs.by, columns=("lr",), interval=test.reading.interval
@@ -197,7 +194,10 @@ def run_confirmation(
         lrs = [float(f"{lr:.2g}") for lr in wanted]
         return runs.run(base, {_label(lr): lrs_of(base, lr) for lr in lrs}, least=least)
 
-    candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
+    low, high = test.reading.interval if test else (lr / FACTOR, lr * FACTOR)
+    below = min(max(low, lr / FARTHEST), lr / FACTOR)
+    above = max(min(high, lr * FARTHEST), lr * CLOSEST)
+    candidates = run([lr, below, above], least)
     while 1 < len(candidates) < CONFIRMATIONS:
         lrs = sorted(float(label) for label in candidates)
         ranking = rank(candidates, by)
@@ -215,14 +215,6 @@ def run_confirmation(
             break
         candidates |= further
     return runs.repeat(candidates)
-
-
-def _neighbours(lr: float, plausible: tuple[float, float] | None) -> list[float]:
-    """Return the candidates, the middle one first."""
-    low, high = plausible or (lr / FACTOR, lr * FACTOR)
-    below = min(max(low, lr / FARTHEST), lr / FACTOR)
-    above = max(min(high, lr * FARTHEST), lr * CLOSEST)
-    return [lr, below, above]
 
 
 def decide_lr(

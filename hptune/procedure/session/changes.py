@@ -13,12 +13,7 @@ CODE = "code"  # in the manifest
 
 
 def tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None]) -> None:
-    """Say which source files changed since the trials here were run, once a change.
-
-    Args:
-        run_dir: Its manifest names the source files of the trials before.
-        task: Depends on source files of the user.
-    """
+    """Say which source files of the user changed since the trials here were run, once a change."""
     now = json.dumps(dict(task.code), sort_keys=True)
     before = run_dir.fact(CODE)
     if before == now:

@@ -17,7 +17,6 @@ from hptune.results.records import (
     Decision,
     PolicySpec,
     Scalar,
-    TrainingSettings,
     Trial,
     TrialResult,
 )
@@ -166,20 +165,20 @@ class Context:
 
     def short(self, stage: str) -> Trial:
         """Return a short run of a stage with the values that hold now."""
-        batch_size = self.batch_size()
-        base = self.base(stage, self.plan(batch_size).short, batch_size=batch_size)
-        return base.change(settings=self.short_settings(base))
+        return self.shortened(self.base(stage, 1, batch_size=self.batch_size()))
 
     def whole(self, stage: str, *, lr: float | None = None, quiet: bool = False) -> Trial:
         """Return a run of the final length with the values that hold now."""
         size = self.batch_size(quiet=quiet)
         return self.base(stage, self.plan(size).final, batch_size=size, lr=lr, quiet=quiet)
 
-    def short_settings(self, trial: Trial) -> TrainingSettings:
-        """Return how a short run is read: no more often than its own length pays for."""
-        affordable = trial.iterations * trial.batch_size // max(len(self.task.validation), 1)
-        most = max(affordable, FEWEST_EVALUATIONS)
-        return trial.settings.change(evaluations=min(trial.settings.evaluations, most))
+    def shortened(self, trial: Trial) -> Trial:
+        """Return a trial as a short run, read no more often than its own length pays for."""
+        iterations = self.plan(trial.batch_size).short
+        affordable = iterations * trial.batch_size // max(len(self.task.validation), 1)
+        evaluations = min(trial.settings.evaluations, max(affordable, FEWEST_EVALUATIONS))
+        settings = trial.settings.change(evaluations=evaluations)
+        return trial.change(iterations=iterations, settings=settings)
 
     def base(
         self,
@@ -222,9 +221,7 @@ class Context:
         return defaults.lr_min(lr) if policy.name in defaults.CYCLES else None
 
     def _inputs_from(self, decisions: Iterable[Decision]) -> Inputs:
-        written: dict[str, Scalar] = {
-            name: getattr(self._written, name) for name in HYPER_PARAMETERS
-        }
+        written = {name: getattr(self._written, name) for name in HYPER_PARAMETERS}
         return Inputs(self._flags, written, decisions, self.progress.message)
 
 

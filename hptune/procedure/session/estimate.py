@@ -30,7 +30,7 @@ def estimated(context: Context, stages: Sequence[str]) -> list[PlannedStage]:
     base = context.base(TRAIN, 1, batch_size=size, quiet=True, lr=TINY)
     iteration = measure_iteration(task, base, device)
     example = seconds_of_an_evaluated_example(context, base)
-    short = context.short_settings(base.change(iterations=plan.short))
+    short = context.shortened(base).settings
     execution = context.problem.execution
     at_once = execution.at_once if execution else 1
 

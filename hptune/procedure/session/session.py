@@ -66,10 +66,7 @@ class Session:
         """Open the run directory for writing and find the device.
 
         Args:
-            experiment: What to tune.
             out: The run directory; made where it is not there.
-            device: As for `--device`.
-            progress: Hears what happens.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
             executor: How trials are run: "auto" chooses by a timed probe.
