@@ -12,7 +12,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.noise import noise_of_difference, typical_start
 from hptune.errors import StageError
 from hptune.results.evidence import Candidate, Comparison
-from hptune.results.records import Status, TrialResult
+from hptune.results.records import Decision, Status, TrialResult
 from hptune.results.tables import result_row
 
 SIGNIFICANT = 1.0  # noises between two candidates that differ
@@ -173,26 +173,26 @@ def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def comparison(
     candidates: Mapping[str, Sequence[TrialResult]],
     by: Criterion,
+    decision: Decision,
     *,
-    stage: str,
-    parameter: str,
     columns: Sequence[str],
     chosen: str | None,
-    rule: str,
     interval: tuple[float, float] | None = None,
 ) -> Comparison:
     """Return what a decision compared, as a record: the very numbers by which `rank` ranks.
 
     Args:
-        parameter: What was compared, as the decision calls it.
+        candidates: Results by label, one a seed.
+        by: What is better.
+        decision: On what was compared.
         columns: The columns of results.csv that the candidates set.
         chosen: Label of the candidate that was decided for.
         interval: Plausible bounds of the value.
     """
     ranking = rank(candidates, by)
     return Comparison(
-        stage=stage,
-        parameter=parameter,
+        stage=decision.stage,
+        parameter=decision.parameter,
         by=by.name,
         higher_is_better=by.higher_is_better,
         candidates=tuple(
@@ -210,10 +210,12 @@ def comparison(
         ),
         best=None if ranking.failed else ranking.best,
         chosen=chosen,
-        rule=rule,
+        rule=decision.rule,
         noise=None if ranking.failed else ranking.noise,
         interval=interval,
-        epochs=sum(r.epochs for rs in candidates.values() for r in rs if r.trial.stage == stage),
+        epochs=sum(
+            r.epochs for rs in candidates.values() for r in rs if r.trial.stage == decision.stage
+        ),
     )
 
 

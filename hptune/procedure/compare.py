@@ -46,11 +46,7 @@ class PairedRuns:
         )
 
     def repeat(self, candidates: Candidates) -> Candidates:
-        """Run tied candidates once more with another seed, until one wins or the budget is spent.
-
-        Returns:
-            The candidates, those that tied with more seeds than the others.
-        """
+        """Run tied candidates once more with another seed, until one wins or the budget is spent."""
         candidates = dict(candidates)
         while True:
             ranking = rank(candidates, self.by)
@@ -114,15 +110,9 @@ def concluded(
         chosen: Label of the candidate decided for; by default the one that has what was decided.
         interval: Plausible bounds of the value.
     """
+    chosen = chosen or chosen_among(candidates, decisions, columns)
     record = comparison(
-        candidates,
-        by,
-        stage=decisions[0].stage,
-        parameter=decisions[0].parameter,
-        columns=columns,
-        chosen=chosen or chosen_among(candidates, decisions, columns),
-        rule=decisions[0].rule,
-        interval=interval,
+        candidates, by, decisions[0], columns=columns, chosen=chosen, interval=interval
     )
     results = [result for rs in candidates.values() for result in rs]
     return Outcome(list(decisions), results, [record])

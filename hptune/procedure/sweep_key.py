@@ -50,11 +50,7 @@ def stage(context: Context, key: str, values: Sequence[Value] | None, seeds: int
 def decide_key(
     key: str, values: Sequence[Value], candidates: Candidates, by: Criterion = LOSS
 ) -> Decision:
-    """Choose a value of a swept key.
-
-    Args:
-        values: In the order given; `candidates` has them as its labels, `str(value)`.
-    """
+    """Choose a value of a swept key; `str(value)` is its label among the candidates."""
     ranking = rank_survivors(candidates, by)
     chosen = next(value for value in values if str(value) in ranking.ties)
     return decide(

@@ -31,13 +31,8 @@ def sizes_that_fit(context: Context, sizes: Sequence[int]) -> list[int]:
     if available is None or not larger:
         return list(sizes)
     largest = larger[-1]
-    needed = estimated_memory(
-        problem.task,
-        problem.device,
-        batch_size=largest,
-        at=present,
-        seed=problem.experiment.seed,
-    )
+    task, seed = problem.task, problem.experiment.seed
+    needed = estimated_memory(task, problem.device, batch_size=largest, at=present, seed=seed)
     if needed < SURE * available:
         return list(sizes)
     if problem.given is not None:  # no other process could build it, so the estimate has to do

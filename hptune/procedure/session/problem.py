@@ -60,11 +60,7 @@ class Problem:
         return self._checked
 
     def choose_mode(self, probe: Trial) -> None:
-        """Choose precision and graph for the device by a short timed probe, which is kept.
-
-        Args:
-            probe: A trial whose iterations may be timed.
-        """
+        """Choose precision and graph for the device by timing iterations of a trial; this is kept."""
         on_cpu = self.device.torch_device.type == "cpu"
         what = "precision" if on_cpu else "capture"
         key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"
