@@ -57,7 +57,8 @@ def diagnose(path: Path) -> dict[str, Any]:
     import pandas as pd
 
     try:
-        separator = _separator(path)
+        with path.open(encoding="utf-8") as file:
+            separator = max(",;\t", key=file.readline().count)
         # As text: a blank is a loss that was not read, "nan" may be one that was.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator)
         if separator != ",":  # there 0,1 may be a number
@@ -194,13 +195,6 @@ def _error(accuracy: FloatArray) -> FloatArray:
     # A rounded share may exceed 1 by its last digit.
     whole = 100.0 if np.nanmax(accuracy, initial=0.0) > 1.01 else 1.0
     return (whole - accuracy) / whole
-
-
-def _separator(path: Path) -> str:
-    """Return what stands between the columns' names."""
-    with path.open(encoding="utf-8") as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
 
 
 def _plain(name: str) -> str:

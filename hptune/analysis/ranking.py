@@ -182,8 +182,6 @@ def comparison(
     """Return what a decision compared, as a record: the very numbers by which `rank` ranks.
 
     Args:
-        candidates: Results by label, one a seed.
-        by: What is better.
         decision: On what was compared.
         columns: The columns of results.csv that the candidates set.
         chosen: Label of the candidate that was decided for.

@@ -170,8 +170,7 @@ def guessing(task: Task) -> float | None:
 def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> Decision:
     """Sum up the final run: mean and standard deviation over the seeds, and whether it fits.
 
-    Args:
-        guess: The accuracy on the validation set that takes no learning.
+    A validation accuracy that is no better than `guess` is warned of; see `guessing`.
 
     Raises:
         StageError: No seed ended with a value.
@@ -203,12 +202,9 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
 
 
 def record_of(results: Sequence[TrialResult], *, baseline: bool = False) -> FinalRun:
-    """Return what final runs reached and how they fit, as a record.
+    """Return what final runs, or those of a baseline, reached and how they fit, as a record.
 
     The headline is the first metric of the test set, else of the validation set, else the loss.
-
-    Args:
-        baseline: Whether these are a comparison's runs.
 
     Raises:
         StageError: No seed ended with a value.

@@ -135,11 +135,8 @@ def run_lr_range(
     """Run range tests until one can be read.
 
     Goes higher while the loss still improves at the end, lower when it diverges at once,
-    and lengthens a test that is too ragged to read.
-
-    Args:
-        base: Length, batch size, momentum and weight decay of the test.
-        mode: "exponential" or "linear".
+    and lengthens a test that is too ragged to read. LR rises from `low` to `high` as `mode` says,
+    "exponential" or "linear"; `examples` are in the validation set.
     """
     tests: list[TrialResult] = []
     iterations = base.iterations

@@ -37,17 +37,12 @@ CODE = "code"  # in the manifest: the source files of the user that the trials d
 
 
 class Session:
-    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock.
-
-    Args:
-        restart: Whether trials that are there are run again.
-        folder: What goes when the session ends.
-    """
+    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock."""
 
     def __init__(
         self, context: Context, *, restart: bool, folder: TemporaryDirectory[str] | None = None
     ) -> None:
-        self._folder = folder
+        self._folder = folder  # removed when the session ends
         self.run_dir, self.progress = context.problem.run_dir, context.progress
         self._context, self._restart = context, restart
 
