@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
-    from hptune.procedure.session import Outcome, Session
+    from hptune.procedure.outcome import Outcome
+    from hptune.procedure.session.session import Session
 
 __all__ = [
     "DataSpec",
@@ -37,8 +38,8 @@ _HOMES = {
     "HptuneError": "hptune.errors",
     "InputError": "hptune.errors",
     "Options": "hptune.api",
-    "Outcome": "hptune.procedure.session",
-    "Session": "hptune.procedure.session",
+    "Outcome": "hptune.procedure.outcome",
+    "Session": "hptune.procedure.session.session",
     "Splits": "hptune.data.spec",
     "Task": "hptune.api",
     "from_lightning": "hptune.api",

@@ -19,7 +19,7 @@ from hptune.config.load import with_value
 from hptune.config.schema import Experiment, Model
 from hptune.data import GIVEN, DataSpec
 from hptune.errors import HptuneError, InputError, did_you_mean
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.results.records import Scalar
 from hptune.training.device import seeded
 from hptune.trials.progress import Progress, Silent

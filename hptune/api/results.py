@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hptune.api.options import Place
 from hptune.api.task import Task
 from hptune.errors import HptuneError
-from hptune.procedure.session import Outcome
+from hptune.procedure.outcome import Outcome
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
 from hptune.results.tables import result_row

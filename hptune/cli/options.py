@@ -15,7 +15,7 @@ from hptune.trackers import NAMES as TRACKERS
 
 if TYPE_CHECKING:
     from hptune.config.schema import Experiment
-    from hptune.procedure.session import Session
+    from hptune.procedure.session.session import Session
     from hptune.results.records import Scalar
     from hptune.trials.executors import ExecutorName
     from hptune.trials.progress import Progress
@@ -66,7 +66,7 @@ class Common:
     ) -> Session:
         """Open the run directory for work and say which experiment it is."""
         from hptune.console.terminal import Console
-        from hptune.procedure.session import Session
+        from hptune.procedure.session.session import Session
         from hptune.trials.progress import ProgressGroup
 
         experiment, source = self.experiment()

@@ -14,7 +14,7 @@ from hptune import cli
 from hptune.results.cells import finite
 
 if TYPE_CHECKING:
-    from hptune.procedure.session import Session
+    from hptune.procedure.session.session import Session
 
 REPORT_SECONDS = 3.0  # to draw and write the report; hardly depends on the run
 

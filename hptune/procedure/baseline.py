@@ -28,11 +28,9 @@ def run_baseline(
     several times as long (Table 2).
 
     Args:
-        runner: Runs the trials.
         final: A trial of the final run.
         policy: A policy that lowers the LR step by step, or keeps it.
         epochs: Length of the baseline over that of the final run.
-        seeds: Repeats.
     """
     lr = final.lr if final.lr_min is None else final.lr_min
     base = final.change(
@@ -44,7 +42,7 @@ def run_baseline(
         momentum_min=None,
         settings=final.settings.change(evaluations=round(final.settings.evaluations * epochs)),
     )
-    return run_final(runner, base, seeds=seeds, stage=final.stage)
+    return run_final(runner, base, seeds=seeds)
 
 
 def decide_baseline(

@@ -30,6 +30,7 @@ from hptune.analysis.rules import named_rules
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure import defaults
+from hptune.procedure.compare import PairedRuns
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
 from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
 from hptune.results.run_dir import RunDir
@@ -239,7 +240,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         test = run_lr_range(runner, base, low=low, high=high, examples=len(task.validation))
         reading = test.reading
         short = base.change(iterations=LENGTH // 2, lr_min=reading.lr_max / 10)
-        candidates = run_confirmation(runner, short, reading.lr_max, seeds=1, test=test)
+        candidates = run_confirmation(PairedRuns(runner), short, reading.lr_max, test=test)
         try:
             confirmed = float(decide_lr(test, candidates, reading.lr_max)[0].value)
         except StageError:  # it says so: every candidate diverged

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.stages import FINAL
 from hptune.trials.progress import Silent
 from scripts.quality.cases import CASES, experiment

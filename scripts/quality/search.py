@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from hptune.procedure.search import run_search
-from hptune.procedure.session.context import SessionContext
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Status, TrialResult
 from hptune.results.run_dir import RunDir
@@ -68,7 +68,7 @@ def search(
     settings, device = experiment(name, split), resolve_device("cpu", "fp32")
     case, began = CASES[name], time.perf_counter()
     with tempfile.TemporaryDirectory() as folder, RunDir.open(Path(folder)) as run_dir:
-        setup = SessionContext(Problem(settings, run_dir, device), Silent(), {})
+        setup = Context(Problem(settings, run_dir, device), Silent(), {})
         size = setup.batch_size(quiet=True)
         adaptive = "optimizer" in case.experiment and case.experiment["optimizer"].get("name")
         low, high = (1e-5, 1e-1) if adaptive else (1e-3, 1.0)
@@ -80,7 +80,7 @@ def search(
             "weight_decay": Range(1e-6, 1e-1, log=True),
             "batch_size": Choice([size // 2, size, size * 2]),
         }
-        base = setup.base(SEARCH, setup.lengths(size).final, batch_size=size, lr=high, quiet=True)
+        base = setup.whole(SEARCH, lr=high, quiet=True)
         budget = Budget(TIMES[-1] * epochs)
         runner = Runner(setup.task, run_dir, device, Silent(), budget)
         results = run_search(

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from hptune.config.build import build_task
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.training.device import resolve_device
 from hptune.training.lengths import evaluation_points
 from hptune.training.loop import run_trial

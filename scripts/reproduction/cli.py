@@ -32,7 +32,7 @@ from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.config.schema import Experiment
 from hptune.errors import HptuneError, InputError
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.results.records import Status, TrialResult
 from hptune.stages import FINAL
 from hptune.trials.progress import Silent

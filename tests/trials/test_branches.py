@@ -11,8 +11,9 @@ from test_paired_trials import BASE
 from test_paired_trials import task as paired_task
 from torch import nn
 
-from hptune.analysis.plateau import on_plateau
+from hptune.analysis.fitting import on_plateau
 from hptune.errors import HptuneError, StageError
+from hptune.procedure.compare import PairedRuns
 from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay
 from hptune.results.records import Curve
 from hptune.results.run_dir import RunDir
@@ -66,7 +67,9 @@ def test_the_branch_point_is_found_again_and_at_the_latest_in_the_middle(runner:
 
 def test_weight_decays_from_a_snapshot_cost_less_and_agree(runner: Runner):
     grid = [1e-2, 1e-3, 1e-4]
-    found = run_weight_decay(runner, PARENT, values=grid, seeds=1, refine=False, from_snapshot=True)
+    found = run_weight_decay(
+        PairedRuns(runner), PARENT, values=grid, refine=False, from_snapshot=True
+    )
     assert {float(label) for label in found} == set(grid)
     assert runner.budget.spent < 0.75 * 30
     assert decide_weight_decay(found, usual=1e-3).value in grid
@@ -78,7 +81,7 @@ def test_branches_stay_within_the_budget_and_cost_the_same_after_a_resume(tmp_pa
             runner = Runner(task(), run_dir, CPU, Silent(), Budget(allowed))
             grid = [1e-2, 1e-3, 1e-4, 1e-5]
             found = run_weight_decay(
-                runner, PARENT, values=grid, seeds=1, refine=True, from_snapshot=True
+                PairedRuns(runner), PARENT, values=grid, refine=True, from_snapshot=True
             )
             return runner.budget.spent, list(found)
 

@@ -17,9 +17,7 @@ class Problem:
     """An experiment's task on a device; everything is built when it is first needed.
 
     Args:
-        experiment: What to build.
         run_dir: Keeps what is measured.
-        device: As the user named it.
         execution: How trials are run; hears of the mode that is chosen for the device.
         given: The task where it was put together in Python.
     """
@@ -36,6 +34,10 @@ class Problem:
         self.execution, self.given = execution, given
         self._task: Task | None = None
         self._checked: BatchCheck | None = None
+
+    def changed(self, experiment: Experiment) -> Problem:
+        """Return the same with another experiment."""
+        return Problem(experiment, self.run_dir, self.device, self.execution, self.given)
 
     @property
     def task(self) -> Task:
@@ -58,11 +60,7 @@ class Problem:
         return self._checked
 
     def choose_mode(self, probe: Trial) -> None:
-        """Choose precision and graph for the device by a short timed probe, which is kept.
-
-        Args:
-            probe: A trial whose iterations may be timed.
-        """
+        """Choose precision and graph for the device by timing iterations of a trial; this is kept."""
         on_cpu = self.device.torch_device.type == "cpu"
         what = "precision" if on_cpu else "capture"
         key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"
