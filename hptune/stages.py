@@ -33,8 +33,6 @@ class Stage:
             rules do not say all of a listed value; "" where the stage is no part of the procedure.
         aliases: What `hptune sweep` calls it, the usual name first; none where it cannot be swept.
         summary: What is compared, for the shell's completion.
-        share: Short runs of the search's budget that it may take. One that another stage has run
-            is not run again, and what a stage leaves is the next one's.
         searches: Whether it looks for values, by trials whose weights nobody keeps.
     """
 
@@ -44,7 +42,6 @@ class Stage:
     module: str = ""
     aliases: tuple[str, ...] = ()
     summary: str = ""
-    share: int = 0
     searches: bool = True
 
 
@@ -56,7 +53,6 @@ STAGES: dict[str, Stage] = {
             title="LR range test",
             parameter="lr",
             module="hptune.procedure.lr_range",
-            share=6,
         ),
         Stage(
             name=MOMENTUM,
@@ -65,7 +61,6 @@ STAGES: dict[str, Stage] = {
             module="hptune.procedure.momentum",
             aliases=("momentum",),
             summary="the maximum of cyclical momentum",
-            share=4,
         ),
         Stage(
             name=WEIGHT_DECAY,
@@ -74,7 +69,6 @@ STAGES: dict[str, Stage] = {
             module="hptune.procedure.weight_decay",
             aliases=("wd", "weight-decay", "weight_decay"),
             summary="weight decay",
-            share=4,
         ),
         Stage(
             name=BATCH_SIZE,
@@ -83,7 +77,6 @@ STAGES: dict[str, Stage] = {
             module="hptune.procedure.batch_size",
             aliases=("batch-size", "batch_size"),
             summary="total batch size",
-            share=4,
         ),
         Stage(
             name=FINAL,

@@ -13,8 +13,9 @@ from hptune.results.records import TrialResult
 
 # Of how far the losses came down: below this two runs of one seed cannot be told apart.
 FLOOR = 0.005
-# Seeds that the noise guessed from the curves is worth when seeds speak too.
-GUESS_WEIGHT = 2.0
+# Seeds that the noise guessed from the curves is worth when seeds speak too. The guess is read where
+# the LR is nearly 0 and the curves are smoothest, so it is too small.
+GUESS_WEIGHT = 1.0
 
 
 def noise_of_difference(
@@ -22,8 +23,10 @@ def noise_of_difference(
     costs: Mapping[str, Sequence[float]],
     best: str,
     by: Criterion,
-) -> float:
+) -> tuple[float, int]:
     """Return the standard deviation of the difference between two candidates, for one seed.
+
+    And the degrees of freedom that repeats over seeds give it; 0 where it is a guess.
 
     Args:
         costs: What each of them reached, as `by` judges it.
@@ -48,7 +51,7 @@ def noise_of_difference(
             squares += float(np.var(np.subtract(values[:n], costs[best][:n]))) * n
             degrees += n - 1
     pooled = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
-    return max(FLOOR * fall, pooled)
+    return max(FLOOR * fall, pooled), degrees
 
 
 def _jitter_at_end(evaluations: Sequence[FloatArray]) -> float:

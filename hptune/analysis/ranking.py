@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.noise import noise_of_difference, typical_start
@@ -15,10 +16,12 @@ from hptune.results.evidence import Candidate, Comparison
 from hptune.results.records import Decision, Status, TrialResult
 from hptune.results.tables import result_row
 
-SIGNIFICANT = 1.0  # noises between two candidates that differ
+# Probability that the better of two equal candidates is named the winner, for each side.
+CHANCE = 0.05
 CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
 ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
-# Of the leader's fall: who lags this far behind at half of a run does not come back.
+# Of the leader's fall: who lags this far behind at half of a run does not come back, and is worse
+# whatever the noise may be.
 DOMINATED = 0.25
 FAR = 4.0  # noises, beside
 
@@ -31,7 +34,9 @@ class Ranking:
         order: Labels, the best first; diverged ones last, those that lasted longer before others.
         best: The first of the order.
         scores: Mean cost of each.
-        ties: Labels that the noise does not tell from the best, the best among them.
+        ties: Labels that the noise does not tell from the best, the best among them; with one seed
+            each all that are not far behind, since the noise is not known.
+        near: Labels within one standard deviation of the best, the best among them.
         noises: Standard deviation of the difference between each and the best.
         noise: The same between the best and another of as many seeds.
         reason: The losses and the noise in words.
@@ -43,6 +48,7 @@ class Ranking:
     best: str
     scores: Mapping[str, float]
     ties: tuple[str, ...]
+    near: tuple[str, ...]
     noises: Mapping[str, float]
     noise: float
     reason: str
@@ -82,14 +88,27 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
     best = order[0]
     if not math.isfinite(scores[best]):
         nothing = "every candidate diverged"
-        return Ranking(order, best, scores, (best,), {}, math.nan, nothing, (nothing,), failed=True)
-    single = noise_of_difference(candidates, costs, best, by)
+        alone = (best,)
+        return Ranking(
+            order, best, scores, alone, alone, {}, math.nan, nothing, (nothing,), failed=True
+        )
+    single, degrees = noise_of_difference(candidates, costs, best, by)
     noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
+    # Student's quantile: the fewer repeats have shown the noise, the more of it a lead must be.
+    quantile = float(t.ppf(1 - CHANCE, degrees)) if degrees else FAR
+    fall = typical_start(candidates[best], by) - scores[best]
+    least = 0.0 if degrees else DOMINATED * fall
+
+    def within(noises_apart: float, least: float = 0.0) -> tuple[str, ...]:
+        most = {k: scores[best] + max(noises_apart * noises[k], least) for k in order}
+        return tuple(k for k in order if scores[k] <= most[k])
+
     return Ranking(
         order=order,
         best=best,
         scores=scores,
-        ties=tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k]),
+        ties=within(quantile, least),
+        near=within(1.0),
         noises=noises,
         noise=noises[best],
         reason=_in_words(order, scores, candidates, noises[best], by),
@@ -146,7 +165,11 @@ def _in_words(
     shown = {label: by.shown(scores[label]) for label in order}
     if len(order) == 1:
         return f"{best} was compared with nothing; it reached validation {by.name} {shown[best]}"
-    told = f"over {seeds} seeds" if seeds > 1 else "guessed from the curves of one seed"
+    told = (
+        f"over {seeds} seeds"
+        if seeds > 1
+        else "guessed from the curves of one seed, which alone cannot tell"
+    )
     values = [
         f"{label}: {value}" + ", stopped early" * (candidates[label][0].status is Status.PRUNED)
         for label, value in shown.items()

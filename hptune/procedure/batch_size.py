@@ -12,7 +12,7 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
-from hptune.procedure.compare import PairedRuns, decide
+from hptune.procedure.compare import PairedRuns, decide, kept
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -43,7 +43,9 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     examples = len(context.task.train)
     sizes = values or options.values or default_values(base.batch_size, examples)
     check(context, sizes)
-    runs = PairedRuns(context.runner, seeds, context.criterion)
+    runs = context.paired(seeds)
+    if not runs.worth(base, len(sizes)):
+        return kept(runs, base, ("batch_size",), len(sizes))
     candidates = run_batch_size(
         runs, base, values=sizes_that_fit(context, sizes), scaling=options.lr_scaling
     )
@@ -124,7 +126,7 @@ def decide_batch_size(
         epochs: Length of the final run at the base batch size.
     """
     ranking = rank_survivors(candidates, by)
-    chosen = max(ranking.ties, key=lambda label: _epochs(candidates[label][0].trial, examples))
+    chosen = max(ranking.near, key=lambda label: _epochs(candidates[label][0].trial, examples))
     trial = candidates[chosen][0].trial
     decision = decide(
         candidates,

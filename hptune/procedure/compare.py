@@ -10,6 +10,7 @@ from typing import Any
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import Ranking, comparison, dominated, rank
 from hptune.procedure.outcome import Outcome
+from hptune.procedure.plan import TELLING
 from hptune.results.records import Decision, Trial, Value
 from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.trials.run import Runner
@@ -24,11 +25,21 @@ class PairedRuns:
 
     Attributes:
         runner: Runs the trials and knows the budget.
+        asked: Whether the user asked for them, whatever they cost.
     """
 
     runner: Runner
     seeds: int = 1
     by: Criterion = LOSS
+    asked: bool = False
+
+    def cost_of_telling(self, base: Trial, count: int) -> float:
+        """Return the epochs that it takes to tell so many candidates apart by runs like `base`."""
+        return self.runner.epochs(base) * count * max(self.seeds, TELLING)
+
+    def worth(self, base: Trial, count: int) -> bool:
+        """Say whether so many candidates can be told apart for what is left of the budget."""
+        return self.asked or self.runner.budget.affords(self.cost_of_telling(base, count))
 
     def run(
         self, base: Trial, changes: Mapping[str, Mapping[str, Any]], *, least: int = 0
@@ -41,6 +52,7 @@ class PairedRuns:
             least: Candidates to run whatever they cost.
         """
         beaten = partial(dominated, by=self.by)
+        least = len(changes) if self.asked else least
         return run_paired(
             self.runner, base, changes, seeds=self.seeds, dominated=beaten, least=least
         )
@@ -90,6 +102,34 @@ def decide(
         trials=trial_ids(candidates),
         warnings=ranking.warnings,
         seconds=total_seconds(candidates, stage),
+    )
+
+
+def kept(runs: PairedRuns, base: Trial, parameters: Sequence[str], count: int) -> Outcome:
+    """Return the outcome of a stage that cannot tell its candidates apart for what is left.
+
+    Args:
+        base: A short run with the values that are kept.
+        parameters: What the stage decides.
+        count: Candidates that it would compare.
+    """
+    cost, allowed = runs.cost_of_telling(base, count), runs.runner.budget
+    told = (
+        f"not compared: telling {count} candidates apart takes about {cost:.3g} epochs, and "
+        f"{max(allowed.allowed - allowed.spent, 0):.3g} are left; raise procedure.budget"
+    )
+    return Outcome(
+        [
+            Decision(
+                stage=base.stage,
+                parameter=name,
+                value=value,
+                rule="kept, as it was before",
+                reason=told,
+            )
+            for name in parameters
+            if (value := getattr(base, name)) is not None
+        ]
     )
 
 

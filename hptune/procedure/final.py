@@ -13,9 +13,11 @@ from dataclasses import replace
 
 import torch
 
-from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.criterion import LOSS
 from hptune.analysis.fitting import read_training
 from hptune.errors import StageError
+from hptune.procedure.compare import concluded
+from hptune.procedure.duel import decide_duel, run_duel
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
 from hptune.results.evidence import FinalRun
@@ -33,21 +35,22 @@ HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 def stage(context: Context, values: None, seeds: int) -> Outcome:
     """Train with the decided values over several seeds, and read the test set of those that count."""
-    spent = context.runner.budget.spent
-    results, lowered = run_final_safely(
-        context.runner,
-        context.whole(FINAL),
-        seeds=seeds,
-        search=context.searched,
-        by=context.criterion,
-    )
+    spent, base, runs = context.budget.spent, context.whole(FINAL), context.paired(seeds)
+    before = Outcome()
+    if duel := run_duel(runs, base):
+        before = concluded(duel, decide_duel(duel, runs.by), runs.by, columns=("lr",))
+        lr = before.decisions[0].value
+        base = next(r.trial for r in before.results if r.trial.lr == lr)
+        before.results = [r for r in before.results if r.trial.lr != lr]
+        spent += sum(rival.epochs for rival in before.results)
+    results, lowered = run_final_safely(runs.runner, base, seeds=seeds, search=context.searched)
     outcome = _read(context, results[-seeds:])
     if spent:
         times = spent / context.planned_epochs
         told = f"the search cost {spent:.3g} epochs, {times:.2f} times the final run's"
         first = outcome.decisions[0]
         outcome.decisions[0] = replace(first, reason=f"{first.reason}; {told}")
-    return Outcome(lowered, results[:-seeds]) + outcome
+    return before + Outcome(lowered, results[:-seeds]) + outcome
 
 
 def train(context: Context, seeds: int) -> Outcome:
@@ -86,14 +89,12 @@ def run_final_safely(
     *,
     seeds: int,
     search: Sequence[TrialResult] = (),
-    by: Criterion = LOSS,
 ) -> tuple[list[TrialResult], list[Decision]]:
     """Run the final runs; where a seed breaks, run all of them again with half the LR.
 
     The search looks at short runs of few seeds, so the LR it finds may be too large for a long
-    run of another seed. A seed has broken that diverges, or that ends clearly worse on the
-    validation set than the search's short runs did, and no better on the training set: it was
-    thrown out and did not come back. One that fits the training set better has overfitted.
+    run of another seed. A seed has broken that diverges, or that ends with a training loss
+    clearly above that of the search's short runs: it was thrown out and did not come back.
 
     Returns:
         All results, the last `seeds` of them those that count; and the decisions on the LR
@@ -104,11 +105,11 @@ def run_final_safely(
     for attempt in range(HALVINGS + 1):
         last = run_final(runner, trial, seeds=seeds)
         results += last
-        broken = sum(_has_broken(result, search, by) for result in last)
+        broken = sum(_has_broken(result, search) for result in last)
         if not broken or attempt == HALVINGS:
             break
         runner.progress.message(
-            f"{broken} of {seeds} seeds diverged or ended worse than the search's short runs at "
+            f"{broken} of {seeds} seeds diverged or fit worse than the search's short runs at "
             f"LR {trial.lr:g}; again with half of it"
         )
         trial = trial.change(
@@ -121,7 +122,7 @@ def run_final_safely(
             stage=FINAL,
             parameter=name,
             value=value,
-            rule="halved until every seed completes, and not worse than the short runs",
+            rule="halved until every seed completes, and fits no worse than the short runs",
             reason=f"seeds broke at {base.lr:g}",
             trials=tuple(result.trial.id for result in results),
         )
@@ -131,19 +132,17 @@ def run_final_safely(
     return results, decisions
 
 
-def _has_broken(result: TrialResult, search: Sequence[TrialResult], by: Criterion) -> bool:
+def _has_broken(result: TrialResult, search: Sequence[TrialResult]) -> bool:
     """Say whether a final run diverged, or was thrown out and did not come back."""
     if result.status is not Status.COMPLETE:
         return result.status is Status.DIVERGED
-    done = [r for r in search if r.status is Status.COMPLETE]
-    fits = [r.train_loss for r in done if r.train_loss is not None]
-    if result.train_loss is not None and result.train_loss < min(fits, default=-math.inf):
-        return False  # it has overfitted
-    best = min(done, key=by.at_end, default=None)
-    if best is None or not math.isfinite(by.at_end(best)):
+    done = [(r.train_loss, r) for r in search if r.status is Status.COMPLETE]
+    known = [(loss, LOSS.start(r)) for loss, r in done if loss is not None]
+    stopped_early = len(result.curve) < result.trial.iterations
+    if not known or result.train_loss is None or stopped_early:
         return False
-    fall = max(by.start(best) - by.at_end(best), 0.0)
-    return by.at_end(result) > by.at_end(best) + BROKEN * fall
+    best, start = min(known)
+    return result.train_loss > best + BROKEN * max(start - best, 0.0)
 
 
 def guessing(task: Task) -> float | None:

@@ -1,4 +1,4 @@
-"""Learning rate: an LR range test, read and then confirmed by short runs at the candidate and beside it.
+"""Learning rate: an LR range test, and a bracket of short runs that begins where the test is read.
 
 Source: Smith 2018, sections 4.1 and 5 ("try more than one maximum"); Smith 2017 for the test itself.
 """
@@ -9,15 +9,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from numpy.lib.stride_tricks import sliding_window_view
-
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
-from hptune.analysis.ranking import rank, rank_survivors
+from hptune.analysis.ranking import Ranking, rank, rank_survivors
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns, chosen_among, concluded, decide
 from hptune.procedure.defaults import lr_min
 from hptune.procedure.outcome import Outcome
+from hptune.procedure.plan import BRACKET, CANDIDATES
 from hptune.procedure.session.context import Context
 from hptune.results import evidence
 from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
@@ -25,25 +24,21 @@ from hptune.stages import LR_RANGE
 from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner
 
-READINGS = 50  # of the validation loss along the test
+READINGS = (24, 50)  # of the validation loss along the test, at least and at most
 READ_EXAMPLES = (256, 1024)  # of the validation set a reading, at least and at most
 READ_SHARE = 2.0  # examples read over examples trained: a step costs as much as reading three
 ATTEMPTS = 4
 LONGER = 2  # times
-HELD = 5  # readings in a row of a loss that a test reached
-FACTOR = 2.0  # between neighbouring candidates
-CLOSEST = 1.5  # from the candidate to its neighbour above; a nearer one tells nothing
-FARTHEST = 3.0  # from the candidate to a neighbour
-CONFIRMATIONS = 5  # candidates at most
-RULE = "largest usable LR of the range test, confirmed by short runs: {}; within the noise the test's own"
+FACTOR = 3.0  # between neighbouring candidates: one seed tells no closer ones apart
+RULE = "bracketed by short runs: {}; within the noise the lower of two"
 
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
-    """Test for the LR and confirm it."""
+    """Test for the LR and bracket it."""
     options, size = context.options(LR_RANGE), context.batch_size()
     low, high = defaults.lr_range(context.optimizer)
     base = context.base(LR_RANGE, context.plan(size).range_test, batch_size=size, lr=1.0)
-    runs = PairedRuns(context.runner, seeds, context.criterion)
+    runs = context.paired(seeds)
     test = run_lr_range(
         runs.runner,
         base,
@@ -53,12 +48,9 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
         seeds=max(options.seeds, seeds),
         examples=len(context.task.validation),
     )
-    lr = test.reading.lr_max
-    candidates = run_confirmation(runs, context.shortened(base), lr, test=test)
-    decisions = decide_lr(test, candidates, lr, by=runs.by)
-    outcome = concluded(
-        candidates, decisions, runs.by, columns=("lr",), interval=test.reading.interval
-    )
+    candidates = run_bracket(runs, context.shortened(base), test.reading.lr_max)
+    decisions = decide_lr(test, candidates, by=runs.by)
+    outcome = concluded(candidates, decisions, runs.by, columns=("lr",))
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
 
 
@@ -70,7 +62,7 @@ def concluded_with_lr(
     *,
     columns: Sequence[str],
 ) -> Outcome:
-    """Return the outcome of a stage; where its value is new, with the LR confirmed beside it.
+    """Return the outcome of a stage; where its value is new, with the LR bracketed anew.
 
     Momentum, weight decay and batch size are coupled with the LR.
 
@@ -85,11 +77,11 @@ def concluded_with_lr(
         return outcome
     chosen = chosen_among(candidates, decisions, columns)
     trial = candidates[chosen][0].trial.change(stage=base.stage, snapshot=None)
-    confirmed = run_confirmation(runs, trial, trial.lr, least=1)
-    if len(confirmed) == 1:
+    if not runs.worth(trial, BRACKET):
         return outcome
-    again = decide_lr(None, confirmed, trial.lr, stage=base.stage, by=runs.by)
-    return outcome + concluded(confirmed, again, runs.by, columns=("lr",))
+    bracket = run_bracket(runs, trial, trial.lr)
+    again = decide_lr(None, bracket, stage=base.stage, by=runs.by)
+    return outcome + concluded(bracket, again, runs.by, columns=("lr",))
 
 
 @dataclass(frozen=True)
@@ -109,17 +101,6 @@ class RangeTest:
             earlier=tuple(ids[: -self.seeds]),
             reading=asdict(self.reading),
         )
-
-    def reached(self, by: Criterion = LOSS) -> float:
-        """Return the lowest cost that a test held for some readings, without any LR decay.
-
-        Infinite where the validation set was too small to be read along the test.
-        """
-        if self.reading.by != "validation":
-            return math.inf
-        courses = [by.known_evaluations(result.curve) for result in self.results]
-        held = [sliding_window_view(c, HELD).max(axis=1) for c in courses if len(c) >= HELD]
-        return min((float(costs.min()) for costs in held), default=math.inf)
 
 
 def run_lr_range(
@@ -168,75 +149,72 @@ def run_lr_range(
     return RangeTest(tests, reading, seeds)
 
 
-def run_confirmation(
-    runs: PairedRuns, base: Trial, lr: float, *, test: RangeTest | None = None, least: int = 3
-) -> Candidates:
-    """Run short runs at an LR and beside it, and on beyond the one at an edge that wins.
+def run_bracket(runs: PairedRuns, base: Trial, lr: float, *, least: int = BRACKET) -> Candidates:
+    """Run short runs up and down from an LR until the best has worse neighbours, then one between them.
 
-    Beside it are the ends of what the range test found plausible, else half and twice the LR.
-    Below them too where all do worse than the range test did in passing: none of them is usable.
-    Above them in smaller steps and only where the highest wins clearly: short runs favour an LR
-    at which a long run of another seed breaks.
+    A range test may be wrong by a factor of ten, so its reading is only where the bracket begins.
 
     Args:
         base: A short run under the policy that will be used.
-        lr: The candidate for the maximum.
-        test: The range test that the LR was read from.
+        lr: To begin with.
         least: Candidates to run whatever they cost.
     """
-    by = runs.by
 
-    def run(wanted: Sequence[float], least: int = 0) -> Candidates:
+    def run(wanted: Sequence[float]) -> Candidates:
         # To two significant figures, so that a table can be read and a trial found again.
         lrs = [float(f"{lr:.2g}") for lr in wanted]
-        return runs.run(base, {_label(lr): lrs_of(base, lr) for lr in lrs}, least=least)
+        changes = {_label(lr): lrs_of(base, lr) for lr in lrs}
+        return runs.run(base, changes, least=max(least - len(candidates), 0))
 
-    low, high = test.reading.interval if test else (lr / FACTOR, lr * FACTOR)
-    below = min(max(low, lr / FARTHEST), lr / FACTOR)
-    above = max(min(high, lr * FARTHEST), lr * CLOSEST)
-    candidates = run([lr, below, above], least)
-    while 1 < len(candidates) < CONFIRMATIONS:
-        lrs = sorted(float(label) for label in candidates)
-        ranking = rank(candidates, by)
-        end = min(by.at_end(result) for result in candidates[ranking.best])
-        if ranking.failed or (test and end > test.reached(by) + ranking.noise):
-            beyond = lrs[0] / FARTHEST
-        elif ranking.ties == (_label(lrs[0]),):
-            beyond = lrs[0] / FACTOR
-        elif ranking.not_clearly_beaten == (_label(lrs[-1]),):
-            beyond = lrs[-1] * CLOSEST
-        else:
-            break
-        further = run([beyond])
+    candidates: Candidates = {}
+    wanted = [lr, lr * FACTOR]
+    while wanted and len(candidates) < CANDIDATES:
+        further = run(wanted)
         if not further:
-            break
+            return candidates
         candidates |= further
-    return runs.repeat(candidates)
+        ranking = rank(candidates, runs.by)
+        below, above = neighbours(ranking)
+        # Where none came to its end, all of them are too high.
+        if below is None or ranking.failed:
+            wanted = [min(map(float, candidates)) / FACTOR]
+        else:
+            wanted = [float(ranking.best) * FACTOR] if above is None else []
+    if below and above:
+        better = min(below, above, key=lambda lr: ranking.scores[_label(lr)])
+        candidates |= run([math.sqrt(float(ranking.best) * better)])
+    return candidates
+
+
+def neighbours(ranking: Ranking) -> tuple[float | None, float | None]:
+    """Return the LRs next below and next above the best; None at an edge."""
+    lrs, best = sorted(map(float, ranking.order)), float(ranking.best)
+    at = lrs.index(best)
+    return lrs[at - 1] if at else None, lrs[at + 1] if at + 1 < len(lrs) else None
 
 
 def decide_lr(
     test: RangeTest | None,
     candidates: Candidates,
-    candidate: float,
     *,
     stage: str = LR_RANGE,
     by: Criterion = LOSS,
 ) -> list[Decision]:
-    """Choose the maximum and minimum LR from a range test and its confirmation.
+    """Choose the maximum and minimum LR from a bracket.
 
     Args:
-        test: None where the LR is confirmed anew because another value moved.
-        candidate: The LR that was to be confirmed.
+        test: Which the bracket began at; None where it began at what was decided before.
     """
     ranking = rank_survivors(candidates, by)
-    # Two readings that agree are worth more than either.
-    value = min(map(float, ranking.ties), key=lambda lr: abs(math.log(lr / candidate)))
-    beside = ""
+    best, (below, above) = float(ranking.best), neighbours(ranking)
+    # Short runs favour a high LR, that a long run of another seed may not bear.
+    value = below if below and _label(below) in ranking.near else best
+    beside, edge = "", ""
+    if below is None or above is None:
+        side = "lowest" if below is None else "highest"
+        edge = f"{best:g} is the {side} LR that the budget had room for; raise procedure.budget"
     if test:
-        low, high = test.reading.interval
-        beside = (
-            f"; the range test before: {test.reading.reason}, plausible {low:.2g} to {high:.2g}"
-        )
+        beside = f"; the range test, where the bracket began: {test.reading.reason}"
     maximum = decide(
         candidates,
         ranking,
@@ -245,25 +223,27 @@ def decide_lr(
         parameter="lr",
         value=value,
         rule=RULE.format(by),
-        tied=f"{value:g}, the nearest to the candidate, is taken",
+        tied=f"the lower, {value:g}, is taken",
         beside=beside,
     )
-    values = sorted(map(float, candidates))
-    at_edge = len(values) > 1 and (value == values[0] or candidate < value == values[-1])
-    edge = (f"{value:g} is at the edge of what was confirmed",) if at_edge else ()
     tests = test.results if test else []
     maximum = replace(
         maximum,
         trials=tuple(result.trial.id for result in tests) + maximum.trials,
-        warnings=(test.reading.warnings if test else ()) + maximum.warnings + edge,
+        warnings=maximum.warnings + ((edge,) if edge else ()),
         seconds=maximum.seconds + sum(result.seconds for result in tests),
     )
-    if candidates[_label(value)][0].trial.lr_min is None:
+    return lr_decisions(maximum, candidates[_label(value)][0].trial)
+
+
+def lr_decisions(maximum: Decision, trial: Trial) -> list[Decision]:
+    """Return the decision on the maximum LR, and beside it that on the minimum where there is one."""
+    if trial.lr_min is None:
         return [maximum]
     minimum = replace(
         maximum,
         parameter="lr_min",
-        value=lr_min(value),
+        value=trial.lr_min,
         rule="a tenth of the maximum",
         reason="the report's rule; a third or a quarter also work",
         seconds=0.0,
@@ -273,12 +253,13 @@ def decide_lr(
 
 def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
     """Return the settings of a range test, whose readings must not cost more than its training."""
-    evaluations = min(READINGS, iterations)
+    fewest, most = READINGS
     low, high = READ_EXAMPLES
-    affordable = int(READ_SHARE * iterations * base.batch_size / evaluations)
+    affordable = int(READ_SHARE * iterations * base.batch_size)
+    evaluations = min(max(affordable // low, fewest), most, iterations)
     return base.settings.change(
         evaluations=evaluations,
-        evaluate_limit=min(max(affordable, low), high),
+        evaluate_limit=min(max(affordable // evaluations, low), high),
         early_stopping=None,
         fresh_statistics=True,
     )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import PairedRuns, decide
+from hptune.procedure.compare import PairedRuns, decide, kept
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -25,8 +25,10 @@ RULE = "{}; within the noise the report's cyclical 0.95-0.85"
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Compare momenta; where another than the present one wins, confirm the LR with it."""
     options, base = context.options(MOMENTUM), context.short(MOMENTUM)
-    runs = PairedRuns(context.runner, seeds, context.criterion)
-    candidates = run_momentum(runs, base, values=values or options.values, minimum=options.minimum)
+    runs, wanted = context.paired(seeds), values or options.values
+    if not runs.worth(base, len(wanted) + 1):
+        return kept(runs, base, ("momentum", "momentum_min"), len(wanted) + 1)
+    candidates = run_momentum(runs, base, values=wanted, minimum=options.minimum)
     decisions = decide_momentum(candidates, runs.by)
     return concluded_with_lr(
         runs, base, candidates, decisions, columns=("momentum", "momentum_min")

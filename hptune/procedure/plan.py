@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptune.stages import FINAL, LR_RANGE, procedure
+from hptune.stages import FINAL, LR_RANGE
 
-SHORT_SWEEP = 4  # short runs that a stage compares
-TEST_RUNS = 2  # short runs that an LR range test is as long as
+BRACKET = 3  # short runs that bracket an LR at least
+# Of the final run: what a short run takes. A third ranks LRs as the whole run does; a tenth does
+# not, and prefers an LR and a momentum that the whole run cannot bear.
+SHORT = 1 / 3
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss
+TEST = 1 / 4  # of the final run: what an LR range test takes
 RANGE_TEST = (100, 400)  # iterations at least and at most
+CANDIDATES = 7  # short runs for an LR at most
+SWEEP = 4  # candidates that a stage compares, and seeds that it takes to tell them apart
+TELLING = 2
+DUEL = 1.0  # final runs that the search leaves for its last comparison, at full length
 
 
 @dataclass(frozen=True)
@@ -68,8 +75,9 @@ class Plan:
         """Length of a short run, iterations."""
         if self.trial_epochs is not None:
             return max(1, round(self.trial_epochs * self.per_epoch))
-        runs = sum(_shares().values()) * self.search_seeds
-        return min(self.final, max(SHORTEST, int(self.budget * self.final / runs)))
+        # A small budget is for a range test and a bracket all the same.
+        affordable = self.budget / (BRACKET + 1) / self.search_seeds
+        return min(self.final, max(SHORTEST, int(self.final * min(SHORT, affordable))))
 
     @property
     def range_test(self) -> int:
@@ -77,45 +85,40 @@ class Plan:
         if self.range_test_epochs is not None:
             return max(1, round(self.range_test_epochs * self.per_epoch))
         low, high = RANGE_TEST
-        return min(max(TEST_RUNS * self.short, low), high)
+        return min(max(int(TEST * self.final), low), high)
 
-    def allowances(self, stages: Sequence[str], per_epoch: int = 1) -> dict[str, float]:
-        """Return the epochs that may be spent by the end of each search stage of those that run.
+    @property
+    def search(self) -> float:
+        """Epochs that the search stages may take together; what one leaves is the next one's.
 
-        Args:
-            stages: Those that run.
-            per_epoch: Counts iterations where it is their number in an epoch.
+        The budget, less what the duel takes at the end where that leaves more than it takes.
         """
-        total, shares = 0.0, _shares()
-        allowed = {}
-        for stage in stages:
-            if stage in shares:
-                share = shares[stage] / sum(shares.values())
-                total += share * (self.budget * self.epochs * per_epoch)
-                allowed[stage] = total
-        return allowed
+        reserved = DUEL if self.budget >= 2 * DUEL else 0.0
+        return (self.budget - reserved) * self.epochs
 
     def stages(self, stages: Sequence[str]) -> list[PlannedStage]:
-        """List the stages with what they cost at most."""
+        """List the stages with what they cost at most; a stage that costs too much is left out."""
         planned = []
-        spent, allowed = 0.0, self.allowances(stages, self.per_epoch)
+        left = self.search * self.per_epoch
         for stage in stages:
             if stage == FINAL:
+                left += self.budget * self.epochs * self.per_epoch - self.search * self.per_epoch
+                rivals = int(left >= self.final)
                 trials = self.final_seeds * (1 if self.baseline_length is None else 2)
                 iterations = self.final_seeds * self.final * (1 + (self.baseline_length or 0.0))
-                planned.append(PlannedStage(stage, trials, iterations / self.per_epoch))
+                iterations += rivals * self.final
+                planned.append(PlannedStage(stage, trials + rivals, iterations / self.per_epoch))
                 continue
             tests = self.test_seeds if stage == LR_RANGE else 0
-            # A stage has what the ones before have left; the LR is confirmed whatever it costs.
-            left = allowed[stage] - spent - tests * self.range_test
-            least = (SHORT_SWEEP - 1) * self.search_seeds if tests else 0
-            short = max(least, min(int(left / self.short), SHORT_SWEEP * self.search_seeds))
+            least, most = (
+                (BRACKET * self.search_seeds, CANDIDATES * self.search_seeds)
+                if tests
+                else (SWEEP * max(self.search_seeds, TELLING),) * 2
+            )
+            short = min(int((left - tests * self.range_test) / self.short), most)
+            if short < least:  # the LR is bracketed whatever it costs
+                short = least if tests else 0
             iterations = tests * self.range_test + short * self.short
-            spent += iterations
+            left -= iterations
             planned.append(PlannedStage(stage, tests + short, iterations / self.per_epoch, short))
         return planned
-
-
-def _shares() -> dict[str, int]:
-    """Return the short runs of the search's budget that each stage may take."""
-    return {stage.name: stage.share for stage in procedure() if stage.share}

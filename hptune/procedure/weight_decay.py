@@ -13,7 +13,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.fitting import on_plateau
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import PairedRuns, decide
+from hptune.procedure.compare import PairedRuns, decide, kept
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -36,13 +36,15 @@ def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Compare weight decays; where another than the present one wins, confirm the LR with it."""
     options, base = context.options(WEIGHT_DECAY), context.short(WEIGHT_DECAY)
-    given = values or options.values
+    given, runs = values or options.values, context.paired(seeds)
     net = (context.check().weight_layers, context.optimizer)
-    runs = PairedRuns(context.runner, seeds, context.criterion)
+    grid = given or first_grid(*net)
+    if not runs.worth(base, len(grid)):
+        return kept(runs, base, ("weight_decay",), len(grid))
     candidates = run_weight_decay(
         runs,
         base,
-        values=given or first_grid(*net),
+        values=grid,
         refine=not given,
         from_snapshot=options.from_snapshot,
     )

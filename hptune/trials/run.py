@@ -127,7 +127,7 @@ class Runner:
         What a run before this one has left of the same stage counts in full, so that both
         decide alike.
         """
-        return self.budget.affords(sum(self._epochs(t) for t in trials if not self._free(t)))
+        return self.budget.affords(sum(self.epochs(t) for t in trials if not self._free(t)))
 
     def _free(self, trial: Trial) -> bool:
         known = self.run_dir.result(trial)
@@ -135,7 +135,8 @@ class Runner:
             known.trial.stage != trial.stage or self.budget.has(known.trial)
         )
 
-    def _epochs(self, trial: Trial) -> float:
+    def epochs(self, trial: Trial) -> float:
+        """Return what a trial costs, in epochs; a branch has some from its parent."""
         per_epoch = iterations_per_epoch(len(self.task.train), trial.batch_size)
         return trial.iterations / per_epoch - self._shared(trial)
 

@@ -10,6 +10,7 @@ from hptune.config.load import with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
+from hptune.procedure.compare import PairedRuns
 from hptune.procedure.plan import Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
@@ -42,6 +43,7 @@ class Context:
     Attributes:
         budget: What the search may cost.
         searched: What the search stages before have run.
+        asked: Whether the user asked for this one stage, whatever it costs.
         inputs: The values that hold now.
     """
 
@@ -50,6 +52,7 @@ class Context:
         self._written = problem.experiment.hyper_parameters
         self.budget = Budget()
         self.searched: list[TrialResult] = []
+        self.asked = False
         self.inputs = self._inputs_from(())
 
     def variant(self, path: str, value: Any) -> Context:
@@ -57,7 +60,7 @@ class Context:
         _ = self.runner  # so that the device's mode is chosen once, for all variants
         problem = self.problem.changed(with_value(self.experiment, path, value))
         other = Context(problem, self.progress, self._flags)
-        other.inputs, other.budget = self.inputs, self.budget
+        other.inputs, other.budget, other.asked = self.inputs, self.budget, self.asked
         return other
 
     def change(self, experiment: Experiment) -> None:
@@ -94,6 +97,10 @@ class Context:
             problem.choose_mode(self.base(LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True))
         device, execution = problem.device, problem.execution
         return Runner(self.task, problem.run_dir, device, self.progress, self.budget, execution)
+
+    def paired(self, seeds: int) -> PairedRuns:
+        """Return what runs candidates of this problem side by side."""
+        return PairedRuns(self.runner, seeds, self.criterion, asked=self.asked)
 
     def check(self) -> BatchCheck:
         """Run the first batch, so that what does not fit is told before any trial."""

@@ -161,20 +161,18 @@ class Session:
             # Stages that are left out may have decided before.
             context.use(d for d in self.run_dir.decisions() if d.stage not in wanted)
         plan = context.plan(context.batch_size(quiet=True))
-        allowed = plan.allowances(wanted)
-        if allowed:
+        if wanted != [FINAL]:
             self.progress.message(
-                f"The search may take {max(allowed.values()):.4g} epochs, the final run takes "
+                f"The search may take {plan.budget * plan.epochs:.4g} epochs, the final run takes "
                 f"{context.epochs:g} for each seed."
             )
         examples = len(context.task.train)
         self.progress.planned({s.stage: s.epochs * examples for s in plan.stages(wanted)})
-        outcome = Outcome()
+        outcome, whole = Outcome(), plan.budget * plan.epochs
         if LR_RANGE not in wanted:
             outcome = self._learning_rate_first()
         for stage in wanted:
-            # The procedure's stages share one budget: what one leaves is the next one's.
-            context.budget.allowed = allowed.get(stage, context.budget.allowed)
+            context.budget.allowed = plan.search if STAGES[stage].searches else whole
             seeds = plan.final_seeds if stage == FINAL else plan.search_seeds
             outcome += self._stage(stage, None, seeds)
         return outcome
@@ -219,12 +217,14 @@ class Session:
     def _alone(
         self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
     ) -> Outcome:
-        """Run a stage by itself, with its own share of the budget."""
+        """Run a stage by itself: all of its candidates, and more seeds and values in the budget."""
         context = self._context
         plan = context.plan(context.batch_size(quiet=True))
-        # What the user lists is all run, whatever it costs.
-        context.budget = Budget(math.inf if values else plan.allowances([stage])[stage])
-        return self._stage(stage, values, seeds or plan.search_seeds)
+        context.budget = Budget(math.inf if values else plan.budget * plan.epochs)
+        context.asked = True
+        outcome = self._stage(stage, values, seeds or plan.search_seeds)
+        context.asked = False
+        return outcome
 
     def _stage(self, stage: str, values: Sequence[Value] | None, seeds: int) -> Outcome:
         context = self._context
