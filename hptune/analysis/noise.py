@@ -1,4 +1,4 @@
-"""How far two paired runs of equal candidates lie apart: guessed from curves, corrected by repeats."""
+"""How far two paired runs of equal candidates lie apart: from repeats, or guessed from the curves."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from hptune.results.records import TrialResult
 
 # Of how far the losses came down: below this two runs of one seed cannot be told apart.
 FLOOR = 0.005
-# Seeds that the noise guessed from the curves is worth when seeds speak too. The guess is read where
-# the LR is nearly 0 and the curves are smoothest, so it is too small.
-GUESS_WEIGHT = 1.0
 
 
 def noise_of_difference(
@@ -35,23 +32,22 @@ def noise_of_difference(
     finite = {k: values for k, values in costs.items() if all(map(math.isfinite, values))}
     end = float(np.mean(costs[best]))
     fall = abs(typical_start(candidates[best], by) - end)
-    guess = max(
-        FLOOR * fall,
-        _jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]]),
-    )
-    if by.examples:
-        # What nets have not learned, paired runs share, so only the fall is uncertain. Over few
-        # examples that cannot be relied on.
-        uncertain = end if by.examples < FEW_EXAMPLES else min(abs(end), fall)
-        guess = max(guess, sampling_error(uncertain, by.examples))
     squares, degrees = 0.0, 0  # of the paired differences from the best
     for label, values in finite.items():
         n = min(len(values), len(costs[best]))
         if label != best and n > 1:
             squares += float(np.var(np.subtract(values[:n], costs[best][:n]))) * n
             degrees += n - 1
-    pooled = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
-    return max(FLOOR * fall, pooled), degrees
+    if degrees:
+        return max(FLOOR * fall, math.sqrt(squares / degrees)), degrees
+    # A guess, and too small a one: the curves' ends are read where the LR is nearly 0.
+    guess = _jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]])
+    if by.examples:
+        # What nets have not learned, paired runs share, so only the fall is uncertain. Over few
+        # examples that cannot be relied on.
+        uncertain = end if by.examples < FEW_EXAMPLES else min(abs(end), fall)
+        guess = max(guess, sampling_error(uncertain, by.examples))
+    return max(FLOOR * fall, guess), 0
 
 
 def _jitter_at_end(evaluations: Sequence[FloatArray]) -> float:

@@ -64,16 +64,16 @@ class Ranking:
         lead is lost.
         """
         most = self.scores[self.best] + CLEARLY * self.noise
-        return tuple(label for label in self.order if self.scores[label] <= most)
+        return tuple(k for k in self.order if k in self.ties or self.scores[k] <= most)
 
 
 def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) -> Ranking:
     """Rank candidates that were run with the same seeds.
 
     Some may have been repeated with more seeds than others: two are compared over the seeds
-    that both have. The noise is guessed from the raggedness of the curves' ends, from the
-    losses' fall and from the size of the validation set; where there are repeats, their paired
-    differences correct the guess.
+    that both have. The noise is that of the repeats' paired differences; where there are none,
+    it is guessed from the raggedness of the curves' ends, from the losses' fall and from the size
+    of the validation set.
 
     Args:
         candidates: Results by label, one a seed, the seeds in the same order for all.

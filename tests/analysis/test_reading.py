@@ -326,9 +326,11 @@ def test_the_lowest_loss_wins_and_close_ones_tie():
             "a": [result(1, falling(0.5), 0)],
             "b": [result(2, falling(0.505), 0)],
             "c": [result(3, falling(0.9), 0)],
+            "d": [result(4, falling(1.5), 0)],
         }
     )
-    assert ranking.best == "a" and set(ranking.ties) == {"a", "b"} and ranking.order[-1] == "c"
+    assert ranking.best == "a" and ranking.near == ("a", "b") and ranking.order[-1] == "d"
+    assert ranking.ties == ("a", "b", "c")  # one seed tells only what is far behind
 
 
 def test_diverged_candidates_come_last_and_all_of_them_is_said():
@@ -367,10 +369,11 @@ def test_the_order_does_not_depend_on_level_or_unit_of_the_loss(shift, scale):
     ranking = rank(
         {
             k: [result(i, make(e), 0)]
-            for i, (k, e) in enumerate((("a", 0.5), ("b", 0.504), ("c", 0.8)))
+            for i, (k, e) in enumerate((("a", 0.5), ("b", 0.504), ("c", 1.1)))
         }
     )
-    assert ranking.order == ("a", "b", "c") and set(ranking.ties) == {"a", "b"}
+    assert ranking.order == ("a", "b", "c")
+    assert set(ranking.near) == set(ranking.ties) == {"a", "b"}
 
 
 # Smoothing and the named rules
