@@ -10,7 +10,10 @@ from hptune.cli.options import Common, common_options
 @click.command("check")
 @common_options
 def command(common: Common) -> None:
-    """Validate the config, run one batch, and show shapes, parameters, memory and the plan."""
+    """Validate the config, run one batch, show the plan.
+
+    What is shown: shapes, parameters, memory, and the trials with the time they take.
+    """
     from hptune.cli.plan import show_plan
 
     with common.session(dry=True) as session:

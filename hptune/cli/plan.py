@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hptune import cli
-from hptune.results.cells import finite
+from hptune.cli.options import print_json
 
 if TYPE_CHECKING:
     from hptune.procedure.session import Session
@@ -39,34 +38,29 @@ def show_plan(
     if as_json:
         document: dict[str, Any] = dict(found) if facts else {}
         document["plan"] = [asdict(stage) for stage in planned]
-        document |= {"start_seconds": start, "report_seconds": REPORT_SECONDS, "seconds": total}
-        click.echo(json.dumps(finite(document), indent=2))
+        times = {"start_seconds": start, "report_seconds": REPORT_SECONDS, "seconds": total}
+        print_json(document | times)
         return
     if facts:
-        _print_facts(found)
-    click.echo(f"{'stage':<14}{'trials':>8}{'epochs':>10}{'time':>10}")
-    _print_row("start", None, None, start)
-    for stage in planned:
-        _print_row(str(stage.stage), stage.trials, stage.epochs, stage.seconds)
-    _print_row("report", None, None, REPORT_SECONDS)
-    _print_row("total", sum(s.trials for s in planned), sum(s.epochs for s in planned), total)
+        for name, value in found.items():
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            click.echo(f"{name.replace('_', ' '):<16}{shown}")
+        click.echo()
+    trials, epochs = sum(s.trials for s in planned), sum(s.epochs for s in planned)
+    for row in (
+        ("stage", "trials", "epochs", "time"),
+        ("start", "", "", rough(start)),
+        *((s.stage, s.trials, f"{s.epochs:.1f}", rough(s.seconds)) for s in planned),
+        ("report", "", "", rough(REPORT_SECONDS)),
+        ("total", trials, f"{epochs:.1f}", rough(total)),
+    ):
+        click.echo("{:<14}{:>8}{:>10}{:>10}".format(*row))
 
 
-def rough(seconds: float) -> str:
-    """Return a time as nobody knows it better: 0.4 s, 12 s, 5 min, 3.1 h."""
+def rough(seconds: float | None) -> str:
+    """Return a time as nobody knows it better: 0.4 s, 12 s, 5 min, 3.1 h; "" where none is known."""
+    if seconds is None:
+        return ""
     if seconds < 100:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _print_row(name: str, trials: int | None, epochs: float | None, seconds: float | None) -> None:
-    shown = "" if trials is None else str(trials)
-    length = "" if epochs is None else f"{epochs:.1f}"
-    click.echo(f"{name:<14}{shown:>8}{length:>10}{'' if seconds is None else rough(seconds):>10}")
-
-
-def _print_facts(facts: dict[str, Any]) -> None:
-    for name, value in facts.items():
-        shown = f"{value:.4g}" if isinstance(value, float) else value
-        click.echo(f"{name.replace('_', ' '):<16}{shown}")
-    click.echo()

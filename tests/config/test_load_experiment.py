@@ -153,8 +153,8 @@ def test_a_wrong_file_is_told_in_one_line(text: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("seed", "--set: 'seed'; must be key.path=value; write --set seed=1, say"),
-        ("model..args=1", "--set: 'model..args=1'; must be key.path=value; write --set seed=1, say"),
+        ("seed", "--set: 'seed'; must be KEY.PATH=VALUE; write --set seed=1, say"),
+        ("model..args=1", "--set: 'model..args=1'; must be KEY.PATH=VALUE; write --set seed=1, say"),
         ("training.epochs=-1", "--set: training.epochs: -1; must be greater than 0; correct the value"),
         ("training={epochs: 0}", "--set: training.epochs: 0; must be greater than 0; correct the value"),
         ("model.name.x=1", "--set: model.name.x: 'name' holds a value, no section; correct the key path"),
