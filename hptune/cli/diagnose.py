@@ -13,7 +13,10 @@ from hptune.cli.options import output_options, print_json
 @click.argument("curve", type=click.Path(path_type=Path))
 @output_options
 def command(curve: Path, as_json: bool) -> None:
-    """Read any training curve or LR range test from a CSV, hptune's or another tool's."""
+    """Read any training curve or LR range test.
+
+    CURVE is a CSV, hptune's or another tool's.
+    """
     from hptune.analysis.diagnose import diagnose
 
     document = diagnose(curve)

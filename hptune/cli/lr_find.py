@@ -11,6 +11,9 @@ from hptune.cli.options import Common, seeds_option, training_options
 @training_options
 @seeds_option
 def command(common: Common, seeds: int | None) -> None:
-    """Run the LR range test and confirm the maximum LR; the minimum LR is recorded too."""
+    """Run the LR range test and confirm the maximum LR.
+
+    The minimum LR is recorded too.
+    """
     with common.session() as session:
         common.print_outcome(session, session.lr_find(seeds=seeds))

@@ -19,7 +19,10 @@ from hptune.cli.options import output_options, print_json
 )
 @output_options
 def command(run: Path | None, folder: Path | None, as_json: bool) -> None:
-    """Write a page and plots of a run directory, of CONFIG's, or of the latest in runs/."""
+    """Write a page and plots of a run directory.
+
+    By default of the latest in runs/.
+    """
     from hptune.cli.show import find_run_dir
     from hptune.report.page import write_report
 

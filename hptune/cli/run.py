@@ -17,7 +17,10 @@ from hptune.errors import one_line
 @click.option("--dry-run", is_flag=True, help="Show what would run, and how long it would take.")
 @baseline_option
 def command(common: Common, stages: str | None, dry_run: bool) -> None:
-    """Run the whole procedure, resumable: started again, it goes on where it was."""
+    """Run the whole procedure, resumable.
+
+    Started again, it goes on where it was.
+    """
     wanted = None if stages is None else [name.strip() for name in stages.split(",")]
     with common.session(dry=dry_run) as session:
         if dry_run:

@@ -27,7 +27,10 @@ from hptune.stages import STAGES
 )
 @output_options
 def command(run_dir: Path | None, named: Path | None, stage: str | None, as_json: bool) -> None:
-    """Show a run directory's decisions and trials [the latest under runs/]."""
+    """Show a run directory's decisions and trials.
+
+    By default those of the latest under runs/.
+    """
     from hptune.results.run_dir import RunDir
 
     directory = RunDir.open(

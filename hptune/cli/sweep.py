@@ -25,7 +25,7 @@ from hptune.stages import STAGES, WEIGHT_DECAY
 def command(
     common: Common, key: str, values: str | None, seeds: int | None, from_snapshot: bool
 ) -> None:
-    """Sweep momentum, wd, batch-size, lr, dropout or any key of the config.
+    """Sweep momentum, wd, batch-size, lr, dropout or any key.
 
     Paired short runs are compared, and the value is decided.
     """

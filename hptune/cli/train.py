@@ -28,6 +28,9 @@ _MOMENTUM = click.FloatRange(min=0, max=1)
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Repeats over seeds [1].")
 @baseline_option
 def command(common: Common, policy: str | None, seeds: int, **flags: float | None) -> None:
-    """Train with the decided values, and read the test set once at the end."""
+    """Train with the decided values.
+
+    The test set is read once at the end.
+    """
     with common.session(flags=dict(flags)) as session:
         common.print_outcome(session, session.train(policy=policy, seeds=seeds))

@@ -49,7 +49,7 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
     values = deepcopy(written)
     for override in overrides:
         _put(values, *parse_setting(override), "--set: ")
-    data = values.get("data")
+    data: Any = values.get("data")
     other = isinstance(data, dict) and data.get("name") != "digits"
     if path is None and other and values["name"] == written["name"]:
         place = data.get("path")  # "." and ".." have names, too
@@ -160,7 +160,7 @@ def _check_order(experiment: Experiment, where: str) -> None:
 
 def _take_paths_from(folder: Path, values: dict[str, Any]) -> None:
     """Make paths of the data absolute, in place, from a folder where they are in it."""
-    data = values.get("data")
+    data: Any = values.get("data")
     for key in ("path", "root") if isinstance(data, dict) else ():
         value = data.get(key)
         if isinstance(value, str) and value:

@@ -196,8 +196,8 @@ def _table(title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> Tab
     from rich import box
     from rich.table import Column, Table
 
-    columns = [*texts, *(Column(name, justify="right") for name in numbers)]
-    return Table(*columns, box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    right = (Column(name, justify="right") for name in numbers)
+    return Table(*texts, *right, box=box.SIMPLE_HEAD, title=title, title_justify="left")
 
 
 def _rich_console(**options: Any) -> RichConsole:
