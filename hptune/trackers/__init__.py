@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -51,6 +50,10 @@ def open_tracker(name: str, *, run_dir: Path, experiment: str) -> Tracker:
             f"--track: {name!r}; needs the package {name}, which is not installed; "
             f'pip install "hptune[{name}]"'
         )
-    module = import_module(f"hptune.trackers.{name}")
-    tracker: Tracker = module.open_tracker(run_dir, experiment)
-    return tracker
+    if name == "mlflow":
+        from hptune.trackers.mlflow import MLflow
+
+        return MLflow(run_dir, experiment)
+    from hptune.trackers.tensorboard import TensorBoard
+
+    return TensorBoard(run_dir)
