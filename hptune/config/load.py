@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from importlib import resources
 from pathlib import Path
@@ -56,11 +57,13 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
         values["name"] = name_from(Path(place).resolve().stem if place else Path(data["name"]).name)
     _take_paths_from(Path.cwd(), values)
     try:
-        experiment = Experiment.model_validate(values)
-    except ValidationError as error:
-        if overrides and _is_valid(written):
-            where = "--set"
-        raise InputError(f"{where}: {explain(error, Experiment)}") from None
+        experiment = _validated(values)
+    except InputError as error:
+        with suppress(InputError):
+            if overrides:
+                _validated(written)
+                where = "--set"  # the file by itself is sound
+        raise InputError(f"{where}: {error}") from None
     _check_order(experiment, where)
     return experiment
 
@@ -98,10 +101,7 @@ def with_value(experiment: Experiment, key: str, value: Any) -> Experiment:
     """
     values = experiment.model_dump()
     _put(values, key, value)
-    try:
-        return Experiment.model_validate(values)
-    except ValidationError as error:
-        raise InputError(explain(error, Experiment)) from None
+    return _validated(values)
 
 
 def _read(path: Path | None) -> str:
@@ -132,12 +132,11 @@ def _put(values: dict[str, Any], key: str, value: Any, where: str = "") -> None:
     values[last] = value
 
 
-def _is_valid(values: dict[str, Any]) -> bool:
+def _validated(values: dict[str, Any]) -> Experiment:
     try:
-        Experiment.model_validate(values)
-    except ValidationError:
-        return False
-    return True
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, Experiment)) from None
 
 
 def _check_order(experiment: Experiment, where: str) -> None:

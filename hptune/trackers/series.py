@@ -17,7 +17,7 @@ def parameters_and_values(result: TrialResult) -> tuple[dict[str, Value], dict[s
     """Return what a trial was run with and what came of it, by the columns of results.csv."""
     cells = list(result_row(result).items())
     first = [name for name, _ in cells].index("train_loss")
-    parameters = {
+    parameters: dict[str, Value] = {
         name: value
         for name, value in cells[:first]
         if value is not None and name not in ("trial", "status")

@@ -98,7 +98,7 @@ def test_show_finds_the_run_directory_where_the_default_puts_it(here: Path, caps
         ("[tool.hptune]\nout = 3\n", "tool.hptune.out: 3; must be text"),
         (
             '[tool.hptune]\ndevice = ""\n',
-            "tool.hptune.device: ''; string must have at least 1 character",
+            "tool.hptune.device: ''; must not be empty",
         ),
         ('[tool.hptune]\ntrack = "mlflow"\n', "tool.hptune.track: 'mlflow'; must be a list"),
         ("[tool.hptune]\ntrack = [1]\n", "tool.hptune.track.0: 1; must be text"),

@@ -125,7 +125,6 @@ WRONG = {
     "policy: {args: {stepsize: -1}}": "policy.args.stepsize: -1; must be a fraction of the run",
     "policy: {args: {floor: x}}": "policy.args",
     "policy: {momentum: cyclcal}": "policy.momentum: 'cyclcal'; must be of auto",
-    "policy: {name: 1cicle}\nseed: -1": "(and 1 more)",
     "training: {precision: fp8}": "training.precision: 'fp8'; must be 'auto', 'fp32'",
     "procedure: {stages: [momentm]}": "procedure.stages: 'momentm'; must be of lr-range, "
     "momentum, weight-decay, batch-size, final; did you mean 'momentum'?",
