@@ -50,11 +50,8 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
     values = deepcopy(written)
     for override in overrides:
         _put(values, *parse_setting(override), "--set: ")
-    data: Any = values.get("data")
-    other = isinstance(data, dict) and data.get("name") != "digits"
-    if path is None and other and values["name"] == written["name"]:
-        place = data.get("path")  # "." and ".." have names, too
-        values["name"] = name_from(Path(place).resolve().stem if place else Path(data["name"]).name)
+    if path is None and values["name"] == written["name"]:
+        values["name"] = _name_of(values.get("data")) or written["name"]
     _take_paths_from(Path.cwd(), values)
     try:
         experiment = _validated(values)
@@ -84,6 +81,14 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def name_from(data: str) -> str:
     """Return what an experiment on data of a name is called; a folder will have this name."""
     return re.sub(r"[^\w.-]+", "-", data).strip("-.") or "experiment"
+
+
+def _name_of(data: Any) -> str | None:
+    """Return the name of data that are others than the bundled ones, else None."""
+    if not isinstance(data, dict) or data.get("name", "digits") == "digits":
+        return None
+    path = data.get("path")  # "." and ".." have names, too
+    return name_from(Path(str(path)).resolve().stem if path else Path(str(data["name"])).name)
 
 
 def dump(experiment: Experiment) -> str:
