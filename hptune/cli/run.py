@@ -24,7 +24,7 @@ def command(common: Common, stages: str | None, dry_run: bool) -> None:
     wanted = None if stages is None else [name.strip() for name in stages.split(",")]
     with common.session(dry=dry_run) as session:
         if dry_run:
-            from hptune.cli.plan import show_plan
+            from hptune.cli.check import show_plan
 
             show_plan(session, wanted, as_json=common.json)
             return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from hptune.cli.completion import stages
 from hptune.cli.options import RUN_DIR, in_name_of, output_options, print_run
 from hptune.errors import InputError
 from hptune.stages import STAGES
@@ -22,9 +23,7 @@ from hptune.stages import STAGES
     type=click.Path(path_type=Path),
     help="The run directory, as for the commands that write it.",
 )
-@click.option(
-    "--stage", type=click.Choice(list(STAGES)), metavar="NAME", help="Trials of one stage only."
-)
+@click.option("--stage", shell_complete=stages, help="Trials of one stage only.")
 @output_options
 def command(run_dir: Path | None, named: Path | None, stage: str | None, as_json: bool) -> None:
     """Show a run directory's decisions and trials.
@@ -33,6 +32,8 @@ def command(run_dir: Path | None, named: Path | None, stage: str | None, as_json
     """
     from hptune.results.run_dir import RunDir
 
+    if stage is not None and stage not in STAGES:
+        raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
     directory = RunDir.open(
         find_run_dir(named or run_dir),
         write=False,

@@ -59,7 +59,11 @@ def _problem(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
         rule = (text[0].lower() + text[1:]).replace("should", "must")
     if ";" not in rule:
         rule += "; choose one of these" if kind == "literal_error" else "; correct the value"
-    return f"{key}: {_short(problem['input'])}; {rule}"
+    value = problem["input"]
+    shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[: _SHOWN - 3]}..."
+    return f"{key}: {shown}; {rule}"
 
 
 def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
@@ -71,10 +75,3 @@ def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[Base
         inner = (annotation, *getattr(annotation, "__args__", ()))
         model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
     return model
-
-
-def _short(value: Any) -> str:
-    """Return a value as it stands in YAML, cut to fit a line."""
-    plain = value is None or isinstance(value, bool)
-    shown = json.dumps(value) if plain else repr(value)
-    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

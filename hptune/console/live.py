@@ -77,7 +77,7 @@ class LiveView(Progress):
         self._saved: dict[str, int] = {}  # of trials found, and of those left before their end
         self._rows: dict[str, TaskID] = {}  # by the trial's id
         self._ended: set[str] = set()
-        totals = {title: 0.0, **({"whole run": after} if after else {})}
+        totals = {title: 0.0} | ({"whole run": after} if after else {})
         self._totals = {
             self.add_task(name, total=planned + more or None, at="", **BLANK): more
             for name, more in totals.items()

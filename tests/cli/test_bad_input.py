@@ -169,7 +169,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "show of no such stage": (
         lambda p: p.mkdir(),
         "show d --stage momentm",
-        "'momentm' is not one of 'lr-range'",
+        "must be one of lr-range",
     ),
     "diagnose of no file": (None, "diagnose nowhere.csv", "must be a CSV with a header"),
     "policy series without a length": (None, "policies 1cycle --csv", "--iterations"),
