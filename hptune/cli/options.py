@@ -69,7 +69,7 @@ class Common:
         if path is None and LOCAL_CONFIG.exists():
             path = LOCAL_CONFIG
         experiment = load_experiment(path, self.overrides)
-        out = in_name_of(experiment.name, self.out)
+        out = run_dir_of(experiment.name, self.out)
         trackers = [
             Tracking(name, open_tracker(name, run_dir=out, experiment=experiment.name))
             for name in dict.fromkeys(self.track)
@@ -189,7 +189,7 @@ def output_options(function: Function) -> Function:
     return function
 
 
-def in_name_of(experiment: str, out: Path | str) -> Path:
+def run_dir_of(experiment: str, out: Path | str) -> Path:
     """Return the run directory that --out names for an experiment."""
     return Path(str(out).replace("{name}", experiment))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hptune.cli.completion import stages
-from hptune.cli.options import RUN_DIR, in_name_of, output_options, print_run
+from hptune.cli.options import RUN_DIR, output_options, print_run, run_dir_of
 from hptune.errors import InputError
 from hptune.stages import STAGES
 
@@ -59,7 +59,7 @@ def find_run_dir(given: Path | None) -> Path:
     if given is not None and given.is_file():
         from hptune.config.load import load_experiment
 
-        path = in_name_of(load_experiment(given).name, out)
+        path = run_dir_of(load_experiment(given).name, out)
         if not path.is_dir():
             raise InputError(
                 f"{given}: its run directory {path} is not there; must have been run; run "
@@ -68,7 +68,7 @@ def find_run_dir(given: Path | None) -> Path:
         return path
     if given is not None:
         return given
-    pattern = in_name_of("*", out) / "experiment.yaml"
+    pattern = run_dir_of("*", out) / "experiment.yaml"
     root = Path(pattern.anchor)
     found = [path.parent for path in root.glob(str(pattern.relative_to(root)))]
     if not found:

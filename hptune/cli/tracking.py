@@ -1,4 +1,4 @@
-"""What hears of a run beside the terminal: trackers, whose failures cost no trial."""
+"""Trackers beside the terminal: they are handed trials and decisions, and their failures cost no trial."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Tracking(Progress):
     a server that is down would cost its time limit at every trial.
 
     Args:
-        name: Of the tracker.
-        tracker: Is handed every trial that ends or is reused.
+        name: The tracker's name, for messages.
+        tracker: Keeps every trial that ends or is reused.
     """
 
     def __init__(self, name: str, tracker: Tracker) -> None:

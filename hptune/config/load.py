@@ -150,15 +150,14 @@ def _check_order(experiment: Experiment, where: str) -> None:
     Not the schema's: the procedure changes one value after the other.
     """
     given, test = experiment.hyper_parameters, experiment.procedure.lr_range
-    for section, low_key, low, high_key, high in (
+    for section, key, low, limit, high in (
         ("hyper_parameters", "lr_min", given.lr_min, "lr", given.lr),
         ("hyper_parameters", "momentum_min", given.momentum_min, "momentum", given.momentum),
         ("procedure.lr_range", "lr_low", test.lr_low, "lr_high", test.lr_high),
     ):
         if low is not None and high is not None and low > high:
             raise InputError(
-                f"{where}: {section}.{low_key}: {low:g}; must not exceed {high_key}, which is "
-                f"{high:g}; lower it"
+                f"{where}: {section}.{key}: {low:g}; must not exceed {limit}, which is {high:g}; lower it"
             )
 
 

@@ -33,8 +33,8 @@ def write_starter(
 
     Args:
         found: What was found in it, None for the bundled digits.
-        path: Of the data, as the config says it.
-        name: Of the experiment.
+        path: Where the data are, as the config says it.
+        name: The experiment's name.
         summary: What was found, in lines.
         file: What the config will be called, for the commands in its head.
     """

@@ -57,7 +57,7 @@ class LiveView(Progress):
 
     Args:
         terminal: Where it is shown; what is printed there goes above.
-        title: Of the stage.
+        title: The stage's title.
         planned: Examples that the stage may train on, 0 where that is not known.
         after: Examples of the stages after it.
     """
