@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 EXIT_DONE = 0
@@ -37,6 +37,20 @@ def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str
     """
     close = get_close_matches(str(word), list(known), 1)
     return f"did you mean {close[0]!r}?" if close else otherwise
+
+
+def one_of(known: Collection[str], value: object, what: str) -> str:
+    """Return a value that must be one of some words.
+
+    Raises:
+        InputError: It is none of them.
+    """
+    if value not in known:
+        raise InputError(
+            f"{what}: {value!r}; must be of {', '.join(known)}; "
+            + did_you_mean(value, known, "choose one of these")
+        )
+    return str(value)
 
 
 def one_line(error: BaseException | str, most: int = 200) -> str:
