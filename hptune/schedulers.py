@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hptune.errors import InputError
-from hptune.policies import COMMON, evaluate, find_policy
+from hptune.policies import complete, evaluate, find_policy
 from hptune.policies.position import STEPSIZE, Position
 
 __all__ = ["OneCycle"]
@@ -74,11 +74,9 @@ class OneCycle(LRScheduler):
                 f"momentum: {type(optimizer).__name__} has neither momentum nor betas to move; pass "
                 "momentum=None"
             )
-        defaults = {
-            parameter.name: parameter.default for parameter in (*_POLICY.parameters, *COMMON)
-        }
-        run = Position(np.arange(iterations), 1.0, None, None, defaults)
-        self._args = defaults | {"stepsize": run.length("stepsize", stepsize)}
+        args = complete(_POLICY, {"stepsize": stepsize})
+        run = Position(np.zeros(iterations), 1.0, None, None, args)
+        self._args = args | {"stepsize": run.length("stepsize")}
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
@@ -88,7 +86,8 @@ class OneCycle(LRScheduler):
         for group, given in zip(self.optimizer.param_groups, self._given, strict=True):
             lr, lr_min, momentum, momentum_min = given
             position = Position(at, lr, lr_min, None, self._args)
-            now = evaluate(_POLICY, position, momentum or 0.0, momentum and momentum_min)
+            lowest = None if momentum is None else momentum_min
+            now = evaluate(_POLICY, position, momentum or 0.0, lowest)
             lrs.append(float(now.lr[0]))
             # Here, as in torch's OneCycleLR: every way to step a scheduler leads through get_lr.
             if momentum is not None and "betas" in group:

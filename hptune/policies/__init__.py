@@ -22,6 +22,7 @@ __all__ = [
     "MOMENTUM_MODES",
     "POLICIES",
     "Schedule",
+    "complete",
     "evaluate",
     "find_policy",
     "schedule",
@@ -88,7 +89,7 @@ def schedule(
         lr=lr,
         lr_min=lr_min,
         per_epoch=iterations_per_epoch,
-        args=_complete(policy, args or {}),
+        args=complete(policy, args or {}),
     )
     warmup = min(int(position.length("warmup")), iterations) if position.args["warmup"] else 0
     rest = replace(position, iteration=position.iteration[: max(iterations - warmup, 1)])
@@ -143,8 +144,12 @@ def find_policy(name: str) -> Policy:
     return POLICIES[one_of(POLICIES, name, "policy")]
 
 
-def _complete(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a policy's arguments with the defaults of those that are not given."""
+def complete(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a policy's arguments with the defaults of those that are not given.
+
+    Raises:
+        InputError: It has no argument of this name.
+    """
     known = {p.name: p.default for p in (*policy.parameters, *COMMON)}
     for key in given:
         one_of(known, key, f"argument of policy {policy.name}")

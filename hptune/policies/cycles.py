@@ -49,9 +49,10 @@ def _phases(p: Position, values: Sequence[float]) -> FloatArray:
     begin, end = np.array([0.0, *ends])[[phase, phase + 1]]
     first, last = np.array(values)[[phase, phase + 1]]
     fraction = (i - begin) / np.maximum(end - begin, 1e-12)
-    if p.choice("anneal", ("cos", "linear")) == "linear":
-        return (last - first) * fraction + first
-    return last + (first - last) / 2.0 * (1 + np.cos(np.pi * fraction))
+    result: FloatArray = (last - first) * fraction + first
+    if p.choice("anneal", ("cos", "linear")) == "cos":
+        result = last + (first - last) / 2.0 * (1 + np.cos(np.pi * fraction))
+    return result
 
 
 _OF_TORCH: dict[str, tuple[float | str, str]] = {
