@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.policies import schedule
-from hptune.results.records import OptimizerSpec, PolicySpec, TrainingSettings
+from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Real, Section, Seed
 from hptune.stages import choose, procedure
 

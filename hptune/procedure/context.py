@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from hptune.analysis.criterion import Criterion
 from hptune.procedure.plan import Lengths
 from hptune.results.evidence import Evidence
-from hptune.results.records import Decision, TrainingSettings, Trial, TrialResult
+from hptune.results.records import Decision, Trial, TrialResult
+from hptune.results.settings import TrainingSettings
 from hptune.task import Task
 from hptune.trials.run import Runner
 

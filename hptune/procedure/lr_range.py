@@ -20,7 +20,8 @@ from hptune.procedure.compare import concluded, run_candidates, run_repeats
 from hptune.procedure.context import Context, Outcome
 from hptune.procedure.defaults import lr_min
 from hptune.results import evidence
-from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
+from hptune.results.records import Decision, Trial, TrialResult
+from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.stages import LR_RANGE
 from hptune.trials.paired import Candidates, total_seconds, trial_ids
 from hptune.trials.run import Runner

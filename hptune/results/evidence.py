@@ -7,12 +7,9 @@ and nobody reads numbers out of a sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from hptune.results.cells import finite
 from hptune.results.records import Value
@@ -126,11 +123,7 @@ class FinalRun:
 
 
 Evidence = Comparison | RangeTest | FinalRun
-_KINDS: dict[str, type[Comparison] | type[RangeTest] | type[FinalRun]] = {
-    "comparison": Comparison,
-    "range-test": RangeTest,
-    "final-run": FinalRun,
-}
+_KINDS = {"comparison": Comparison, "range-test": RangeTest, "final-run": FinalRun}
 
 
 def evidence_key(evidence: Evidence) -> tuple[object, ...]:
@@ -139,7 +132,7 @@ def evidence_key(evidence: Evidence) -> tuple[object, ...]:
     return type(evidence), evidence.stage, about, getattr(evidence, "baseline", False)
 
 
-def evidence_text(evidence: Sequence[Evidence]) -> str:
+def evidence_text(evidence: Iterable[Evidence]) -> str:
     """Return evidence as the JSON of comparisons.json; a number that is not finite is null in it."""
     names = {cls: name for name, cls in _KINDS.items()}
     entries = [finite({"kind": names[type(one)], **asdict(one)}) for one in evidence]
@@ -149,18 +142,22 @@ def evidence_text(evidence: Sequence[Evidence]) -> str:
     return json.dumps(entries, indent=1) + "\n"
 
 
-@cache  # building one takes longer than reading a run's evidence
-def _adapter(kind: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_KINDS[kind])
-
-
-def evidence_from(data: str | bytes) -> list[Evidence]:
+def evidence_from(data: bytes) -> list[Evidence]:
     """Return the evidence that such a JSON holds.
 
     Raises:
         ValueError: It is none.
     """
     try:
-        return [_adapter(entry.pop("kind")).validate_python(entry) for entry in json.loads(data)]
+        entries = json.loads(data)
+        for entry in entries:
+            if "candidates" in entry:
+                entry["candidates"] = [_made(Candidate, one) for one in entry["candidates"]]
+        return [_made(_KINDS[entry.pop("kind")], entry) for entry in entries]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("holds no evidence") from error
+        raise ValueError("it holds no evidence") from error
+
+
+def _made(kind: Callable[..., Any], entry: Mapping[str, Any]) -> Any:
+    """Return a record of a JSON object, whose lists are the record's tuples."""
+    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()})

@@ -8,13 +8,14 @@ import zipfile
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 from hptune.results.atomic import write_atomic
 
 # Every experiment that hptune writes has these sections; one that was cut short has not.
 _SECTIONS = {"data", "model", "loss", "optimizer", "policy"}
+T = TypeVar("T")
 
 
 class Repair:
@@ -55,17 +56,27 @@ class Repair:
             write_atomic(path, instead)
         self._tell(line)
 
-    def json_object(self, path: Path, follows: str) -> dict[str, Any]:
-        """Return the JSON object that a file holds; a file without one is set aside."""
+    def read(
+        self, path: Path, parse: Callable[[bytes], T], follows: str, *, needed: bool = False
+    ) -> T | None:
+        """Return what a file holds; None where there is none, or where it is damaged and set aside.
+
+        Args:
+            path: The file.
+            parse: Makes of its bytes what it holds; raises a ValueError where that cannot be.
+            follows: What is done about a damage.
+            needed: Whether it is a damage that there is no such file.
+        """
         data = read_bytes(path)
         try:
-            found = {} if data is None else json.loads(data)
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            return found
-        self.set_aside(path, "is no JSON object", follows)
-        return {}
+            if data is not None:
+                return parse(data)
+            what = "is not there" if needed else ""
+        except ValueError as error:
+            what = f"cannot be read ({one_line(error, 120)})"
+        if what:
+            self.set_aside(path, what, follows)
+        return None
 
 
 def _free(path: Path) -> Path:
@@ -89,6 +100,35 @@ def read_bytes(path: Path) -> bytes | None:
         ) from None
 
 
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def whole_experiment(data: bytes) -> bytes:
+    """Return the YAML of an experiment that is there to its last line.
+
+    Raises:
+        ValueError: It is not.
+    """
+    import yaml
+
+    try:
+        found = yaml.safe_load(data)
+    except yaml.YAMLError:
+        found = None
+    if data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS:
+        return data
+    raise ValueError("it is no whole experiment")
+
+
 def is_whole_state(path: Path) -> bool:
     """Return whether a file that torch saved is whole, by its checksums; torch is not needed."""
     try:
@@ -96,14 +136,3 @@ def is_whole_state(path: Path) -> bool:
             return archive.testzip() is None
     except Exception:  # zipfile raises a dozen kinds of errors where the bytes are random
         return False
-
-
-def is_whole_experiment(data: bytes) -> bool:
-    """Return whether YAML is an experiment to its last line."""
-    import yaml
-
-    try:
-        found = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError):
-        return False
-    return data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS

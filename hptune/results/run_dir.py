@@ -6,32 +6,37 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from hptune.errors import InputError, one_line
+from hptune.errors import InputError
 from hptune.results.atomic import write_atomic
 from hptune.results.cells import table_text
-from hptune.results.environment import environment
 from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
-from hptune.results.repair import Repair, is_whole_experiment, is_whole_state, read_bytes
-from hptune.results.stored import curve_difference, row_difference, stored_result
+from hptune.results.repair import (
+    Repair,
+    is_whole_state,
+    json_object,
+    read_bytes,
+    whole_experiment,
+)
 from hptune.results.tables import (
-    DECISION_COLUMNS,
     Row,
     curve_from,
     curve_text,
-    decision_row,
-    ordered_columns,
+    decisions_text,
     read_decisions,
     read_results,
     result_row,
-    rows_from,
+    results_text,
+    row_difference,
+    stored_result,
 )
 from hptune.stages import WHOLE_RUNS
 
@@ -66,7 +71,7 @@ class RunDir(RunPaths):
         self._decisions, problem = read_decisions(read_bytes(self.decisions_csv))
         if problem:
             follows = "what is missing in it is decided again when its stage runs"
-            text = _decisions_text(self._decisions)
+            text = decisions_text(self._decisions)
             self._repair.set_aside(self.decisions_csv, problem, follows, text)
         self._sound_weights: set[Path] = set()
         self._begun: tuple[str, dict[str, Any]] | None = None  # not written yet
@@ -170,17 +175,9 @@ class RunDir(RunPaths):
     def history(self, row: Row) -> Curve | None:
         """Return the curve of a row of results.csv; None where it is not whole."""
         path = self.curve(str(row["trial"]))
-        try:
-            curve = curve_from(path.read_bytes())
-        except (OSError, ValueError) as error:
-            what = f"cannot be read ({one_line(getattr(error, 'strerror', None) or error, 120)})"
-        else:
-            what = curve_difference(row, curve)
-        if not what:
-            return curve
-        if row["status"] != Status.FAILED:  # nobody asks for its curve
-            self._repair.set_aside(path, what, "its trial runs again")
-        return None
+        needed = row["status"] != Status.FAILED  # nobody asks for the curve of one that failed
+        parse = partial(curve_from, row=row)
+        return self._repair.read(path, parse, "its trial runs again", needed=needed)
 
     def _rows_of(self, trial: Trial) -> list[Row]:
         """Return the rows of a finished trial, another search stage's where it came to its own end."""
@@ -233,16 +230,8 @@ class RunDir(RunPaths):
 
     def evidence(self) -> list[Evidence]:
         """Return what the decisions rest on, in the order in which it was made."""
-        data = read_bytes(self.comparisons)
-        try:
-            return [] if data is None else evidence_from(data)
-        except ValueError:
-            self._repair.set_aside(
-                self.comparisons,
-                "cannot be read",
-                "each stage that runs again writes its part anew",
-            )
-            return []
+        follows = "each stage that runs again writes its part anew"
+        return self._repair.read(self.comparisons, evidence_from, follows) or []
 
     def forget(self, stages: Sequence[str]) -> None:
         """Drop what some stages left: rows, curves, logs, snapshots, weights, decisions, evidence."""
@@ -273,6 +262,8 @@ class RunDir(RunPaths):
             experiment: The resolved experiment, as YAML.
             facts: For the manifest, besides versions, command and git state.
         """
+        from hptune.results.environment import environment  # slow to load, and only of use here
+
         self._begun = experiment, environment() | dict(facts)
 
     def write_tuned(self, text: str) -> None:
@@ -292,22 +283,21 @@ class RunDir(RunPaths):
 
     def facts(self) -> dict[str, Any]:
         """Return the manifest."""
-        return self._repair.json_object(self.manifest, "it is written again")
+        return self._repair.read(self.manifest, json_object, "it is written again") or {}
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def _timings(self) -> dict[str, Any]:
-        return self._repair.json_object(self.timings, "what it held is measured again")
+        follows = "what it held is measured again"
+        return self._repair.read(self.timings, json_object, follows) or {}
 
     def _check_files(self) -> None:
         """Set aside what is damaged of the files that nothing else reads before it writes them."""
         self.facts()
         self._timings()
         for path in (self.experiment, self.tuned):
-            data = read_bytes(path)
-            if data is not None and not is_whole_experiment(data):
-                self._repair.set_aside(path, "is no whole experiment", "it is written again")
+            self._repair.read(path, whole_experiment, "it is written again")
         for path in (self.path / "snapshots").glob("*.pt"):
             if not zipfile.is_zipfile(path):
                 self._repair.set_aside(
@@ -316,14 +306,14 @@ class RunDir(RunPaths):
 
     def _set_rows_aside(self, rows: list[Row], what: str, follows: str) -> None:
         """Keep results.csv as it was, and go on with the rows that can be trusted."""
-        self._repair.set_aside(self.results_csv, what, follows, _results_text(rows))
+        self._repair.set_aside(self.results_csv, what, follows, results_text(rows))
         self._rows, self._table = rows, ""
 
     def _write_rows(self, rows: list[Row]) -> None:
-        text = _results_text(rows)
+        text = results_text(rows)
         write_atomic(self.results_csv, text)
         # As a later process would read them, so that a run and its resume see the same.
-        self._rows = rows_from(text)
+        self._rows, _ = read_results(text.encode())
         self._table = text if rows else ""
 
     def _append(self, row: Row) -> None:
@@ -333,18 +323,9 @@ class RunDir(RunPaths):
         _, _, line = text.partition("\n")
         write_atomic(self.results_csv, self._table + line)
         self._table += line
-        self._rows += rows_from(text)
+        self._rows += read_results(text.encode())[0]
 
     def _write_decisions(self, decisions: list[Decision]) -> None:
-        text = _decisions_text(decisions)
+        text = decisions_text(decisions)
         write_atomic(self.decisions_csv, text)
         self._decisions, _ = read_decisions(text.encode())
-
-
-def _results_text(rows: Sequence[Row]) -> str:
-    columns = ordered_columns(rows)
-    return table_text(columns, ([row.get(c) for c in columns] for row in rows))
-
-
-def _decisions_text(decisions: Sequence[Decision]) -> str:
-    return table_text(DECISION_COLUMNS, (decision_row(d).values() for d in decisions))

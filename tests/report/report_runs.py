@@ -13,8 +13,9 @@ import numpy as np
 
 from hptune.analysis.lr_range import read_lr_range
 from hptune.results.evidence import Candidate, Comparison, FinalRun, RangeTest
-from hptune.results.records import Curve, Decision, PolicySpec, Status, Trial, TrialResult
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import PolicySpec
 from hptune.stages import STAGES
 
 QUICK = ["--device", "cpu"]

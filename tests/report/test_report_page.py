@@ -231,4 +231,4 @@ def test_curves_that_are_gone_leave_the_tables(copy: Path):
     written = write_report(copy)
     page = Page(written.page.read_text())
     assert all(path.name.startswith("search-") for path in written.plots)
-    assert "cannot be read" in page.text and "Decided values" in page.text
+    assert "is not there" in page.text and "Decided values" in page.text

@@ -15,14 +15,8 @@ from hptune.procedure.session import fit
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.procedure.weight_decay import usual_weight_decay
-from hptune.results.records import (
-    Decision,
-    PolicySpec,
-    Scalar,
-    TrainingSettings,
-    Trial,
-    TrialResult,
-)
+from hptune.results.records import Decision, Scalar, Trial, TrialResult
+from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.stages import LR_RANGE, SEARCH, SWEEP
 from hptune.task import Task
 from hptune.training.lengths import iterations_per_epoch
