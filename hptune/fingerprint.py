@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -51,22 +51,13 @@ _OF_EVERY_CLASS = frozenset(
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a task is, in short.
+    """What a task is, in short."""
 
-    Attributes:
-        structure: Digest of all but the initial weights: model, code and data.
-        weights: Digest of the initial weights.
-        code: The user's source files, by their paths below the working folder, else by the names
-            of their modules, each with a digest.
-    """
-
-    structure: str
-    weights: str
+    structure: str  # digest of all but the initial weights: model, code and data
+    weights: str  # digest of the initial weights
+    # The user's source files, by their paths below the working folder, else by the names of their
+    # modules, each with a digest.
     code: Mapping[str, str]
-
-    def change(self, *, weights: str) -> Fingerprint:
-        """Return this with other initial weights."""
-        return replace(self, weights=weights)
 
     def __str__(self) -> str:
         """Return twelve hexadecimal digits."""
@@ -103,14 +94,10 @@ def changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]
 
 
 class _Reader:
-    """Describes objects by digests, and gathers the user's modules on the way.
-
-    Attributes:
-        modules: The user's modules that have a source file, each with the digest of what it says.
-    """
+    """Describes objects by digests, and gathers the user's modules on the way."""
 
     def __init__(self) -> None:
-        self.modules: dict[str, str] = {}
+        self.modules: dict[str, str] = {}  # the user's that have a source, with the digest of it
         self._script: list[str] = []  # what is used of a script or notebook
         # By id, with the object itself, so that no other object gets that id.
         self._known: dict[int, tuple[Any, str]] = {}

@@ -34,21 +34,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Position:
-    """A run as a policy sees it; reading a value that is out of range raises an InputError.
+    """A run as a policy sees it; reading a value that is out of range raises an InputError."""
 
-    Attributes:
-        iteration: 0, 1, ... of shape (iterations,), as floats.
-        lr: The maximum, or the start where a policy only falls.
-        lr_min: The minimum or start of a cycle; None where the user gave none.
-        per_epoch: Iterations an epoch, None where it is not known.
-        args: The policy's own arguments, complete with defaults.
-    """
-
-    iteration: FloatArray
-    lr: float
-    lr_min: float | None
-    per_epoch: float | None
-    args: Mapping[str, Any]
+    iteration: FloatArray  # 0, 1, ... of shape (iterations,)
+    lr: float  # the maximum, or the start where a policy only falls
+    lr_min: float | None  # the minimum or start of a cycle; None where the user gave none
+    per_epoch: float | None  # iterations an epoch, None where it is not known
+    args: Mapping[str, Any]  # the policy's own arguments, complete with defaults
 
     def length(self, name: str, value: Any = None) -> float:
         """Return a length argument in iterations, or `value`, read as one."""
@@ -112,18 +104,13 @@ LrOf = Callable[[Position], FloatArray]
 
 @dataclass(frozen=True)
 class Policy:
-    """A policy by name.
-
-    Attributes:
-        lr: LR of every iteration.
-        cycle: How high LR stands in its cycle, from 0 to 1, for the momentum that mirrors it;
-            the usual cycle's height where LR does not cycle.
-    """
+    """A policy by name."""
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...]
     lr: LrOf
+    # How high LR stands in its cycle, from 0 to 1, for the momentum that mirrors it.
     cycle: LrOf
 
 

@@ -129,23 +129,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """Where a running trial is.
+    """Where a running trial is."""
 
-    Attributes:
-        iteration: The last one whose loss has been read from the device.
-        began: The iteration that this process began with, above 0 after a resume.
-        lr: Of the iteration.
-        momentum: Of the iteration.
-        train_loss: Mean over the iterations that were last read together.
-        readings: Of the validation set so far, each as (iteration, LR, loss).
-    """
-
-    iteration: int
-    began: int
-    lr: float
+    iteration: int  # the last one whose loss has been read from the device
+    began: int  # the iteration that this process began with, above 0 after a resume
+    lr: float  # of the iteration, as momentum
     momentum: float
-    train_loss: float
-    readings: tuple[tuple[int, float, float], ...] = ()
+    train_loss: float  # mean over the iterations that were last read together
+    readings: tuple[tuple[int, float, float], ...] = ()  # validation: iteration, LR, loss
 
 
 @dataclass(frozen=True, kw_only=True)
