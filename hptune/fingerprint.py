@@ -156,7 +156,9 @@ class _Reader:
             yield self.structure(item)
             yield digest_of_weights(item)
         elif isinstance(item, Tensor | np.ndarray):
-            yield _content(item)
+            digest = hashlib.blake2b(digest_size=16)
+            _take_in(item, digest)
+            yield digest.hexdigest()
         elif isinstance(item, Mapping):
             yield from sorted(f"{self.read(key)}: {self.read(item[key])}" for key in item)
         elif isinstance(item, set | frozenset):
@@ -230,28 +232,23 @@ def _is_filled(cell: Any) -> bool:
         return False
 
 
-def _content(item: Tensor | np.ndarray[Any, Any]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    if isinstance(item, Tensor):
-        _take_in(item, digest)
-    elif item.dtype.kind in "biufc":
-        digest.update(f"{item.dtype.str} {item.shape}".encode())
-        digest.update(np.ascontiguousarray(item).data)
-    else:
-        digest.update(repr(item.tolist()).encode())
-    return digest.hexdigest()
-
-
-def _take_in(tensor: Tensor, digest: Any) -> None:
-    """Hash shape, type and values of a tensor, piece by piece."""
-    digest.update(f"{tensor.dtype} {'lazy' if is_lazy(tensor) else tuple(tensor.shape)}".encode())
-    if is_lazy(tensor) or tensor.is_meta:
+def _take_in(item: Tensor | np.ndarray[Any, Any], digest: Any) -> None:
+    """Hash shape, type and values of a tensor, piece by piece, or of an array."""
+    if isinstance(item, np.ndarray):
+        if item.dtype.kind in "biufc":
+            digest.update(f"{item.dtype.str} {item.shape}".encode())
+            digest.update(np.ascontiguousarray(item).data)
+        else:
+            digest.update(repr(item.tolist()).encode())
         return
-    tensor = tensor.detach()
-    flat = (tensor if tensor.layout is torch.strided else tensor.to_dense()).reshape(-1)
+    digest.update(f"{item.dtype} {'lazy' if is_lazy(item) else tuple(item.shape)}".encode())
+    if is_lazy(item) or item.is_meta:
+        return
+    values = item.detach()
+    flat = (values if values.layout is torch.strided else values.to_dense()).reshape(-1)
     for piece in torch.split(flat, _CHUNK):
-        values = piece.resolve_conj().resolve_neg().cpu().contiguous()
-        digest.update(values.view(torch.uint8).numpy().data)
+        whole = piece.resolve_conj().resolve_neg().cpu().contiguous()
+        digest.update(whole.view(torch.uint8).numpy().data)
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -61,13 +61,9 @@ class OneCycle(LRScheduler):
         groups = optimizer.param_groups
         # A group keeps the LR it had before any scheduler under "initial_lr".
         own = [float(group.get("initial_lr", group["lr"])) for group in groups]
-        given = (
-            ("lr", own if lr is None else lr),
-            ("lr_min", lr_min),
-            ("momentum", momentum),
-            ("momentum_min", momentum_min),
-        )
-        columns = [_each(name, value, len(groups)) for name, value in given]
+        given = {"lr": own if lr is None else lr, "lr_min": lr_min}
+        given |= {"momentum": momentum, "momentum_min": momentum_min}
+        columns = [_each(name, value, len(groups)) for name, value in given.items()]
         self._given = list(zip(*columns, strict=True))
         if momentum is not None and not all("momentum" in g or "betas" in g for g in groups):
             raise InputError(

@@ -20,15 +20,12 @@ _LOSS_RULE = "must be one number, the mean over the batch"
 
 
 class Step(Protocol):
-    """How a batch becomes a loss; every task carries one, and all that trains or reads calls it.
-
-    Attributes:
-        stackable: Whether it computes from model and batch alone, so that several trials can be
-            computed as one by `torch.func.vmap`.
-    """
+    """How a batch becomes a loss; every task carries one, and all that trains or reads calls it."""
 
     @property
-    def stackable(self) -> bool: ...
+    def stackable(self) -> bool:
+        """Whether it computes from model and batch alone, so that `torch.func.vmap` can stack it."""
+        ...
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
         """Return the mean loss of a batch, (), and outputs and targets for the metrics.
@@ -40,20 +37,13 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class LossOf:
-    """A step by a loss of (outputs, targets): everything in a batch but its targets is input.
-
-    Attributes:
-        loss: Of torch, or the user's own.
-        aligned: Whether outputs are brought into the shape that a loss of torch takes. The
-            user's own loss gets what the model returns.
-    """
+    """A step by a loss of (outputs, targets): everything in a batch but its targets is input."""
 
     loss: LossFunction
-    aligned: bool = False
+    aligned: bool = False  # as losses of torch want it; the user's own gets what the model returns
     stackable: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
-        """Return loss, outputs and targets of a batch."""
         targets = target_of(batch)
         returned = call(model, inputs_of(batch))
         outputs = outputs_in(returned)
@@ -69,7 +59,6 @@ class LossOfModel:
     stackable: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
-        """Return loss, outputs and targets of a batch."""
         returned = call(model, batch)
         return loss_in(returned), outputs_in(returned, but_loss=True), target_of(batch)
 
@@ -82,7 +71,6 @@ class OwnStep:
     stackable: ClassVar[bool] = False  # it may do anything on the way
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
-        """Return loss, outputs and targets of a batch, the latter two None where not told."""
         returned = self.step(model, batch)
         if isinstance(returned, tuple) and len(returned) == 3:
             loss, outputs, targets = returned
@@ -119,20 +107,14 @@ def call(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, Tensor):
         return model(inputs)
     if isinstance(inputs, Mapping):
-        return _call_by_name(model, inputs)
+        parameters = _signature(model).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        # Columns that the model does not ask for are left out.
+        known = {key: value for key, value in inputs.items() if takes_all or key in parameters}
+        return model(**known) if known else model(inputs)  # which takes the batch as one argument
     if isinstance(inputs, tuple | list) and _binds(model, *inputs):
         return model(*inputs)
     return model(inputs)
-
-
-def _call_by_name(model: nn.Module, inputs: Mapping[str, Any]) -> Any:
-    parameters = _signature(model).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        known = {key: value for key, value in inputs.items() if key in parameters}
-        if not known:  # it takes the batch as one argument
-            return model(inputs)
-        inputs = known  # columns that the model does not ask for are left out
-    return model(**inputs)
 
 
 def _binds(model: nn.Module, *args: Any) -> bool:

@@ -17,18 +17,7 @@ from hptune.errors import InputError, one_of
 from hptune.policies import cycles, decays
 from hptune.policies.position import FloatArray, Parameter, Policy, Position, triangle
 
-__all__ = [
-    "COMMON",
-    "MOMENTUM_MODES",
-    "POLICIES",
-    "Schedule",
-    "complete",
-    "evaluate",
-    "find_policy",
-    "schedule",
-]
-
-MOMENTUM_MODES = ("auto", "cyclical", "increasing", "constant")
+_MOMENTUM_MODES = ("auto", "cyclical", "increasing", "constant")
 POLICIES: Mapping[str, Policy] = {
     item.name: item
     for module in (cycles, decays)
@@ -120,7 +109,7 @@ def evaluate(
         raise InputError(f"lr: {p.lr:g}; must be a number above 0; choose another")
     if not 0 <= momentum <= 1:
         raise InputError(f"momentum: {momentum:g}; must be from 0 to 1; choose another")
-    mode = one_of(MOMENTUM_MODES, momentum_mode, "policy.momentum")
+    mode = one_of(_MOMENTUM_MODES, momentum_mode, "policy.momentum")
     lr = policy.lr(p)
     if mode == "constant" or momentum_min is None:
         return Schedule(lr, np.full(len(lr), momentum))

@@ -51,9 +51,8 @@ class Position:
         number = _finite(text)
         if number is None or number <= 0:
             raise InputError(f"policy.args.{name}: {value!r}; {_LENGTH_RULE}")
-        if unit is not None and unit.startswith("iteration"):
-            return number
-        if unit is None and number > 1:
+        in_iterations = number > 1 if unit is None else unit.startswith("iteration")
+        if in_iterations:
             return number
         whole = len(self.iteration) if unit is None else self.per_epoch
         if whole is None:

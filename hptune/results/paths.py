@@ -19,11 +19,7 @@ def is_trial_id(text: str) -> bool:
 
 
 class RunPaths:
-    """The files of a run directory.
-
-    Args:
-        path: The directory.
-    """
+    """The files of a run directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

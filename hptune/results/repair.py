@@ -6,6 +6,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,20 +113,18 @@ def json_object(data: bytes) -> dict[str, Any]:
     return found
 
 
-def whole_experiment(data: bytes) -> bytes:
-    """Return the YAML of an experiment that is there to its last line.
+def check_experiment(data: bytes) -> None:
+    """Check that the YAML of an experiment is there to its last line.
 
     Raises:
         ValueError: It is not.
     """
     import yaml
 
-    try:
+    with suppress(yaml.YAMLError):
         found = yaml.safe_load(data)
-    except yaml.YAMLError:
-        found = None
-    if data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS:
-        return data
+        if data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS:
+            return
     raise ValueError("it is no whole experiment")
 
 

@@ -19,13 +19,7 @@ from hptune.results.cells import table_text
 from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
-from hptune.results.repair import (
-    Repair,
-    is_whole_state,
-    json_object,
-    read_bytes,
-    whole_experiment,
-)
+from hptune.results.repair import Repair, check_experiment, is_whole_state, json_object, read_bytes
 from hptune.results.tables import (
     Row,
     curve_from,
@@ -140,15 +134,11 @@ class RunDir(RunPaths):
         if result.status is Status.FAILED:
             write_atomic(self.log(result.trial.id), f"{result.message}\n")
         row = result_row(result)
-        ids = [known["trial"] for known in self._rows]
-        if row["trial"] in ids:
-            rows = list(self._rows)
-            rows[ids.index(row["trial"])] = row
-            self._write_rows(rows)
-        elif self._table and row.keys() <= self._rows[0].keys():
+        known = {each["trial"]: each for each in self._rows}
+        if row["trial"] not in known and self._table and row.keys() <= self._rows[0].keys():
             self._append(row)
         else:
-            self._write_rows([*self._rows, row])
+            self._write_rows([*(known | {row["trial"]: row}).values()])
 
     def arrange(self, trials: Sequence[str]) -> None:
         """Put the last rows in this order of trial ids, back to the first row of another trial.
@@ -181,31 +171,30 @@ class RunDir(RunPaths):
 
     def _rows_of(self, trial: Trial) -> list[Row]:
         """Return the rows of a finished trial, another search stage's where it came to its own end."""
-        found = []
-        for row in self._rows:
-            stage, _, digest = str(row["trial"]).rpartition("-")
-            alike = stage == trial.stage and row["status"] in _FINISHED
+
+        def is_of_it(row: Row) -> bool:
+            if row["stage"] == trial.stage:
+                return row["status"] in _FINISHED
             # The weights of a whole run are kept under its own id.
-            searched = {stage, trial.stage}.isdisjoint(WHOLE_RUNS)
-            shared = searched and row["status"] in _OWN_END
-            if digest == trial.digest and (alike or shared):
-                found.append(row)
-        return found
+            searched = {row["stage"], trial.stage}.isdisjoint(WHOLE_RUNS)
+            return searched and row["status"] in _OWN_END
+
+        same = [row for row in self._rows if str(row["trial"]).endswith(f"-{trial.digest}")]
+        return [row for row in same if is_of_it(row)]
 
     def _is_sound(self, row: Row, trial: Trial) -> bool:
         """Return whether a row agrees with its trial, and its weights are whole; else drop it."""
         weights = self.checkpoint(str(row["trial"]))
         rest = [other for other in self._rows if other is not row]
+        again = "its trial runs again"
         if what := row_difference(row, trial):
-            self._set_rows_aside(rest, what, "its trial runs again")
-        elif (
-            weights not in self._sound_weights and weights.exists() and not is_whole_state(weights)
-        ):
-            self._write_rows(rest)
-            self._repair.set_aside(weights, "is cut short", "its trial runs again")
-        else:
+            self._set_rows_aside(rest, what, again)
+        elif weights in self._sound_weights or not weights.exists() or is_whole_state(weights):
             self._sound_weights.add(weights)
             return True
+        else:
+            self._write_rows(rest)
+            self._repair.set_aside(weights, "is cut short", again)
         return False
 
     def rows(self, stage: str | None = None) -> list[Row]:
@@ -266,10 +255,6 @@ class RunDir(RunPaths):
 
         self._begun = experiment, environment() | dict(facts)
 
-    def write_tuned(self, text: str) -> None:
-        """Write the experiment with the decided values."""
-        write_atomic(self.tuned, text)
-
     def add_fact(self, name: str, value: Scalar) -> None:
         """Add to the manifest what shows only while the run goes on."""
         if self._begun is not None:
@@ -297,12 +282,11 @@ class RunDir(RunPaths):
         self.facts()
         self._timings()
         for path in (self.experiment, self.tuned):
-            self._repair.read(path, whole_experiment, "it is written again")
+            self._repair.read(path, check_experiment, "it is written again")
         for path in (self.path / "snapshots").glob("*.pt"):
             if not zipfile.is_zipfile(path):
-                self._repair.set_aside(
-                    path, "is cut short", "its trial begins anew if it is needed"
-                )
+                follows = "its trial begins anew if it is needed"
+                self._repair.set_aside(path, "is cut short", follows)
 
     def _set_rows_aside(self, rows: list[Row], what: str, follows: str) -> None:
         """Keep results.csv as it was, and go on with the rows that can be trusted."""

@@ -22,6 +22,7 @@ from hptune.procedure.session.context import SessionContext, tuned
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.problem import Problem
+from hptune.results.atomic import write_atomic
 from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
@@ -285,7 +286,7 @@ class Session:
         self.run_dir.add_evidence(outcome.evidence)
         self._context.inputs.take_in(outcome.decisions)
         decided = tuned(self._context.experiment, self.run_dir.decisions())
-        self.run_dir.write_tuned(dump(decided))
+        write_atomic(self.run_dir.tuned, dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
 
