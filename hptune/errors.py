@@ -28,13 +28,7 @@ class StageError(HptuneError):
 
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
-    """Return "did you mean 'NAME'?" with the known name nearest to a word.
-
-    Args:
-        word: As the user wrote it.
-        known: The names there are.
-        otherwise: What to return where none is near.
-    """
+    """Return "did you mean 'NAME'?" of the known name nearest to a word, `otherwise` where none is."""
     close = get_close_matches(str(word), list(known), 1)
     return f"did you mean {close[0]!r}?" if close else otherwise
 

@@ -41,12 +41,13 @@ _WRAPPERS = (
 )
 _WRAPPED = ("__func__", "__self__", "__wrapped__", "func", "fget", "args", "keywords")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module())) | {"training"}
-_OF_EVERY_CLASS = frozenset(
-    {
-        *("__annotations__", "__dataclass_fields__", "__dict__", "__doc__", "__firstlineno__"),
-        *("__module__", "__static_attributes__", "__weakref__", "_abc_impl"),
-    }
-)
+
+
+class _Empty:
+    """What every class has."""
+
+
+_OF_EVERY_CLASS = {*vars(_Empty), "__annotations__", "__dataclass_fields__", "_abc_impl"}
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,9 @@ class Repair:
         self._aside: dict[Path, Path] = {}  # where each file as it was has been kept
 
     def set_aside(self, path: Path, what: str, follows: str, instead: str | None = None) -> None:
-        """Keep a damaged file under another name, once a process, and say what follows.
+        """Keep a damaged file under another name, once a process; say what is wrong and what follows.
 
-        Args:
-            path: The file, which need not be there.
-            what: What is wrong with it.
-            follows: What is done about that.
-            instead: What can be trusted of it, to stand in its place.
+        The file need not be there. `instead` is what can be trusted of it, to stand in its place.
         """
         name = path.relative_to(self._root)
         if not self._write:
@@ -60,13 +56,10 @@ class Repair:
     def read(
         self, path: Path, parse: Callable[[bytes], T], follows: str, *, needed: bool = False
     ) -> T | None:
-        """Return what a file holds; None where there is none, or where it is damaged and set aside.
+        """Return what `parse` makes of a file; None where there is none, or where it is damaged.
 
-        Args:
-            path: The file.
-            parse: Makes of its bytes what it holds; raises a ValueError where that cannot be.
-            follows: What is done about a damage.
-            needed: Whether it is a damage that there is no such file.
+        It is damaged where `parse` raises a ValueError, or where it is needed and not there; then
+        it is set aside.
         """
         data = read_bytes(path)
         try:

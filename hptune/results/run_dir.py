@@ -14,24 +14,14 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from hptune.errors import InputError
+from hptune.results import tables
 from hptune.results.atomic import write_atomic
 from hptune.results.cells import table_text
 from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
 from hptune.results.repair import Repair, check_experiment, is_whole_state, json_object, read_bytes
-from hptune.results.tables import (
-    Row,
-    curve_from,
-    curve_text,
-    decisions_text,
-    read_decisions,
-    read_results,
-    result_row,
-    results_text,
-    row_difference,
-    stored_result,
-)
+from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
 
 VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
@@ -58,14 +48,14 @@ class RunDir(RunPaths):
         super().__init__(path)
         self._lock = lock
         self._repair = Repair(path, tell, write=lock is not None)
-        self._rows, problem = read_results(read_bytes(self.results_csv))
+        self._rows, problem = tables.read_results(read_bytes(self.results_csv))
         self._table = ""  # what this process has written to results.csv
         if problem:
             self._set_rows_aside(self._rows, problem, "what is missing in it runs again")
-        self._decisions, problem = read_decisions(read_bytes(self.decisions_csv))
+        self._decisions, problem = tables.read_decisions(read_bytes(self.decisions_csv))
         if problem:
             follows = "what is missing in it is decided again when its stage runs"
-            text = decisions_text(self._decisions)
+            text = tables.decisions_text(self._decisions)
             self._repair.set_aside(self.decisions_csv, problem, follows, text)
         self._sound_weights: set[Path] = set()
         self._begun: tuple[str, dict[str, Any]] | None = None  # not written yet
@@ -130,10 +120,10 @@ class RunDir(RunPaths):
             (experiment, manifest), self._begun = self._begun, None
             write_atomic(self.experiment, experiment)
             self._write_manifest(manifest)
-        write_atomic(self.curve(result.trial.id), curve_text(result.curve))
+        write_atomic(self.curve(result.trial.id), tables.curve_text(result.curve))
         if result.status is Status.FAILED:
             write_atomic(self.log(result.trial.id), f"{result.message}\n")
-        row = result_row(result)
+        row = tables.result_row(result)
         known = {each["trial"]: each for each in self._rows}
         if row["trial"] not in known and self._table and row.keys() <= self._rows[0].keys():
             self._append(row)
@@ -159,14 +149,14 @@ class RunDir(RunPaths):
         for row in self._rows_of(trial):
             curve = self.history(row) if self._is_sound(row, trial) else None
             if curve is not None:
-                return stored_result(trial.change(stage=str(row["stage"])), row, curve)
+                return tables.stored_result(trial.change(stage=str(row["stage"])), row, curve)
         return None
 
     def history(self, row: Row) -> Curve | None:
         """Return the curve of a row of results.csv; None where it is not whole."""
         path = self.curve(str(row["trial"]))
         needed = row["status"] != Status.FAILED  # nobody asks for the curve of one that failed
-        parse = partial(curve_from, row=row)
+        parse = partial(tables.curve_from, row=row)
         return self._repair.read(path, parse, "its trial runs again", needed=needed)
 
     def _rows_of(self, trial: Trial) -> list[Row]:
@@ -187,7 +177,7 @@ class RunDir(RunPaths):
         weights = self.checkpoint(str(row["trial"]))
         rest = [other for other in self._rows if other is not row]
         again = "its trial runs again"
-        if what := row_difference(row, trial):
+        if what := tables.row_difference(row, trial):
             self._set_rows_aside(rest, what, again)
         elif weights in self._sound_weights or not weights.exists() or is_whole_state(weights):
             self._sound_weights.add(weights)
@@ -290,14 +280,14 @@ class RunDir(RunPaths):
 
     def _set_rows_aside(self, rows: list[Row], what: str, follows: str) -> None:
         """Keep results.csv as it was, and go on with the rows that can be trusted."""
-        self._repair.set_aside(self.results_csv, what, follows, results_text(rows))
+        self._repair.set_aside(self.results_csv, what, follows, tables.results_text(rows))
         self._rows, self._table = rows, ""
 
     def _write_rows(self, rows: list[Row]) -> None:
-        text = results_text(rows)
+        text = tables.results_text(rows)
         write_atomic(self.results_csv, text)
         # As a later process would read them, so that a run and its resume see the same.
-        self._rows, _ = read_results(text.encode())
+        self._rows, _ = tables.read_results(text.encode())
         self._table = text if rows else ""
 
     def _append(self, row: Row) -> None:
@@ -307,9 +297,9 @@ class RunDir(RunPaths):
         _, _, line = text.partition("\n")
         write_atomic(self.results_csv, self._table + line)
         self._table += line
-        self._rows += read_results(text.encode())[0]
+        self._rows += tables.read_results(text.encode())[0]
 
     def _write_decisions(self, decisions: list[Decision]) -> None:
-        text = decisions_text(decisions)
+        text = tables.decisions_text(decisions)
         write_atomic(self.decisions_csv, text)
-        self._decisions, _ = read_decisions(text.encode())
+        self._decisions, _ = tables.read_decisions(text.encode())
