@@ -76,7 +76,10 @@ def fingerprint(model: nn.Module, parts: Sequence[Any], data: Any) -> Fingerprin
     reader = _Reader()
     structure = _digest([reader.structure(model), reader.read(parts), reader.read(data)])
     modules = [f"{name} {digest}" for name, digest in sorted(reader.modules.items())]
-    return Fingerprint(_digest([structure, *modules]), digest_of_weights(model), reader.code())
+    code = {shown_name(name): digest[:12] for name, digest in sorted(reader.modules.items())}
+    if reader.script:
+        code[shown_name(SCRIPT)] = _digest(reader.script)[:12]
+    return Fingerprint(_digest([structure, *modules]), digest_of_weights(model), code)
 
 
 def digest_of_weights(model: nn.Module) -> str:
@@ -99,17 +102,10 @@ class _Reader:
 
     def __init__(self) -> None:
         self.modules: dict[str, str] = {}  # the user's that have a source, with the digest of it
-        self._script: list[str] = []  # what is used of a script or notebook
+        self.script: list[str] = []  # what is used of a script or notebook
         # By id, with the object itself, so that no other object gets that id.
         self._known: dict[int, tuple[Any, str]] = {}
         self._path: list[int] = []  # what is being described, outermost first
-
-    def code(self) -> dict[str, str]:
-        """Return the digest of each of the user's source files."""
-        found = {shown_name(name): digest[:12] for name, digest in self.modules.items()}
-        if self._script:
-            found[shown_name(SCRIPT)] = _digest(self._script)[:12]
-        return dict(sorted(found.items()))
 
     def structure(self, model: nn.Module) -> str:
         """Describe a model without the values of its weights."""
@@ -196,7 +192,7 @@ class _Reader:
         self._take_in_module(module)
         yield self.read(code)
         if module == SCRIPT:
-            self._script.append(self.read(code))
+            self.script.append(self.read(code))
         names = [name for name in _names(code) if name in function.__globals__]
         yield self.read({name: function.__globals__[name] for name in names})
         yield self.read([function.__defaults__, function.__kwdefaults__, vars(function)])

@@ -1,6 +1,6 @@
 """The records that training writes and everything else reads: trials, curves, decisions.
 
-Plain values only, so that what reads results needs neither torch nor pydantic.
+Plain values only, so that a run's tables are shown without torch, pydantic or numpy.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Any]
 """Of a swept key: a list too, as of layers' widths."""
-FloatArray = NDArray[np.float64]
+FloatArray: TypeAlias = "NDArray[np.float64]"
 
 
 class Status(StrEnum):

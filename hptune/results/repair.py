@@ -24,7 +24,7 @@ class Repair:
 
     Args:
         root: The run directory.
-        tell: Hears a line for each damage.
+        tell: Is called with a line for each damage.
         write: Whether this process may write the directory.
     """
 

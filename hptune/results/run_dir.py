@@ -39,7 +39,7 @@ class RunDir(RunPaths):
     Args:
         path: The directory.
         lock: Held by the process that writes; None for one that reads.
-        tell: Hears a line for each damaged file.
+        tell: Is called with a line for each damaged file.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class RunDir(RunPaths):
         Args:
             path: Made where it is not there, if it is to be written.
             write: Whether to hold its lock.
-            tell: Hears a line for each damaged file.
+            tell: Is called with a line for each damaged file.
 
         Raises:
             InputError: It cannot be written, is held by another process, or is not there to be read.
@@ -125,10 +125,16 @@ class RunDir(RunPaths):
             write_atomic(self.log(result.trial.id), f"{result.message}\n")
         row = tables.result_row(result)
         known = {each["trial"]: each for each in self._rows}
-        if row["trial"] not in known and self._table and row.keys() <= self._rows[0].keys():
-            self._append(row)
-        else:
+        if row["trial"] in known or not self._table or row.keys() - self._rows[0].keys():
             self._write_rows([*(known | {row["trial"]: row}).values()])
+            return
+        # It needs no other columns: to write all rows anew would take longer row by row.
+        columns = list(self._rows[0])
+        text = table_text(columns, [[row.get(c) for c in columns]])
+        table = self._table + text.partition("\n")[2]
+        write_atomic(self.results_csv, table)
+        self._table = table
+        self._rows += tables.read_results(text.encode())[0]
 
     def arrange(self, trials: Sequence[str]) -> None:
         """Put the last rows in this order of trial ids, back to the first row of another trial.
@@ -289,15 +295,6 @@ class RunDir(RunPaths):
         # As a later process would read them, so that a run and its resume see the same.
         self._rows, _ = tables.read_results(text.encode())
         self._table = text if rows else ""
-
-    def _append(self, row: Row) -> None:
-        """Write a row that needs no other columns; all anew would take longer row by row."""
-        columns = list(self._rows[0])
-        text = table_text(columns, [[row.get(c) for c in columns]])
-        _, _, line = text.partition("\n")
-        write_atomic(self.results_csv, self._table + line)
-        self._table += line
-        self._rows += tables.read_results(text.encode())[0]
 
     def _write_decisions(self, decisions: list[Decision]) -> None:
         text = tables.decisions_text(decisions)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
 from hptune.results.cells import cell, parse_table, table_text, value_of
 from hptune.results.divergence import divergence_message
 from hptune.results.paths import is_trial_id
@@ -139,6 +137,8 @@ def curve_from(data: bytes, row: Row | None = None) -> Curve:
     Raises:
         ValueError: It holds none, is cut off, or is not the row's.
     """
+    import numpy as np  # slow to load, and only of use here
+
     header, rows = parse_table(data)
     if not all(rows):
         raise ValueError("a line is cut off")
@@ -153,20 +153,17 @@ def curve_from(data: bytes, row: Row | None = None) -> Curve:
         curve = Curve.of(columns | {"iteration": iteration})
     except KeyError as error:
         raise ValueError(f"there is no column {error.args[0]}") from None
-    if row is not None:
-        _check_is_of(curve, row)
-    return curve
-
-
-def _check_is_of(curve: Curve, row: Row) -> None:
+    if row is None:
+        return curve
     if len(curve) != row.get("iterations"):
         raise ValueError(
             f"it has {len(curve)} iterations, results.csv says {row.get('iterations')}"
         )
-    read = curve.val_loss[~np.isnan(curve.val_loss)]
+    read = curve.val_loss[curve.val_loss == curve.val_loss]
     loss = row.get("val_loss")
     if loss is not None and len(read) and not _agree(loss, float(read[-1])):
         raise ValueError(f"it ends at a validation loss of {read[-1]:.4g}, results.csv says {loss}")
+    return curve
 
 
 def _sound(
