@@ -45,6 +45,7 @@ def _phases(p: Position, values: Sequence[float]) -> FloatArray:
     three = len(values) == 4
     up = p.number("pct_start", most=0.5 if three else 1)
     ends = [up * n - 1, 2 * up * n - 2, n - 1] if three else [up * n - 1, n - 1]
+    # Ends that are out of order are below 0, where there is no iteration.
     phase = np.minimum(np.searchsorted(ends, i), len(ends) - 1)
     begin, end = np.array([0.0, *ends])[[phase, phase + 1]]
     first, last = np.array(values)[[phase, phase + 1]]
@@ -69,7 +70,6 @@ _OF_TORCH: dict[str, tuple[float | str, str]] = {
     **_OF_TORCH,
 )
 def one_cycle_cosine(p: Position) -> FloatArray:
-    """Rise and fall by half a cosine each."""
     low = p.low(p.lr / 25)
     return _phases(p, [low, p.lr, low / p.number("final_div_factor", least=1)])
 
@@ -81,7 +81,6 @@ def one_cycle_cosine(p: Position) -> FloatArray:
     **_OF_TORCH,
 )
 def one_cycle_three_phase(p: Position) -> FloatArray:
-    """Rise, fall as far, and fall on."""
     low = p.low(p.lr / 25)
     return _phases(p, [low, p.lr, low, low / p.number("final_div_factor", least=1)])
 
@@ -103,6 +102,5 @@ def _clr_height(p: Position) -> FloatArray:
     gamma=(0.9999, "decay an iteration in exp-range"),
 )
 def clr(p: Position) -> FloatArray:
-    """Rise and fall again and again."""
     low = p.low(p.lr / 10)
     return low + (p.lr - low) * _clr_height(p)

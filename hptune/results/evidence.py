@@ -7,9 +7,10 @@ and nobody reads numbers out of a sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hptune.results.cells import finite
 from hptune.results.records import Value
@@ -117,6 +118,19 @@ def evidence_from(data: bytes) -> list[Evidence]:
         raise ValueError("it holds no evidence") from error
 
 
-def _made(kind: Callable[..., Any], entry: Mapping[str, Any]) -> Any:
+def _made(kind: type, entry: Mapping[str, Any]) -> Any:
     """Return a record of a JSON object, whose lists are the record's tuples."""
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()})
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+    for name, hint in get_type_hints(kind).items():
+        if name in values and not _fits(values[name], hint):
+            raise TypeError(name)
+    return kind(**values)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    parts = get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, parts[0]) for item in value)
+    return isinstance(value, (int, float) if hint is float else get_origin(hint) or hint)

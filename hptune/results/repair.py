@@ -20,13 +20,7 @@ T = TypeVar("T")
 
 
 class Repair:
-    """Sets damaged files aside as NAME.damaged and tells; a reader only tells.
-
-    Args:
-        root: The run directory.
-        tell: Is called with a line for each damage.
-        write: Whether this process may write the directory.
-    """
+    """Sets damaged files of a run directory aside as NAME.damaged and tells; a reader only tells."""
 
     def __init__(self, root: Path, tell: Callable[[str], None], *, write: bool) -> None:
         self._root, self._tell, self._write = root, tell, write

@@ -24,8 +24,6 @@ from hptune.results.repair import Repair, check_experiment, is_whole_state, json
 from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
 
-VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
-
 _OWN_END = (Status.COMPLETE, Status.DIVERGED)
 _FINISHED = (*_OWN_END, Status.PRUNED)  # its own stage had no more use for a pruned trial
 
@@ -258,12 +256,8 @@ class RunDir(RunPaths):
         elif manifest := self.facts():
             self._write_manifest({**manifest, name: value})
 
-    def fact(self, name: str) -> Any:
-        """Return what the manifest says of the run before this one, or None."""
-        return self.facts().get(name)
-
     def facts(self) -> dict[str, Any]:
-        """Return the manifest."""
+        """Return the manifest: what it says of the run before this one, until a trial is recorded."""
         return self._repair.read(self.manifest, json_object, "it is written again") or {}
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ def tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None
         tell: Is told in a line.
     """
     now = json.dumps(dict(task.code), sort_keys=True)
-    before = run_dir.fact(CODE)
+    before = run_dir.facts().get(CODE)
     if before == now:
         return
     changed = changed_code(json.loads(before), task.code) if isinstance(before, str) else []
