@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.policies import schedule
-from hptune.results.records import OptimizerSpec, PolicySpec, TrainingSettings
+from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Real, Section, Seed
 from hptune.stages import choose, procedure
 

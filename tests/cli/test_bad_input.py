@@ -256,4 +256,4 @@ def test_a_directory_of_another_experiment_is_refused(tmp_path: Path, capsys):
 def test_a_timings_file_that_is_broken_is_told(tmp_path: Path, capsys):
     (tmp_path / "timings.json").write_text("no json")
     assert run(["run", "--dry-run", "--out", str(tmp_path)]) == 0
-    assert "timings.json: is no JSON object" in capsys.readouterr().err
+    assert "timings.json: cannot be read" in capsys.readouterr().err
