@@ -32,29 +32,21 @@ __all__ = [
     "tune",
 ]
 
-# Where each public name lives; importing hptune imports none of it, torch least of all.
+# Where the public names live; importing hptune imports none of it, torch least of all.
 _HOMES = {
-    "DataSpec": "hptune.data.spec",
-    "HptuneError": "hptune.errors",
-    "InputError": "hptune.errors",
-    "Options": "hptune.api",
-    "Outcome": "hptune.procedure.outcome",
-    "Session": "hptune.procedure.session.session",
-    "Splits": "hptune.data.spec",
-    "Task": "hptune.api",
-    "from_lightning": "hptune.api",
-    "load_experiment": "hptune.config.load",
-    "lr_find": "hptune.api",
-    "sweep": "hptune.api",
-    "train": "hptune.api",
-    "tune": "hptune.api",
+    "hptune.api": ("Options", "Task", "from_lightning", "lr_find", "sweep", "train", "tune"),
+    "hptune.config.load": ("load_experiment",),
+    "hptune.data.spec": ("DataSpec", "Splits"),
+    "hptune.errors": ("HptuneError", "InputError"),
+    "hptune.procedure.outcome": ("Outcome",),
+    "hptune.procedure.session.session": ("Session",),
 }
-_MODULES = ("schedulers",)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"hptune.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hptune' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name == "schedulers":
+        return import_module("hptune.schedulers")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'hptune' has no attribute {name!r}")

@@ -72,5 +72,5 @@ def with_kept_start(
             f"module: starts from the weights kept in {out}, not from those given now; --restart "
             "starts from these"
         )
-    started: Task = task.change(make_model=start, fingerprint=str(identity.change(weights=kept)))
+    started: Task = task.change(make_model=start, fingerprint=str(replace(identity, weights=kept)))
     return started, lambda: None

@@ -13,7 +13,8 @@ import numpy as np
 
 from hptune.analysis.criterion import Criterion
 from hptune.procedure.final import decide_final, run_final
-from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
+from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.results.settings import PolicySpec
 from hptune.trials.run import Runner
 
 MOMENTUM = 0.9

@@ -19,7 +19,8 @@ from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import BRACKET, CANDIDATES
 from hptune.procedure.session.context import Context
 from hptune.results import evidence
-from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
+from hptune.results.records import Decision, Trial, TrialResult
+from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.stages import LR_RANGE
 from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, one_line
-from hptune.results.records import OptimizerSpec
+from hptune.results.settings import OptimizerSpec
 from hptune.step import call, inputs_of, outputs_in, target_of
 from hptune.task import Task
 from hptune.training.device import Device, seeded

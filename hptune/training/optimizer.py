@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, did_you_mean
-from hptune.results.records import OptimizerSpec
+from hptune.results.settings import OptimizerSpec
 from hptune.training.torch_internals import (
     QuickStep,
     adding_groups_unmarked,

@@ -32,8 +32,9 @@ from hptune.errors import StageError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
-from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
+from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.stages import LR_RANGE, SWEEP
 from hptune.step import LossOf
 from hptune.task import Task

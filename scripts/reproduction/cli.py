@@ -172,7 +172,7 @@ def reported(
                     f"{100 * (last.test_metrics['accuracy'] or 0):.2f} %, {last.seconds:.0f} s",
                     flush=True,
                 )
-        precision = session.run_dir.fact("precision")
+        precision = session.run_dir.facts().get("precision")
     values = experiment.hyper_parameters.model_dump()
     return results, {"precision": precision, "decided": shown(values) if args.as_tuned else ""}
 
@@ -189,7 +189,7 @@ def tuned(
         experiment, folder(row, args), device=args.device, progress=Silent()
     ) as session:
         outcome = session.run()
-        precision = session.run_dir.fact("precision")
+        precision = session.run_dir.facts().get("precision")
     final = [r for r in outcome.results if r.trial.stage == FINAL][-args.seeds :]
     search = {r.trial.id: r.epochs for r in outcome.results if r.trial.stage != FINAL}
     return final, {

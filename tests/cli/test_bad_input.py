@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
         "check --set hyper_parameters.momentum=1.5",
         "less than or equal to 1",
     ),
-    "set without a value": (None, "check --set seed", "must be key.path=value"),
+    "set without a value": (None, "check --set seed", "must be KEY.PATH=VALUE"),
     "set into a value": (None, "check --set name.x=1", "holds a value, no section"),
     "unknown data": (None, "check --set data.name=digit", "did you mean 'digits'"),
     "unknown model": (None, "check --set model.name=reznet-20", "did you mean 'resnet-20'"),
@@ -177,7 +177,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "policy argument without a value": (
         None,
         "policies 1cycle --iterations 5 --set stepsize",
-        "must be KEY=VALUE",
+        "must be KEY.PATH=VALUE",
     ),
 }
 
@@ -256,4 +256,4 @@ def test_a_directory_of_another_experiment_is_refused(tmp_path: Path, capsys):
 def test_a_timings_file_that_is_broken_is_told(tmp_path: Path, capsys):
     (tmp_path / "timings.json").write_text("no json")
     assert run(["run", "--dry-run", "--out", str(tmp_path)]) == 0
-    assert "timings.json: is no JSON object" in capsys.readouterr().err
+    assert "timings.json: cannot be read" in capsys.readouterr().err

@@ -184,7 +184,12 @@ def test_a_run_without_records_still_has_a_page(copy: Path):
     assert "The record of what it was compared with is missing." in page.text
 
 
-@pytest.mark.parametrize("text", ["[", "[{}]", '[{"kind": "comparison"}]', "7", "[1]", "\x00"])
+RANGE_TEST = '[{"kind": "range-test", "stage": "s", "trials": 1, "earlier": [], "reading": {}}]'
+
+
+@pytest.mark.parametrize(
+    "text", ["[", "[{}]", '[{"kind": "comparison"}]', RANGE_TEST, "7", "[1]", "\x00"]
+)
 def test_records_that_cannot_be_read_are_a_warning(copy: Path, text: str):
     (copy / "comparisons.json").write_text(text)
     page = Page(write_report(copy).page.read_text())
@@ -231,4 +236,4 @@ def test_curves_that_are_gone_leave_the_tables(copy: Path):
     written = write_report(copy)
     page = Page(written.page.read_text())
     assert all(path.name.startswith("search-") for path in written.plots)
-    assert "cannot be read" in page.text and "Decided values" in page.text
+    assert "is not there" in page.text and "Decided values" in page.text

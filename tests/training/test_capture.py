@@ -18,7 +18,8 @@ from test_hot_loop import make_task, make_trial
 from torch import Tensor, nn
 
 from hptune import models
-from hptune.results.records import OptimizerSpec, Status, TrainingSettings, TrialResult
+from hptune.results.records import Status, TrialResult
+from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.training import capture
 from hptune.training.capture import Captured, Replay
 from hptune.training.device import Device, resolve_device

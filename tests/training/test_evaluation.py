@@ -8,7 +8,7 @@ from torch import nn
 
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
-from hptune.results.records import OptimizerSpec
+from hptune.results.settings import OptimizerSpec
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.check_batch import check_batch

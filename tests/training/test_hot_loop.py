@@ -15,7 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hptune import models
 from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import Normalize
-from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
+from hptune.results.records import Trial
+from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.stages import TRAIN
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task

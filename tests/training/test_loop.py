@@ -12,13 +12,8 @@ from torch import Tensor, nn
 
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
-from hptune.results.records import (
-    OptimizerSpec,
-    PolicySpec,
-    Status,
-    TrainingSettings,
-    Trial,
-)
+from hptune.results.records import Status, Trial
+from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 from hptune.stages import TRAIN
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task

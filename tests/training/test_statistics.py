@@ -10,7 +10,8 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from hptune.data.sources.memory import TensorSource
-from hptune.results.records import PolicySpec, TrainingSettings, Trial
+from hptune.results.records import Trial
+from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import resolve_device

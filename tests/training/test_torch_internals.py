@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hptune.results.records import OptimizerSpec, ParameterRule
+from hptune.results.settings import OptimizerSpec, ParameterRule
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.torch_internals import quick_step
 

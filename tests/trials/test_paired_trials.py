@@ -11,8 +11,9 @@ from torch import nn
 
 from hptune.analysis.ranking import dominated
 from hptune.data.sources.memory import TensorSource
-from hptune.results.records import Status, TrainingSettings, Trial
+from hptune.results.records import Status, Trial
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import TrainingSettings
 from hptune.stages import MOMENTUM, SWEEP, TRAIN, WEIGHT_DECAY
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task

@@ -14,13 +14,8 @@ from hptune.procedure.compare import PairedRuns
 from hptune.procedure.plan import Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
-from hptune.results.records import (
-    Decision,
-    PolicySpec,
-    Scalar,
-    Trial,
-    TrialResult,
-)
+from hptune.results.records import Decision, Scalar, Trial, TrialResult
+from hptune.results.settings import PolicySpec
 from hptune.stages import LR_RANGE, SEARCH, SWEEP
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck

@@ -9,7 +9,8 @@ from dataclasses import replace
 from hptune.procedure import batch_size, lr_range
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.context import Context
-from hptune.results.records import TrainingSettings, Trial
+from hptune.results.records import Trial
+from hptune.results.settings import TrainingSettings
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, TRAIN
 from hptune.training.device import seeded
 from hptune.training.evaluation import evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hptune.config.build import build_task
 from hptune.config.schema import Experiment
 from hptune.results.records import Trial
-from hptune.results.run_dir import VALIDATION_EXAMPLES, RunDir
+from hptune.results.run_dir import RunDir
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck, check_batch
 from hptune.training.device import Device
@@ -44,7 +44,7 @@ class Problem:
         """The task."""
         if self._task is None:
             self._task = build_task(self.experiment, self.given)
-            self.run_dir.add_fact(VALIDATION_EXAMPLES, len(self._task.validation))
+            self.run_dir.add_fact("validation_examples", len(self._task.validation))
         return self._task
 
     def checked(self, batch_size: int) -> BatchCheck:

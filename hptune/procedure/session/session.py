@@ -23,6 +23,7 @@ from hptune.procedure.session.context import Context, tuned
 from hptune.procedure.session.estimate import estimated
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.problem import Problem
+from hptune.results.atomic import write_atomic
 from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
@@ -257,7 +258,7 @@ class Session:
         self.run_dir.add_evidence(outcome.evidence)
         self._context.inputs.take_in(outcome.decisions)
         decided = tuned(self._context.experiment, self.run_dir.decisions())
-        self.run_dir.write_tuned(dump(decided))
+        write_atomic(self.run_dir.tuned, dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
 
@@ -298,7 +299,7 @@ def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: 
 def _tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None]) -> None:
     """Say which source files of the user changed since the trials here were run, once a change."""
     now = json.dumps(dict(task.code), sort_keys=True)
-    before = run_dir.fact(CODE)
+    before = run_dir.facts().get(CODE)
     if before == now:
         return
     changed = changed_code(json.loads(before), task.code) if isinstance(before, str) else []

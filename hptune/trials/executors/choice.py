@@ -239,7 +239,7 @@ def warn_if_mixed(
 ) -> None:
     """Tell where a run directory's trials were run by other means: device, precision, executor, threads."""
     for name, now in facts.items():
-        before = run_dir.fact(name)
+        before = run_dir.facts().get(name)
         if before is not None and before != now:
             message(
                 f"note: the trials in {run_dir.path} were run with {name} {before}, now it is "

@@ -189,8 +189,8 @@ def test_the_manifest_has_every_executor_that_was_chosen(run_dir: RunDir):
     for count in (1, 8, 1, 5):
         execution.choose(TASK, trials(count))
     execution.close()
-    assert run_dir.fact("executor") == "auto"
-    assert run_dir.fact("executors") == (
+    assert run_dir.facts().get("executor") == "auto"
+    assert run_dir.facts().get("executors") == (
         "inline, 2 threads; 2 processes, 1 thread, up to 16 trials fused; "
         "inline, 1 thread, up to 16 trials fused"
     )
@@ -198,4 +198,4 @@ def test_the_manifest_has_every_executor_that_was_chosen(run_dir: RunDir):
 
 def test_a_fact_without_a_manifest_is_not_kept(run_dir: RunDir):
     run_dir.add_fact("executors", "inline")
-    assert run_dir.fact("executors") is None and not run_dir.manifest.exists()
+    assert run_dir.facts().get("executors") is None and not run_dir.manifest.exists()

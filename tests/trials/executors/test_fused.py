@@ -11,7 +11,8 @@ import torch
 from test_processes import CPU, NETS, TRIAL, Deaf, candidates, jobs_in, make_task, results_of
 from torch import nn
 
-from hptune.results.records import OptimizerSpec, ParameterRule, Status, TrainingSettings
+from hptune.results.records import Status
+from hptune.results.settings import OptimizerSpec, ParameterRule, TrainingSettings
 from hptune.step import LossOf, OwnStep
 from hptune.training import loop
 from hptune.training.device import resolve_device

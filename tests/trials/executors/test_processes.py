@@ -18,8 +18,9 @@ from torch import nn
 from hptune import models
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
-from hptune.results.records import Status, TrainingSettings, Trial, TrialProgress
+from hptune.results.records import Status, Trial, TrialProgress
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import TrainingSettings
 from hptune.stages import SWEEP
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
