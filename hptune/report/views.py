@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from hptune.analysis.lr_range import LrRangeReading
-from hptune.report.read import RunRecord, TrialRecord
+from hptune.report.read import RunRecord, number, numbers
 from hptune.report.wording import parameter, stage_title
 from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, RangeTest
-from hptune.results.records import Curve, Decision
+from hptune.results.records import Curve, Decision, Status
 from hptune.stages import FINAL, LR_RANGE, STAGES, WHOLE_RUNS
 
 Curves = Mapping[str, Curve]
 """The curves of a run by the ids of their trials."""
+# What repeats over seeds share.
+_SETTINGS = ("policy", "batch_size", "lr", "lr_min", "momentum", "momentum_min", "weight_decay")
 
 
 def range_test(evidence: Sequence[Evidence]) -> tuple[RangeTest, LrRangeReading] | None:
@@ -24,9 +26,9 @@ def range_test(evidence: Sequence[Evidence]) -> tuple[RangeTest, LrRangeReading]
         return None
 
 
-def comparisons(record: RunRecord) -> list[Comparison]:
+def comparisons(evidence: Sequence[Evidence]) -> list[Comparison]:
     """Return what the stages compared, in the order in which it was decided."""
-    return [one for one in record.evidence if isinstance(one, Comparison)]
+    return [one for one in evidence if isinstance(one, Comparison)]
 
 
 def final_runs(record: RunRecord) -> list[FinalRun]:
@@ -38,26 +40,16 @@ def final_runs(record: RunRecord) -> list[FinalRun]:
     runs = [one for one in record.evidence if isinstance(one, FinalRun)]
     names = [f"{part}_{m}" for part in ("test", "val") for m in (*record.metrics, "loss")]
     for stage in WHOLE_RUNS:
-        trials = [t for t in record.trials if t.stage == stage]
-        if trials and stage not in [run.stage for run in runs]:
-            last = [t for t in trials if _settings(t) == _settings(trials[-1])]
-            column = next(
-                (n for n in names if any(t.number(n) is not None for t in last)), "val_loss"
-            )
-            scores = [t.number(column) if t.complete else None for t in last]
-            ids = tuple(t.id for t in last)
-            runs.append(FinalRun(stage=stage, trials=ids, column=column, scores=tuple(scores)))
+        trials = [row for row in record.trials if row["stage"] == stage]
+        if not trials or stage in [run.stage for run in runs]:
+            continue
+        settings = [[row.get(name) for name in _SETTINGS] for row in trials]
+        last = [row for row, own in zip(trials, settings, strict=True) if own == settings[-1]]
+        column = next((name for name in names if numbers(last, name)), "val_loss")
+        scores = [number(row, column) if row["status"] == Status.COMPLETE else None for row in last]
+        ids = tuple(str(row["trial"]) for row in last)
+        runs.append(FinalRun(stage=stage, trials=ids, column=column, scores=tuple(scores)))
     return sorted(runs, key=lambda run: (run.baseline, run.stage != FINAL))
-
-
-def unrecorded(record: RunRecord) -> list[str]:
-    """Return the titles of the stages that ran trials of which no record says what came of them."""
-    known = {one.stage for one in record.evidence}
-    return [
-        stage_title(name)
-        for name in dict.fromkeys(trial.stage for trial in record.trials)
-        if name not in known
-    ]
 
 
 def decided_lr(test: RangeTest, decisions: Sequence[Decision]) -> float | None:
@@ -92,46 +84,33 @@ def paired_curves(comparison: Comparison, curves: Curves) -> list[tuple[Candidat
 
     The mean over other seeds would show a difference between seeds as one between candidates.
     """
-    drawn = [(c, select(c.trials, curves)) for c in comparison.candidates]
-    seeds = [set(c.seeds) for c, own in drawn if own]
-    shared = set.intersection(*seeds) if seeds else set()
+    drawn = [(c, own) for c in comparison.candidates if (own := select(c.trials, curves))]
+    shared = set.intersection(*(set(c.seeds) for c, _ in drawn)) if drawn else set()
     paired = []
     for candidate, own in drawn:
         ran = zip(candidate.trials, candidate.seeds, strict=False)
         same = select((trial for trial, seed in ran if seed in shared), curves)
-        if own:
-            paired.append((candidate, same or own))
+        paired.append((candidate, same or own))
     return paired
 
 
-def title_of(comparison: Comparison) -> str:
-    """Return what was compared, in words."""
+def heading(comparison: Comparison) -> tuple[str, str]:
+    """Return a comparison's name for files and links, and its title.
+
+    For instance ("momentum", "Momentum"), ("momentum-lr", "Maximum LR after momentum") and
+    ("sweep-dropout", "Sweep of model.dropout").
+    """
     stage, name = STAGES.get(comparison.stage), parameter(comparison.parameter)
+    anchor = file_name(f"{comparison.stage}-{comparison.parameter.rpartition('.')[2]}")
     if stage is None or not stage.parameter:
-        return f"{stage_title(comparison.stage)} of {name}"
-    if comparison.stage == LR_RANGE:
-        return "LR confirmation"
-    if comparison.parameter != stage.parameter:
-        return f"{name[0].upper()}{name[1:]} after {stage.title.lower()}"
-    return stage.title
-
-
-def anchor_of(comparison: Comparison) -> str:
-    """Return a comparison's name for files and links: "momentum", "momentum-lr", "sweep-dropout"."""
-    stage = STAGES.get(comparison.stage)
-    if comparison.stage == LR_RANGE:
-        return "lr-confirmation"
-    if stage is not None and stage.parameter == comparison.parameter:
-        return comparison.stage
-    return file_name(f"{comparison.stage}-{comparison.parameter.rpartition('.')[2]}")
+        return anchor, f"{stage_title(comparison.stage)} of {name}"
+    if stage.name == LR_RANGE:
+        return "lr-confirmation", "LR confirmation"
+    if stage.parameter != comparison.parameter:
+        return anchor, f"{name[0].upper()}{name[1:]} after {stage.title.lower()}"
+    return stage.name, stage.title
 
 
 def file_name(text: str) -> str:
     """Return a text as a part of a file's name."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
-
-
-def _settings(trial: TrialRecord) -> tuple[object, ...]:
-    """Return what repeats over seeds share."""
-    names = ("policy", "batch_size", "lr", "lr_min", "momentum", "momentum_min", "weight_decay")
-    return tuple(trial.row.get(name) for name in names)

@@ -143,7 +143,7 @@ def test_candidates_with_unequal_seeds_stand_as_they_were_compared(unequal: Path
 
 def test_a_plot_labels_candidates_as_they_were_compared_and_draws_them_paired(unequal: Path):
     record = read_run(unequal)
-    (comparison,) = comparisons(record)
+    (comparison,) = comparisons(record.evidence)
     ax = Figure().subplots()
     plot_candidates(comparison, record.curves, ax)
     legend = ax.get_legend()

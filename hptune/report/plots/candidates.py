@@ -51,19 +51,18 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
     ax.set_ylabel(literal(column(name)) + (" (log)" if ax.get_yscale() == "log" else ""))
     ax.set_xlabel("seconds of training and validation" if axis == "seconds" else axis)
     drawn.sort(key=lambda own: (rank(own[0]), own[0].label != comparison.chosen))
-    shown = [own for n, own in enumerate(drawn) if n < MOST_LABELS or own[2].get_color() == BLUE]
-    legend_beside(ax, [line for *_, line in shown], [label(c, name) for c, *_ in shown])
+    lines, labels = [], []
+    for n, (candidate, _, line) in enumerate(drawn):
+        if n < MOST_LABELS or candidate.label == comparison.chosen:
+            ended = candidate.status if candidate.score is None else value(candidate.score, name)
+            lines.append(line)
+            labels.append((candidate.label, ended))
+    legend_beside(ax, lines, labels)
 
 
 def rank(candidate: Candidate) -> float:
     """Return by what candidates are put in order: how much worse than the best they are."""
     return np.inf if candidate.difference is None else candidate.difference
-
-
-def label(candidate: Candidate, name: str) -> tuple[str, str]:
-    """Return a candidate's value, and what it reached: the column `name`, or how it ended."""
-    reached = candidate.status if candidate.score is None else value(name, candidate.score)
-    return candidate.label, reached
 
 
 def _limit(ax: Axes, name: str, drawn: Sequence[tuple[Candidate, MeanCurve]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hptune.analysis.lr_range import LrRangeReading, delayed
 from hptune.analysis.rules import named_rules
-from hptune.report.aggregate import FloatArray, values
+from hptune.report.aggregate import values
 from hptune.report.plots.style import (
     BLUE,
     GREEN,
@@ -21,7 +21,7 @@ from hptune.report.plots.style import (
     share_axis,
 )
 from hptune.report.wording import column, is_share, plain
-from hptune.results.records import Curve
+from hptune.results.records import Curve, FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,8 +109,7 @@ def _line(ax: Axes, curve: Curve, name: str, **style: object) -> None:
 def _loss_limits(curves: Sequence[Curve]) -> tuple[float, float]:
     """Return the losses to show: from the lowest to somewhat above the start."""
     losses = [values(c, n) for c in curves for n in ("train_loss", "val_loss")]
-    finite = [own[np.isfinite(own)] for own in losses]
-    finite = [own for own in finite if len(own)]
+    finite = [known for own in losses if len(known := own[np.isfinite(own)])]
     start = max(float(np.median(own[: max(1, len(own) // 20)])) for own in finite)
     lowest = min(float(own.min()) for own in finite)
     fall = max(start - lowest, 1e-6 * abs(start), 1e-12)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hptune.report.wording import plain
+from hptune.report.wording import rounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 # Okabe and Ito's, told apart by colour-blind readers and in print.
-BLUE, ORANGE, GREEN, RED = "#0072b2", "#d55e00", "#00795c", "#b3261e"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#00795c"
 INK, GREY, FAINT = "#222222", "#8c8c8c", "#e3e3e3"
 # The candidates that were not chosen: greys and dashes, so that each can be followed.
 OTHERS = (
@@ -95,7 +95,7 @@ def log_axis(ax: Axes, low: float, high: float) -> None:
     ax.set_ylim(low, high)
     decades = np.log10(high / low)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,)))
-    ax.yaxis.set_major_formatter(lambda tick, _: plain(float(f"{tick:.3g}")))
+    ax.yaxis.set_major_formatter(lambda tick, _: rounded(tick, 3))
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
