@@ -8,15 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from hptune.report.aggregate import over_seeds
-from hptune.report.plots import (
-    plot_candidates,
-    plot_losses,
-    plot_metric,
-    plot_range_readings,
-    plot_range_test,
-    plot_schedule,
-    plot_search,
-)
+from hptune.report.plots.candidates import plot_candidates
+from hptune.report.plots.final import plot_losses, plot_metric, plot_schedule
+from hptune.report.plots.range_test import plot_range_readings, plot_range_test
+from hptune.report.plots.search import plot_search
 from hptune.report.plots.style import house_style, new_figure
 from hptune.report.read import RunRecord
 from hptune.report.views import (
@@ -63,7 +58,7 @@ class Picture(NamedTuple):
 
 def pictures(record: RunRecord) -> list[Picture]:
     """Draw all plots that a run has the data for."""
-    runs = final_runs(record)
+    runs = final_runs(record.evidence)
     baseline = next((select(ended(run), record.curves) for run in runs if run.baseline), [])
     with house_style():
         drawn = [*_of_range_test(record)]

@@ -87,6 +87,7 @@ def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
         "parameter_name": wording.parameter,
         "column_name": wording.column,
         "number": number,
+        "command": lambda words: shlex.join(words) if isinstance(words, list) else words,
         "base64": lambda data: base64.b64encode(data).decode(),
         "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
     }
@@ -102,22 +103,22 @@ def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
 
 
 def _context(record: RunRecord) -> dict[str, Any]:
-    finals = [_final(run, record) for run in final_runs(record)]
+    tested = range_test(record.evidence)
+    finals = [_final(run, record) for run in final_runs(record.evidence)]
     return {
         "record": record,
         "facts": [", ".join(found) for name in _ABOVE if (found := _found(record, name))],
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "values": summary.decided_values(record),
         "main": next((own for own in finals if not own["run"].baseline), None),
-        "meaning": summary.MEANING,
         "warnings": summary.warnings(record),
         "costs": summary.costs(record),
         "decisions": _decisions(record),
-        "test": _test(record),
+        "range_test": tested,
+        "decided_lr": decided_lr(tested[0], record.decisions) if tested else None,
         "comparisons": [_comparison(own, record) for own in comparisons(record.evidence)],
         "finals": finals,
         "trials": _trials(record),
-        "environment": _environment(record),
     }
 
 
@@ -138,24 +139,6 @@ def _decisions(record: RunRecord) -> list[dict[str, Any]]:
         rows.append({"decision": d, "first": first, "cost": summary.cost_of(own)})
         told.add((d.stage, d.trials))
     return rows
-
-
-def _test(record: RunRecord) -> dict[str, Any] | None:
-    found = range_test(record.evidence)
-    if found is None:
-        return None
-    test, reading = found
-    marks = {
-        "decided maximum LR": decided_lr(test, record.decisions),
-        "read from the curve": reading.lr_max,
-        "plausible from": reading.interval[0],
-        "plausible to": reading.interval[1],
-        "learning begins": reading.lr_begin,
-        "lowest loss": reading.lr_lowest,
-        "turns up": reading.lr_rise,
-        "diverges": reading.lr_divergence,
-    }
-    return {"test": test, "reading": reading, "marks": marks}
 
 
 def _comparison(comparison: Comparison, record: RunRecord) -> dict[str, Any]:
@@ -224,13 +207,6 @@ def _cell(value: Value) -> tuple[str, float | None]:
         return "" if value is None else str(value), None
     shown = wording.rounded(value, 4) if isinstance(value, float) else str(value)
     return shown, float(value) if math.isfinite(value) else None
-
-
-def _environment(record: RunRecord) -> dict[str, str]:
-    facts = {name: fact for name, fact in record.manifest.items() if fact is not None}
-    if isinstance(facts.get("command"), list):
-        facts["command"] = shlex.join(map(str, facts["command"]))
-    return {name.replace("_", " "): str(fact) for name, fact in facts.items()}
 
 
 def _asset(name: str) -> str:

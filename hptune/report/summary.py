@@ -13,15 +13,6 @@ from hptune.results.records import Status
 from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
 
-MEANING = {
-    "balanced": "The run neither under- nor overfits, which is the aim.",
-    "underfit": "The run could still learn more.",
-    "overfit": "The run fits the training data better than it generalises.",
-    "diverged": "The loss grew without bound.",
-    "not-learning": "The net did not learn.",
-    "cannot-say": "The curve does not show how the run fits.",
-}
-
 
 class Value(NamedTuple):
     """A decided value, how far to trust it, and the section that shows the comparison, "" for none."""
@@ -55,7 +46,7 @@ def decided_values(record: RunRecord) -> list[Value]:
 
 def warnings(record: RunRecord) -> list[str]:
     """Return all that speaks against trusting the run, each once."""
-    advice = {text for run in final_runs(record) for text in run.advice}
+    advice = {text for run in final_runs(record.evidence) for text in run.advice}
     found = [
         f"{stage_title(d.stage)}: {text}"
         for d in record.decisions

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from hptune.analysis.lr_range import LrRangeReading
-from hptune.report.read import RunRecord, number, numbers
 from hptune.report.wording import parameter, stage_title
 from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, RangeTest
-from hptune.results.records import Curve, Decision, Status
-from hptune.stages import FINAL, LR_RANGE, STAGES, WHOLE_RUNS
+from hptune.results.records import Curve, Decision
+from hptune.stages import FINAL, LR_RANGE, STAGES
 
 Curves = Mapping[str, Curve]
 """The curves of a run by the ids of their trials."""
-# What repeats over seeds share.
-_SETTINGS = ("policy", "batch_size", "lr", "lr_min", "momentum", "momentum_min", "weight_decay")
 
 
 def range_test(evidence: Sequence[Evidence]) -> tuple[RangeTest, LrRangeReading] | None:
@@ -31,24 +28,9 @@ def comparisons(evidence: Sequence[Evidence]) -> list[Comparison]:
     return [one for one in evidence if isinstance(one, Comparison)]
 
 
-def final_runs(record: RunRecord) -> list[FinalRun]:
-    """Return the runs of full length, the procedure's own first and baselines last.
-
-    Of trials of full length without a record, the last that share their settings are returned,
-    without a verdict.
-    """
-    runs = [one for one in record.evidence if isinstance(one, FinalRun)]
-    names = [f"{part}_{m}" for part in ("test", "val") for m in (*record.metrics, "loss")]
-    for stage in WHOLE_RUNS:
-        trials = [row for row in record.trials if row["stage"] == stage]
-        if not trials or stage in [run.stage for run in runs]:
-            continue
-        settings = [[row.get(name) for name in _SETTINGS] for row in trials]
-        last = [row for row, own in zip(trials, settings, strict=True) if own == settings[-1]]
-        column = next((name for name in names if numbers(last, name)), "val_loss")
-        scores = [number(row, column) if row["status"] == Status.COMPLETE else None for row in last]
-        ids = tuple(str(row["trial"]) for row in last)
-        runs.append(FinalRun(stage=stage, trials=ids, column=column, scores=tuple(scores)))
+def final_runs(evidence: Sequence[Evidence]) -> list[FinalRun]:
+    """Return the runs of full length, the procedure's own first and baselines last."""
+    runs = [one for one in evidence if isinstance(one, FinalRun)]
     return sorted(runs, key=lambda run: (run.baseline, run.stage != FINAL))
 
 
