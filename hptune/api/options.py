@@ -21,11 +21,10 @@ from hptune.procedure.session import Session
 from hptune.training.device import seeded
 
 # Where in the YAML each keyword stands.
-_VALUES = {name: f"hyper_parameters.{name}" for name in HyperParameters.model_fields}
 _KEYS = {
     **{name: name for name in ("optimizer", "policy", "seed")},
     **{name: f"training.{name}" for name in ("epochs", "precision")},
-    **_VALUES,
+    **{name: f"hyper_parameters.{name}" for name in HyperParameters.model_fields},
 }
 _OF_THE_TASK = ("data", "loss", "metrics")
 _OF_THE_MODEL = ("model.args", "model.dropout")

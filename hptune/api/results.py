@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,10 +243,7 @@ class Trained(Result):
 
     @property
     def _main(self) -> TrialResult:
-        def loss(result: TrialResult) -> float:
-            return float("inf") if result.val_loss is None else result.val_loss
-
-        return min(self._completed, key=loss)
+        return min(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
 
 
 class Tuned(Trained):

@@ -35,6 +35,7 @@ from hptune.results.records import Status, Value
 _ASSETS = resources.files("hptune.report") / "assets"
 _BEFORE = ("trial", "stage", "status", "seed", "epochs", "iterations", "batch_size")
 _ABOVE = ("data", "model", "optimizer", "device")  # told once, not in every row of the trials
+_WORDING = ("plain", "rounded", "value", "duration", "stage_title", "parameter", "column")
 _PIXELS = 96  # of CSS, an inch
 
 
@@ -78,14 +79,7 @@ def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "plain": wording.plain,
-        "small": wording.rounded,
-        "value": wording.value,
-        "duration": wording.duration,
-        "stage_title": wording.stage_title,
-        "parameter_name": wording.parameter,
-        "column_name": wording.column,
+    environment.filters |= {name: getattr(wording, name) for name in _WORDING} | {
         "number": number,
         "command": lambda words: shlex.join(words) if isinstance(words, list) else words,
         "base64": lambda data: base64.b64encode(data).decode(),

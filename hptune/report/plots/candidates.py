@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptune.report.aggregate import MeanCurve, over_seeds, wants_log
-from hptune.report.plots.style import BLUE, OTHERS, legend_beside, literal, log_axis, share_axis
+from hptune.report.plots.style import BLUE, OTHERS, label_y, legend_beside, log_axis
 from hptune.report.views import Curves, paired_curves
-from hptune.report.wording import column, is_share, value
+from hptune.report.wording import is_share, value
 from hptune.results.evidence import Candidate, Comparison
 from hptune.stages import BATCH_SIZE
 
@@ -46,9 +46,7 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
         )  # fmt: skip
         drawn.append((candidate, course, line))
     _limit(ax, name, [(candidate, course) for candidate, course, _ in drawn])
-    if is_share(name):
-        share_axis(ax)
-    ax.set_ylabel(literal(column(name)) + (" (log)" if ax.get_yscale() == "log" else ""))
+    label_y(ax, name)
     ax.set_xlabel("seconds of training and validation" if axis == "seconds" else axis)
     drawn.sort(key=lambda own: (rank(own[0]), own[0].label != comparison.chosen))
     lines, labels = [], []

@@ -14,12 +14,12 @@ from hptune.report.plots.style import (
     GREY,
     INK,
     ORANGE,
+    label_y,
     legend_above,
     literal,
     log_axis,
-    share_axis,
 )
-from hptune.report.wording import column, is_share, rounded
+from hptune.report.wording import column, rounded
 from hptune.results.records import Curve
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ def plot_metric(
     if test and len(course):
         ax.plot([course.x[-1]] * len(test), test, color=INK, marker="_", linestyle="none",
                 markersize=9, clip_on=False, label="test")  # fmt: skip
-    if is_share(name):
-        share_axis(ax)
-    ax.set_ylabel(literal(column(name)))
+    label_y(ax, name)
     ax.set_xlabel("epoch")
     legend_above(ax)
 

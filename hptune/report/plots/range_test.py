@@ -16,11 +16,10 @@ from hptune.report.plots.style import (
     INK,
     LABEL_POINTS,
     ORANGE,
+    label_y,
     legend_above,
-    literal,
-    share_axis,
 )
-from hptune.report.wording import column, is_share, plain
+from hptune.report.wording import plain
 from hptune.results.records import Curve, FloatArray
 
 if TYPE_CHECKING:
@@ -85,10 +84,8 @@ def plot_range_readings(
     if decided is not None:
         ax.axvline(decided, color=GREEN, linewidth=1.8, label=f"decided {plain(decided)}")
         legend_above(ax)
-    if is_share(name):
-        share_axis(ax)
     _lr_axis(curves, ax)
-    ax.set_ylabel(literal(column(name)))
+    label_y(ax, name)
 
 
 def _lr_of(curve: Curve) -> FloatArray:
