@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
-    from hptune.api import Options, Task, from_lightning, lr_find, sweep, train, tune
+    from hptune.api.lightning import from_lightning
+    from hptune.api.options import Options
+    from hptune.api.run import lr_find, sweep, train, tune
+    from hptune.api.task import Task
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
@@ -36,17 +39,17 @@ _HOMES = {
     "DataSpec": "hptune.data.spec",
     "HptuneError": "hptune.errors",
     "InputError": "hptune.errors",
-    "Options": "hptune.api",
+    "Options": "hptune.api.options",
     "Outcome": "hptune.procedure.session",
     "Session": "hptune.procedure.session",
     "Splits": "hptune.data.spec",
-    "Task": "hptune.api",
-    "from_lightning": "hptune.api",
+    "Task": "hptune.api.task",
+    "from_lightning": "hptune.api.lightning",
     "load_experiment": "hptune.config.load",
-    "lr_find": "hptune.api",
-    "sweep": "hptune.api",
-    "train": "hptune.api",
-    "tune": "hptune.api",
+    "lr_find": "hptune.api.run",
+    "sweep": "hptune.api.run",
+    "train": "hptune.api.run",
+    "tune": "hptune.api.run",
 }
 _MODULES = ("schedulers",)
 

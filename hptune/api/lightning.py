@@ -179,8 +179,8 @@ def _optimizer(model: Any) -> dict[str, Any]:
         for name, value in optimizer.defaults.items()
         if name in accepted and name not in _VALUES and value != accepted[name].default
     }
-    section: dict[str, Any] = {"name": type(optimizer).__name__.lower(), "args": args}
-    return section | {"rules": _rules(model, optimizer)}
+    name = type(optimizer).__name__.lower()
+    return {"name": name, "args": args, "rules": _rules(model, optimizer)}
 
 
 def _rules(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -254,13 +254,10 @@ def frame(curve: Curve, **first: str) -> pd.DataFrame:
     """Return a curve with the columns of its CSV, after others that hold one value."""
     import pandas as pd
 
-    columns: dict[str, Any] = dict(first)
-    for name, values in vars(curve).items():
-        if name == "metrics":
-            columns |= {f"val_{metric}": own for metric, own in values.items()}
-        else:
-            columns[name] = values
-    return pd.DataFrame(columns)
+    columns = {**first, **vars(curve)}
+    metrics, seconds = columns.pop("metrics"), columns.pop("seconds")
+    named = {f"val_{name}": values for name, values in metrics.items()}
+    return pd.DataFrame({**columns, **named, "seconds": seconds})
 
 
 def _rows(results: Sequence[TrialResult]) -> pd.DataFrame:

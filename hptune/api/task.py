@@ -249,11 +249,7 @@ def _bce(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
 
 
-LOSSES: Mapping[str, LossFunction] = {
-    "cross-entropy": F.cross_entropy,
-    "mse": _mse,
-    "bce": _bce,
-}
+LOSSES: Mapping[str, LossFunction] = {"cross-entropy": F.cross_entropy, "mse": _mse, "bce": _bce}
 _USUAL_LOSS = {"classification": "cross-entropy", "regression": "mse", "multilabel": "bce"}
 _OF_LABELS = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, _bce)
 _CLASSES_OF_LABELS = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)

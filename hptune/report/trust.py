@@ -30,12 +30,7 @@ def is_result(decision: Decision) -> bool:
 
 
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
-    """Return how far a decision can be trusted.
-
-    Args:
-        decision: On the value of a hyper-parameter.
-        evidence: All that a run recorded.
-    """
+    """Return how far a decision on a hyper-parameter can be trusted, by all that a run recorded."""
     if decision.stage == FINAL:
         changed = f"The final run changed it ({decision.reason}) and compared it with nothing else."
         return Trust("open", changed)

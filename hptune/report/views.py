@@ -36,12 +36,11 @@ def final_runs(evidence: Sequence[Evidence]) -> list[FinalRun]:
 
 def decided_lr(test: RangeTest, decisions: Sequence[Decision]) -> float | None:
     """Return the maximum LR that came of a range test, None where the stage was not finished."""
-    for decision in reversed(decisions):
-        if (decision.stage, decision.parameter) == (test.stage, "lr"):
-            ours = set(test.trials) & set(decision.trials)
-            value = decision.value
-            return float(value) if ours and isinstance(value, int | float) and value > 0 else None
-    return None
+    own = [d for d in decisions if (d.stage, d.parameter) == (test.stage, "lr")]
+    if not own or not set(test.trials) & set(own[-1].trials):
+        return None
+    value = own[-1].value
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def decided_by(comparison: Comparison, decisions: Sequence[Decision]) -> list[Decision]:

@@ -27,7 +27,6 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
     Args:
         comparison: As it was decided; its scores stand in the legend.
         curves: Of its trials; the mean over the seeds that all candidates ran is drawn.
-        ax: Drawn into.
     """
     name = f"val_{comparison.by}"
     # Batch sizes are compared at near-constant time.

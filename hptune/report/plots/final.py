@@ -50,7 +50,6 @@ def plot_losses(curves: Sequence[Curve], ax: Axes, baseline: Sequence[Curve] = (
 
     Args:
         curves: One a seed.
-        ax: Drawn into.
         baseline: Runs to compare with, whose mean is drawn.
     """
     train, val = _smoothed(over_seeds(curves, "train_loss")), over_seeds(curves, "val_loss")
@@ -78,7 +77,6 @@ def plot_metric(
     Args:
         curves: One a seed.
         name: The column of the curves.
-        ax: Drawn into.
         baseline: Runs to compare with, whose mean is drawn.
         test: The metric on the test set, one a seed.
     """

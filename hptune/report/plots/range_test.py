@@ -38,7 +38,6 @@ def plot_range_test(
         curves: Of one range test, one a seed.
         reading: How it was read.
         decided: The maximum LR that came of it; None where nothing was decided.
-        ax: Drawn into.
     """
     for n, curve in enumerate(curves):
         _line(ax, curve, "train_loss", color=ORANGE, alpha=0.45, linewidth=0.8,
@@ -70,12 +69,7 @@ def plot_range_readings(
 ) -> None:
     """Draw the bare readings of one column of the range test, as in Figure 1 of the report.
 
-    Args:
-        curves: Of one range test, one a seed.
-        reading: How it was read.
-        decided: The maximum LR that came of it; None where nothing was decided.
-        name: The column.
-        ax: Drawn into.
+    The column is `name`; the other arguments are those of `plot_range_test`.
     """
     for curve in curves:
         _line(ax, curve, name, color=BLUE, marker="o", markersize=2.6, linewidth=0.9)

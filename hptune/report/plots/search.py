@@ -22,7 +22,6 @@ def plot_search(comparison: Comparison, name: str, ax: Axes) -> None:
     Args:
         comparison: A candidate for each trial.
         name: The column of results.csv that holds the value.
-        ax: Drawn into.
     """
     shown = [c for c in comparison.candidates if c.score is not None and name in c.values]
     xs = np.array([c.values[name] for c in shown], dtype=float)

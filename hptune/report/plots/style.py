@@ -60,13 +60,7 @@ def new_figure(rows: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def log_axis(ax: Axes, low: float, high: float) -> None:
-    """Make the y axis logarithmic, with ticks that read as the numbers they are.
-
-    Args:
-        ax: The axes.
-        low: The lowest value to show, above 0.
-        high: The highest.
-    """
+    """Make the y axis logarithmic, from above 0 on, with ticks that read as the numbers they are."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     ax.set_yscale("log")
