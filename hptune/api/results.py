@@ -147,7 +147,6 @@ class LrFind(Result):
     """What an LR range test found."""
 
     def _draw(self, ax: Axes) -> None:
-        """Draw the losses of the last range test against LR, with the LR that was decided."""
         found = range_test(self.evidence)
         assert found is not None  # the stage has just recorded it
         test, reading = found
@@ -186,7 +185,6 @@ class Sweep(Result):
         return comparison
 
     def _draw(self, ax: Axes) -> None:
-        """Draw what the candidates were judged by, the one that was chosen in colour."""
         plot_candidates(self.comparison, self._by_trial, ax)
 
     @property
@@ -233,7 +231,6 @@ class Trained(Result):
         return self.load(model).cpu().eval()
 
     def _draw(self, ax: Axes) -> None:
-        """Draw training and validation loss, mean and spread over the seeds."""
         plot_losses([result.curve for result in self._completed], ax)
 
     @property

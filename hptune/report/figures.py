@@ -140,8 +140,9 @@ def _of_final(
     losses = partial(plot_losses, curves, baseline=baseline)
     yield _picture(f"{run.stage}-loss", run.stage, f"Losses: {over}.", losses)
     for metric in record.metrics:
-        name, caption = f"val_{metric}", f"{column(f'val_{metric}').capitalize()}: {over}."
+        name = f"val_{metric}"
         if len(over_seeds(curves, name)):
+            caption = f"{column(name).capitalize()}: {over}."
             on_test = run.column == f"test_{metric}"
             test = [score for score in run.scores if score is not None] if on_test else []
             plot = partial(plot_metric, curves, name, baseline=baseline, test=test)
