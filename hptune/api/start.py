@@ -68,5 +68,5 @@ def with_kept_start(
             f"module: starts from the weights kept in {out}, not from those given now; --restart "
             "starts from these"
         )
-    identity = str(task.identity.change(weights=kept))
+    identity = str(replace(task.identity, weights=kept))
     return task.change(make_model=start, fingerprint=identity), lambda: None
