@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
-    from hptune.api import Options, Task, from_lightning, lr_find, sweep, train, tune
+    from hptune.api.lightning import from_lightning
+    from hptune.api.options import Options
+    from hptune.api.run import lr_find, sweep, train, tune
+    from hptune.api.task import Task
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
@@ -34,7 +37,10 @@ __all__ = [
 
 # Where the public names live; importing hptune imports none of it, torch least of all.
 _HOMES = {
-    "hptune.api": ("Options", "Task", "from_lightning", "lr_find", "sweep", "train", "tune"),
+    "hptune.api.lightning": ("from_lightning",),
+    "hptune.api.options": ("Options",),
+    "hptune.api.run": ("lr_find", "sweep", "train", "tune"),
+    "hptune.api.task": ("Task",),
     "hptune.config.load": ("load_experiment",),
     "hptune.data.spec": ("DataSpec", "Splits"),
     "hptune.errors": ("HptuneError", "InputError"),
