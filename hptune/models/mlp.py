@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
 
 from torch import nn
 
@@ -21,7 +23,7 @@ _SATURATING = ("tanh", "sigmoid")
 
 def mlp(
     *,
-    inputs: int,
+    input_shape: tuple[int, ...],
     outputs: int,
     dropout: float = 0.0,
     hidden: Sequence[int] = (256, 256),
@@ -32,7 +34,7 @@ def mlp(
     The initial weights are He's, or Glorot's where the activation saturates.
 
     Args:
-        inputs: Numbers in an example, whatever its shape: it is flattened.
+        input_shape: Of an example, whatever it is: it is flattened.
         outputs: Classes or targets.
         dropout: After each hidden layer.
         hidden: Widths of the hidden layers.
@@ -49,10 +51,10 @@ def mlp(
             + did_you_mean(activation, ACTIVATIONS, "choose one of these")
         )
     layers: list[nn.Module] = [nn.Flatten()]
-    for width in widths:
+    sizes = [prod(input_shape), *widths]
+    for inputs, width in pairwise(sizes):
         layers += [nn.Linear(inputs, width), ACTIVATIONS[activation](), nn.Dropout(rate)]
-        inputs = width
-    layers.append(nn.Linear(inputs, outputs))
+    layers.append(nn.Linear(sizes[-1], outputs))
     for layer in layers:
         if isinstance(layer, nn.Linear):
             if activation in _SATURATING:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hptune.errors import InputError
-from hptune.models import build, names
+from hptune.models import NAMES, build
 from hptune.models.caffe import LocalResponseNorm
 
 RGB = (3, 32, 32)
@@ -146,7 +146,7 @@ def test_the_shortcut_of_a_residual_net_has_no_parameters():
     assert not out[:, 16:].any()
 
 
-@pytest.mark.parametrize("name", [n for n in names() if "NAME" not in n and "." not in n])
+@pytest.mark.parametrize("name", [n for n in NAMES if "NAME" not in n and "." not in n])
 def test_the_same_seed_gives_the_same_weights(name: str):
     weights = []
     for _ in range(2):
@@ -220,7 +220,7 @@ def test_the_users_own_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match=r"must return a torch\.nn\.Module"):
         build("own_model:nothing", {}, input_shape=(3,), outputs=2)
     for name, args, expected in (
-        ("own_model:net", {"widht": 6}, "own_model:net takes outputs, width "),
+        ("own_model:net", {"widht": 6}, "own_model:net takes width "),
         ("own_model:nothing", {"width": 6}, "takes no arguments"),
         ("own_model:fails", {}, "ValueError: two lines"),
         ("own_model:number", {}, "it is of type int"),
