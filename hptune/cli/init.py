@@ -45,7 +45,6 @@ def command(
     """
     from hptune.config.starter import choose, write_starter
     from hptune.data.inspect import inspect
-    from hptune.data.inspect.report import describe
     from hptune.errors import InputError
 
     if output.exists() and not force:
@@ -55,7 +54,7 @@ def command(
     if path is None and target is not None:
         raise InputError(f"--target: {target!r}; is for a csv; give its PATH too")
     found = None if path is None else inspect(path, target=target)
-    summary = ["the bundled digits: no data are needed"] if found is None else describe(found)
+    summary = ["the bundled digits: no data are needed"] if found is None else found.describe()
     written = None
     if found is None:
         sections, name = choose(None), "digits"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -66,6 +67,11 @@ class DataSpec(Section):
     cache: bool = Field(True, description="keep decoded images on disk beside the data")
     args: Arguments = Field(default_factory=dict, description="of your own function")
 
+    @property
+    def place(self) -> Path:
+        """The folder or file of `path`."""
+        return Path(self.path or "").expanduser()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
@@ -77,12 +83,12 @@ class Splits:
         outputs: Classes, or columns of a regression's target.
         kind: "classification" or "regression".
         classes: Names of the classes, empty for a regression.
-        record: What was found, in plain values: counts, normalisation, a fingerprint of the content.
+        record: What was found, in plain values: normalisation, columns, a fingerprint of the content.
     """
 
     train: Source
     validation: Source
-    test: Source | None
+    test: Source | None = None
     input_shape: tuple[int, ...]
     outputs: int
     kind: str

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hptune.data import READERS
 from hptune.data.spec import Kind
 
 IMBALANCED = 3.0  # examples of the largest class over those of the smallest
+_NAMED = 12  # classes or columns named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +56,33 @@ class Found:
     @property
     def imbalance(self) -> Imbalance | None:
         """The largest and the smallest class where they differ much, else None."""
-        by_size = sorted(
-            (name for name, count in self.classes.items() if count),
-            key=lambda name: self.classes[name],
-        )
+        by_size = sorted((count, name) for name, count in self.classes.items() if count)
         if len(by_size) < 2:
             return None
-        found = Imbalance(
-            largest=by_size[-1],
-            most=self.classes[by_size[-1]],
-            smallest=by_size[0],
-            fewest=self.classes[by_size[0]],
-        )
+        (fewest, smallest), (most, largest) = by_size[0], by_size[-1]
+        found = Imbalance(largest=largest, most=most, smallest=smallest, fewest=fewest)
         return found if found.ratio >= IMBALANCED else None
+
+    def describe(self) -> list[str]:
+        """Return what was found, a fact a line."""
+        total = f"{sum(self.parts.values()):,} {READERS[self.reader].examples}"
+        if len(self.parts) > 1:
+            total += f" ({', '.join(f'{name} {n:,}' for name, n in self.parts.items())})"
+        first, *rest = self._facts()
+        lines = [f"{self.path}: {total}{first}", *rest]
+        if self.classes:
+            counted = [f"{name} ({count:,})" for name, count in self.classes.items()]
+            lines.append(f"classes: {listed(counted, _NAMED)}")
+        if (found := self.imbalance) is not None:
+            lines.append(
+                f"imbalanced: {found.largest} has {found.most:,} to train on, {found.smallest} "
+                f"{found.fewest:,}; accuracy alone would hide the small classes"
+            )
+        return lines
+
+    def _facts(self) -> list[str]:
+        """Return what to say behind the number of examples, and further lines."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +106,19 @@ class Images(Found):
     coloured: bool = False
     channels: int = 3
 
+    def _facts(self) -> list[str]:
+        sizes = size_text(self.smallest)
+        if not self.same_size:
+            sizes = f"sizes differ, {sizes} to {size_text(self.largest)}"
+        colour = "colour" if self.coloured else "grey"
+        modes = ", ".join(f"{mode} {count:,}" for mode, count in self.modes.items())
+        total = sum(self.parts.values())
+        opened = "all" if self.looked_into == total else f"{self.looked_into:,} of {total:,}"
+        return [
+            f" in {len(self.classes)} class folders",
+            f"images: {sizes}, {colour} (modes {modes}); opened {opened}",
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays(Found):
@@ -105,6 +134,12 @@ class Arrays(Found):
     dtype: str = ""
     low: float = 0.0
     high: float = 0.0
+
+    def _facts(self) -> list[str]:
+        shape = "x".join(map(str, self.shape))
+        form = "images" if len(self.shape) == 3 else "vectors"
+        targets = "" if self.classes else "; the targets are quantities: a regression"
+        return [f", {form} {shape}, {self.dtype} from {self.low:g} to {self.high:g}{targets}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +165,14 @@ class Table(Found):
     """A csv file.
 
     Attributes:
-        target: The column to predict, None where none could be chosen.
+        target: The column to predict.
         why: What speaks for it.
         why_kind: What speaks for a classification or a regression.
         own_kind: Whether the reader would take the target for the other kind by itself.
         columns: All columns, the target too.
     """
 
-    target: str | None = None
+    target: str = ""
     why: str = ""
     why_kind: str = ""
     own_kind: bool = False
@@ -147,3 +182,26 @@ class Table(Found):
     def dropped(self) -> tuple[str, ...]:
         """The columns that are left out."""
         return tuple(column.name for column in self.columns if column.dropped is not None)
+
+    def _facts(self) -> list[str]:
+        inputs = [
+            c.name if c.kind == "number" else f"{c.name} ({c.kind}, {c.distinct} values)"
+            for c in self.columns
+            if c.dropped is None and c.name != self.target
+        ]
+        return [
+            f", {len(self.columns)} columns",
+            f"target: {self.target}, {self.why}; {self.kind}: {self.why_kind}",
+            f"inputs: {listed(inputs, _NAMED)}",
+        ]
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """Return a width and a height as 640x480."""
+    return f"{size[0]}x{size[1]}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first few names and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 FOLDER = ".hptune-cache"
-
-
-def listing_key(files: Sequence[tuple[str, int, int]], options: Any) -> str:
-    """Return a key that changes with any file's name, size or time, and with the options.
-
-    Args:
-        files: Relative name, size in bytes and modification time in ns of each file.
-        options: What else decides the decoded images.
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr(options).encode())
-    for name, size, modified in files:
-        digest.update(f"{name}\0{size}\0{modified}\0".encode())
-    return digest.hexdigest()
 
 
 def read(root: Path, key: str) -> NDArray[np.uint8] | None:
@@ -39,7 +22,7 @@ def read(root: Path, key: str) -> NDArray[np.uint8] | None:
 
 
 def write(root: Path, key: str, images: NDArray[np.uint8]) -> bool:
-    """Keep images under a key and drop what was kept before; say whether that worked."""
+    """Keep images under a key; say whether that worked."""
     folder = root / FOLDER
     part = folder / f"{key}.{os.getpid()}.part"
     try:
