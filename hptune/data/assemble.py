@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, Subset
 
 from hptune.data.sources.augment import Augment
 from hptune.data.sources.memory import TensorSource
-from hptune.data.sources.normalize import Normalize, image_normalization
+from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.split import Indices, divide
@@ -55,9 +55,8 @@ def image_splits(
     normalize = image_normalization(seen, fitted, spec.normalize, spec.scale)
 
     def source(name: str, indices: Indices) -> Source:
-        augment = Augment()
-        if name == "train":
-            augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
+        train_only = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
+        augment = train_only if name == "train" else Augment()
         if isinstance(images_NCHW, np.ndarray):
             return TensorSource(
                 torch.from_numpy(np.ascontiguousarray(images_NCHW[indices])),
@@ -67,7 +66,6 @@ def image_splits(
             )
         return StreamSource(
             Subset(images_NCHW, indices.tolist()),
-            len(indices),
             workers=spec.workers,
             normalize=normalize,
             augment=augment,
@@ -80,8 +78,6 @@ def image_splits(
         kind="classification",
         classes=tuple(classes),
         record={
-            "split_seed": spec.split_seed,
-            "normalize": describe(normalize),
             "fingerprint": fingerprint(content, labels, *divided.values()),
             **(record or {}),
         },
@@ -101,15 +97,14 @@ def vector_splits(
     Targets are (N,) classes where `classes` has names, else (N, T) numbers, standardised too.
     """
     inputs, scale = standardized(inputs_NF, divided["train"])
-    facts = {"split_seed": spec.split_seed, "normalize": scale, **(record or {})}
+    facts = {"normalize": scale, **(record or {})}
     if not classes:
         targets, facts["target"] = standardized(targets, divided["train"])
-    sources = {
-        name: TensorSource(torch.from_numpy(inputs[part]), torch.from_numpy(targets[part]))
-        for name, part in divided.items()
-    }
     return Splits(
-        **sources,
+        **{
+            name: TensorSource(torch.from_numpy(inputs[part]), torch.from_numpy(targets[part]))
+            for name, part in divided.items()
+        },
         input_shape=inputs.shape[1:],
         outputs=len(classes) or targets.shape[1],
         kind="classification" if classes else "regression",
@@ -127,16 +122,6 @@ def standardized(
     std[std == 0] = 1.0  # a constant column stays constant
     scale = {"mean": mean.tolist(), "std": std.tolist()}
     return ((values - mean) / std).astype(np.float32), scale
-
-
-def describe(normalize: Normalize) -> dict[str, Any]:
-    """Return a normalisation in plain values; an image as its mean alone."""
-    if normalize.shift.numel() > 16:
-        return {"factor": normalize.factor.item(), "mean_shift": normalize.shift.mean().item()}
-    return {
-        "factor": normalize.factor.flatten().tolist(),
-        "shift": normalize.shift.flatten().tolist(),
-    }
 
 
 def fingerprint(*arrays: NDArray[Any]) -> str:

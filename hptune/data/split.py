@@ -40,7 +40,13 @@ def divide(
     """
     found = dict(parts)
     if labels is not None and classes is not None:
-        _check_classes(labels[found["train"]], classes)
+        present = np.unique(labels[found["train"]])
+        if len(present) < 2:
+            only = f" ({classes[int(present[0])]})" if len(present) else ""
+            raise InputError(
+                f"data: {len(present)} class{only}; a classifier needs at least 2; check the folder "
+                "or the target column"
+            )
 
     def split_off(part: str, fraction: float, key: str) -> list[Indices]:
         chosen = None if labels is None else labels[found[part]]
@@ -78,16 +84,6 @@ def places(sizes: Mapping[str, int]) -> dict[str, Indices]:
     }
 
 
-def _check_classes(labels: NDArray[np.generic], classes: Sequence[str]) -> None:
-    present = np.unique(labels)
-    if len(present) < 2:
-        found = f" ({classes[int(present[0])]})" if len(present) else ""
-        raise InputError(
-            f"data: {len(present)} class{found}; a classifier needs at least 2; check the folder or "
-            "the target column"
-        )
-
-
 def _split_off(
     indices: Indices,
     labels: NDArray[np.generic] | None,
@@ -96,15 +92,9 @@ def _split_off(
     seed: int,
     what: str,
 ) -> list[Indices]:
-    """Return the rest and a part of so large a fraction, each in random order, each class in proportion.
+    """Return the rest and a part of so large a fraction, each in random order.
 
-    Args:
-        indices: What to split.
-        labels: Class of each, None where there are no classes.
-        classes: Names of the classes, for errors.
-        fraction: Of the part.
-        seed: Of the draw.
-        what: Name of the part, for errors.
+    Where there are labels, each class is in both in proportion.
     """
     from sklearn.model_selection import train_test_split
 

@@ -76,13 +76,8 @@ class ThreeLayer(nn.Module):
         with torch.no_grad():
             features = self.pool3(self.pool2(self.pool1(torch.zeros(1, 64, *input_shape[1:]))))
         self.linear = nn.Linear(features.numel(), outputs)
-        for layer, std in (
-            (self.conv1, 1e-4),
-            (self.conv2, 0.01),
-            (self.conv3, 0.01),
-            (self.linear, 0.01),
-        ):
-            nn.init.normal_(layer.weight, std=std)
+        for layer in (self.conv1, self.conv2, self.conv3, self.linear):
+            nn.init.normal_(layer.weight, std=1e-4 if layer is self.conv1 else 0.01)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from hptune.data.sources.augment import Augment
 from hptune.data.sources.columns import with_leaves
 from hptune.data.sources.normalize import Normalize
-from hptune.data.sources.order import epoch_generator, epoch_order
+from hptune.data.sources.order import epoch_order
 
 BATCHES_A_WORKER = 4
 _NOTHING = Augment()
@@ -46,7 +46,6 @@ class StreamSource:
 
     Args:
         dataset: Gives (input, target) by index, or whatever the task's own step takes.
-        size: Examples in it.
         workers: Processes that read ahead; 0 reads in this one.
         normalize: Applied to the inputs of each batch, on the device.
         augment: Applied to training batches of images, on the device.
@@ -57,8 +56,7 @@ class StreamSource:
 
     def __init__(
         self,
-        dataset: Dataset[Any],
-        size: int,
+        dataset: Any,
         *,
         workers: int = 2,
         normalize: Normalize | None = None,
@@ -66,13 +64,13 @@ class StreamSource:
         collate: Callable[[list[Any]], Any] = default_collate,
         varies: bool = False,
     ) -> None:
-        self.dataset, self._size, self._workers = dataset, size, workers
+        self.dataset, self._workers = dataset, workers
         self._normalize, self._augment = normalize, augment
         self._collate, self._varies = collate, varies
         self._device = torch.device("cpu")
 
     def __len__(self) -> int:
-        return self._size
+        return len(self.dataset)
 
     def to(self, device: torch.device) -> StreamSource:
         """Return the source with its batches delivered on a device."""
@@ -87,14 +85,11 @@ class StreamSource:
         """Yield batches; see `hptune.task.Source.batches`."""
         draws = None
         if seed is None:
-            order = torch.arange(self._size)
-            starts = range(0, self._size, batch_size)
+            order = torch.arange(len(self))
+            starts = range(0, len(self), batch_size)
         else:
-            generator = epoch_generator(seed, epoch)
-            order = epoch_order(self._size, generator)
-            if self._augment:
-                draws = self._augment.draw(self._size, generator)
-            starts = range(skip * batch_size, self._size - batch_size + 1, batch_size)
+            order, draws = epoch_order(len(self), seed, epoch, self._augment)
+            starts = range(skip * batch_size, len(self) - batch_size + 1, batch_size)
         chosen = [order[start : start + batch_size].tolist() for start in starts]
         pinned = self._device.type == "cuda"
         loader = DataLoader(
