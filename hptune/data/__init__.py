@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from hptune.data.spec import DataSpec, Splits
@@ -29,10 +28,6 @@ class Reader(NamedTuple):
     what: str = ""
     suffix: str = ""
     examples: str = "examples"
-
-    def reads(self, path: Path) -> bool:
-        """Say whether there is a file or a folder at a path, whichever it reads."""
-        return path.is_dir() if self.suffix == "/" else path.is_file()
 
 
 # By `data.name`; a format is its file in readers/, one in inspect/, and a row here.
@@ -64,7 +59,8 @@ def load(spec: DataSpec) -> Splits:
         )
     reader = READERS.get(spec.name)
     if reader is not None:
-        if reader.what and (spec.path is None or not reader.reads(spec.place)):
+        found = spec.place.is_dir() if reader.suffix == "/" else spec.place.is_file()
+        if reader.what and (spec.path is None or not found):
             raise InputError(
                 f"data.path: {spec.path!r}; must be {reader.what} that exists; correct the path"
             )

@@ -126,21 +126,11 @@ def load_weights(model: nn.Module, path: str | None) -> nn.Module:
     return model
 
 
-def refuse_inferred(name: str, args: Mapping[str, Any], inferred: Mapping[str, Any]) -> None:
-    """Refuse arguments of the user's that hptune gives.
-
-    Raises:
-        InputError: There is one.
-    """
-    for key in args.keys() & inferred.keys():
-        raise InputError(
-            f"model.args.{key}: {args[key]!r}; {name} gets {inferred[key]} from hptune; "
-            f"leave {key} out"
-        )
-
-
 def accepted(
-    name: str, factory: Callable[..., Any], args: Mapping[str, Any], inferred: Mapping[str, Any]
+    name: str,
+    factory: Callable[..., Any],
+    args: Mapping[str, Any],
+    inferred: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what to call a factory with: the user's arguments, and those inferred that it takes.
 
@@ -161,6 +151,15 @@ def accepted(
             f"model.args: {name} takes {own or 'no arguments'} ({error}); correct model.args"
         ) from error
     return given
+
+
+def refuse_inferred(name: str, args: Mapping[str, Any], inferred: Mapping[str, Any]) -> None:
+    """Refuse arguments of the user's in the place of hptune's."""
+    for key in args.keys() & inferred.keys():
+        raise InputError(
+            f"model.args.{key}: {args[key]!r}; {name} gets {inferred[key]} from hptune; "
+            f"leave {key} out"
+        )
 
 
 def _made(name: str, factory: Callable[..., Any], *args: Any, **given: Any) -> Any:

@@ -43,17 +43,25 @@ def mlp(
     Raises:
         InputError: A width or rate out of range, or no such activation.
     """
-    widths = _widths(hidden)
-    rate = dropout_rate(dropout)
+    if not isinstance(hidden, list | tuple) or any(type(w) is not int or w < 1 for w in hidden):
+        raise InputError(
+            f"model.args.hidden: {hidden!r}; must be a list of positive whole numbers; "
+            "give [256, 256], say"
+        )
     if activation not in ACTIVATIONS:
         raise InputError(
             f"model.args.activation: {activation!r}; must be one of {', '.join(ACTIVATIONS)}; "
             + did_you_mean(activation, ACTIVATIONS, "choose one of these")
         )
+    rate = dropout_rate(dropout)
     layers: list[nn.Module] = [nn.Flatten()]
-    sizes = [prod(input_shape), *widths]
+    sizes = [prod(input_shape), *hidden]
     for inputs, width in pairwise(sizes):
-        layers += [nn.Linear(inputs, width), ACTIVATIONS[activation](), nn.Dropout(rate)]
+        layers += [
+            nn.Linear(inputs, width),
+            ACTIVATIONS[activation](),
+            nn.Dropout(rate),
+        ]
     layers.append(nn.Linear(sizes[-1], outputs))
     for layer in layers:
         if isinstance(layer, nn.Linear):
@@ -63,14 +71,3 @@ def mlp(
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
-
-
-def _widths(hidden: object) -> list[int]:
-    if isinstance(hidden, list | tuple) and all(
-        isinstance(width, int) and not isinstance(width, bool) and width > 0 for width in hidden
-    ):
-        return list(hidden)
-    raise InputError(
-        f"model.args.hidden: {hidden!r}; must be a list of positive whole numbers; "
-        "give [256, 256], say"
-    )

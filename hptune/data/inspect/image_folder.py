@@ -6,35 +6,32 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from hptune.data.inspect.found import Images, listed
-from hptune.data.inspect.splits import split_facts
-from hptune.data.readers.image_folder import USUAL, Listing, is_image, read_mode, scan
+from hptune.data.inspect.splits import noted, split_facts
+from hptune.data.readers.image_folder import USUAL, Listing, is_image, open_image, read_mode, scan
 from hptune.data.spec import DataSpec
 from hptune.data.split import class_counts
 from hptune.errors import InputError
 
-SAMPLE = 600  # images that are opened
-SECONDS = 3.0  # after which images are opened for their size alone
+SAMPLE = 600  # images that are opened, besides the first of each class
+SECONDS = 3.0  # after which no more are
 _COLOUR = 4.0  # mean difference between channels, of 255, above which an image has colours
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")  # more than the 8 bits that are read
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _NAMED = 3  # files named in a message
 
 
-@dataclass
-class _Sample:
-    """What opening a sample showed; sizes and modes by the place in the listing."""
+class _Look(NamedTuple):
+    """What opening an image showed: (width, height), Pillow's mode, whether it has colours."""
 
-    sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
-    modes: dict[int, str] = field(default_factory=dict)
-    colours: list[bool] = field(default_factory=list)
-    damaged: list[str] = field(default_factory=list)
+    size: tuple[int, int]
+    mode: str
+    coloured: bool
 
 
 def inspect_data(folder: Path, target: str | None = None) -> Images:
@@ -54,30 +51,31 @@ def inspect_data(folder: Path, target: str | None = None) -> Images:
             f"PATH: {str(root)!r} holds no class folders with images, but {tables[0].name}; did you "
             f"mean {str(tables[0])!r}?"
         ) from None
-    sample = _open_sample(listing)
-    modes = Counter(sample.modes.values())
-    grey = read_mode(sample.modes.get(k, "L") for k in listing.firsts()) == "L"
     problems: list[str] = []
-    if sample.damaged:
-        files = listed([str(root / name) for name in sorted(sample.damaged)], _NAMED)
-        problems.append(
-            f"{files} cannot be decoded; every image must be readable; remove or replace what is "
-            "damaged"
-        )
+    looks: dict[int, _Look] = {}
+    until = time.monotonic() + SECONDS
+    for k in _sample(listing):
+        if time.monotonic() > until:
+            break
+        with noted(problems):
+            looks[k] = _look(root / listing.names[k])
+    looked_into = len(looks) + len(problems)
+    modes = Counter(look.mode for look in looks.values())
+    grey = read_mode(looks[k].mode for k in listing.firsts() if k in looks) == "L"
+    sizes = sorted({look.size for look in looks.values()}, key=lambda wh: (wh[0] * wh[1], wh))
     facts = split_facts(listing.parts, listing.labels, listing.classes, problems)
-    by_area = sorted(sample.sizes.values(), key=lambda size: (size[0] * size[1], size))
     return Images(
         reader="image-folder",
         path=root,
         **facts,
         warnings=(*_unread(listing), *_odd_parts(listing), *_odd_modes(modes, grey)),
         problems=tuple(problems),
-        looked_into=len(sample.sizes) + len(sample.damaged),
-        smallest=by_area[0] if by_area else (0, 0),
-        largest=by_area[-1] if by_area else (0, 0),
-        same_size=len(set(by_area)) < 2,
+        looked_into=looked_into,
+        smallest=sizes[0] if sizes else (0, 0),
+        largest=sizes[-1] if sizes else (0, 0),
+        same_size=len(sizes) < 2,
         modes=dict(modes.most_common()),
-        coloured=bool(sample.colours) and float(np.mean(sample.colours)) > 0.1,
+        coloured=sum(look.coloured for look in looks.values()) > 0.1 * len(looks),
         channels=1 if grey else 3,
     )
 
@@ -91,31 +89,21 @@ def _descend(folder: Path) -> Path:
         folder = inner[0]
 
 
-def _open_sample(listing: Listing) -> _Sample:
-    """Open an even sample of the images, and the first of each class; empty files need no opening."""
+def _sample(listing: Listing) -> list[int]:
+    """Return which images to open: empty files, the first of each class, and some from all over."""
+    empty = [k for k, (size, _) in enumerate(listing.stamps) if not size]
     count = len(listing.names)
     spread = np.linspace(0, count - 1, min(SAMPLE, count)).astype(int)
-    chosen = sorted({*spread.tolist(), *listing.firsts()})
-    sizes = [size for size, _ in listing.stamps]
-    sample = _Sample(damaged=[listing.names[k] for k in range(count) if not sizes[k]])
-    begin = time.monotonic()
-    for k in np.random.default_rng(0).permutation(chosen).tolist():
-        if sizes[k]:
-            _open(listing, k, sample, decode=time.monotonic() - begin < SECONDS)
-    return sample
+    shuffled = np.random.default_rng(0).permutation(spread).tolist()
+    return list(dict.fromkeys([*empty, *listing.firsts(), *shuffled]))
 
 
-def _open(listing: Listing, k: int, sample: _Sample, *, decode: bool) -> None:
-    try:
-        with warnings.catch_warnings(), Image.open(listing.root / listing.names[k]) as image:
-            warnings.simplefilter("ignore")  # of odd metadata, which is not read
-            if decode:
-                image.load()
-                pixels = np.asarray(image.convert("RGB").resize((32, 32)), dtype=np.float32)
-                sample.colours.append(float(np.ptp(pixels, axis=2).mean()) > _COLOUR)
-            sample.sizes[k], sample.modes[k] = image.size, image.mode
-    except (OSError, SyntaxError, ValueError):
-        sample.damaged.append(listing.names[k])
+def _look(path: Path) -> _Look:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata, which is not read
+        image = open_image(path)
+        pixels = np.asarray(image.convert("RGB").resize((32, 32)), dtype=np.float32)
+    return _Look(image.size, image.mode, float(np.ptp(pixels, axis=2).mean()) > _COLOUR)
 
 
 def _unread(listing: Listing) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from hptune.data.inspect.found import Column, Table
 from hptune.data.inspect.splits import noted, split_facts
-from hptune.data.readers.table import check_cells, check_column, kind_of, read_table
+from hptune.data.readers.table import FORMS, check_cells, check_column, kind_of, read_table
 from hptune.data.spec import Kind
 from hptune.data.split import as_classes
 from hptune.errors import InputError
@@ -74,12 +73,10 @@ def inspect_data(path: Path, target: str | None = None) -> Table:
 
 
 def _check_header(names: list[str], path: Path) -> None:
-    numbers = 0
-    for name in names:
-        with suppress(ValueError):
-            float(name)
-            numbers += 1
-    if len(names) > 1 and numbers > len(names) / 2:
+    import pandas as pd
+
+    numbers = pd.to_numeric(pd.Series(names), errors="coerce").notna()
+    if len(names) > 1 and numbers.mean() > 0.5:
         raise InputError(
             f"data.path: {path} begins with numbers ({', '.join(names[:4])}); its first line must "
             "name the columns; add such a line"
@@ -132,20 +129,13 @@ def _column(table: pd.DataFrame, name: str, target: str, kind: Kind) -> Column:
 
 
 def _form(column: pd.Series[Any]) -> str:
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    if is_bool_dtype(column.dtype):
-        return "yes-no"
-    return "number" if is_numeric_dtype(column.dtype) else "text"
+    return FORMS.get(column.dtype.kind, "text")
 
 
 def _no_use(column: pd.Series[Any]) -> str | None:
     """Return why a column is of no use as an input."""
-    distinct = column.nunique(dropna=False)
-    if column.isna().all():
-        return "it is empty"
-    if distinct == 1:
-        return "it is constant"
+    if column.nunique(dropna=False) == 1:
+        return "it is empty" if column.isna().all() else "it is constant"
     found = _id_like(column)
     if found is None and _form(column) == "text" and column.nunique() > MOST_VALUES:
         return f"text of {column.nunique()} distinct values, each of which would be an input"

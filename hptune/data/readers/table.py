@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 20  # a whole-numbered target of more values is a quantity, not a class
 _NAMED = 4  # columns named in a message
+# What a column holds, by the kind of its dtype; all others hold text.
+FORMS = {"b": "yes-no", "i": "number", "u": "number", "f": "number"}
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -130,10 +132,8 @@ def check_cells(table: pd.DataFrame, path: Path) -> None:
 
 def kind_of(target: pd.Series[Any]) -> Kind:
     """Say what a target column is: text and few whole numbers are classes."""
-    from pandas.api.types import is_float_dtype, is_integer_dtype
-
-    many = is_integer_dtype(target.dtype) and target.nunique() > MOST_CLASSES
-    return "regression" if many or is_float_dtype(target.dtype) else "classification"
+    many = target.dtype.kind in "iu" and target.nunique() > MOST_CLASSES
+    return "regression" if many or target.dtype.kind == "f" else "classification"
 
 
 def _numbers(target: pd.Series[Any]) -> NDArray[np.float64]:
@@ -148,11 +148,9 @@ def _numbers(target: pd.Series[Any]) -> NDArray[np.float64]:
 
 def _features(table: pd.DataFrame, train: Indices) -> tuple[NDArray[np.float64], list[str]]:
     """Return numbers as they are and text as one column a value seen in the training split."""
-    from pandas.api.types import is_numeric_dtype
-
     features: list[tuple[str, NDArray[np.float64]]] = []
     for name, column in table.items():
-        if is_numeric_dtype(column.dtype):
+        if column.dtype.kind in FORMS:
             features.append((str(name), column.to_numpy(dtype=np.float64)))
             continue
         text = column.astype(str).to_numpy()
