@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from hptune.data.assemble import check_finite
 from hptune.data.inspect.found import Arrays
 from hptune.data.inspect.splits import noted, split_facts
-from hptune.data.readers.npz import arrange, check_finite, read_parts
-from hptune.data.split import places
+from hptune.data.readers.npz import arrange, read_parts
 
 
 def inspect_data(path: Path, target: str | None = None) -> Arrays:
@@ -20,15 +20,13 @@ def inspect_data(path: Path, target: str | None = None) -> Arrays:
     """
     parts = read_parts(path)
     original = parts["train"][0]
-    inputs, targets, classes = arrange(parts)
+    content = arrange(parts)
     problems: list[str] = []
     with noted(problems):
-        check_finite(inputs)
-    at = places({name: len(y) for name, (_, y) in parts.items()})
-    facts = split_facts(at, targets if classes else None, classes, problems)
-    shape = inputs.shape[1:]
-    flattened = not classes and original.ndim > 2
-    finite = inputs[np.isfinite(inputs)]
+        check_finite(content.inputs)
+    facts = split_facts(content.parts, content.labels, content.classes, problems)
+    flattened = not content.classes and original.ndim > 2
+    finite = content.inputs[np.isfinite(content.inputs)]
     return Arrays(
         reader="npz",
         path=path,
@@ -36,7 +34,7 @@ def inspect_data(path: Path, target: str | None = None) -> Arrays:
         warnings=(f"inputs of shape {original.shape[1:]} are flattened for the regression",)
         * flattened,
         problems=tuple(problems),
-        shape=shape,
+        shape=content.inputs.shape[1:],
         dtype=str(original.dtype),
         low=float(finite.min()) if finite.size else 0.0,
         high=float(finite.max()) if finite.size else 0.0,

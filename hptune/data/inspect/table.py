@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hptune.data.assemble import NUMBERS
 from hptune.data.inspect.found import Column, Table
 from hptune.data.inspect.splits import noted, split_facts
-from hptune.data.readers.table import FORMS, check_cells, check_column, kind_of, read_table
+from hptune.data.readers.table import check_cells, check_column, kind_of, read_table
 from hptune.data.spec import Kind
 from hptune.data.split import as_classes
 from hptune.errors import InputError
@@ -129,7 +130,9 @@ def _column(table: pd.DataFrame, name: str, target: str, kind: Kind) -> Column:
 
 
 def _form(column: pd.Series[Any]) -> str:
-    return FORMS.get(column.dtype.kind, "text")
+    if column.dtype.kind == "b":
+        return "yes-no"
+    return "number" if column.dtype.kind in NUMBERS else "text"
 
 
 def _no_use(column: pd.Series[Any]) -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from hptune.data.assemble import image_splits
+from hptune.data.assemble import Content, splits_of
 from hptune.data.readers import cache
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.split import Indices, places
@@ -84,15 +84,14 @@ def load(spec: DataSpec) -> Splits:
         images, cached = _Files(listing, mode, spec.resize), "streamed"
     else:
         images, cached = _decoded(spec, listing, mode, shape)
-    return image_splits(
-        spec,
-        images,
-        listing.labels,
-        listing.classes,
-        listing.parts,
-        {"path": str(listing.root), "cache": cached},
-        key=listing.key(mode, spec.resize) if cached == "streamed" else None,
+    content = Content(
+        inputs=images,
+        targets=listing.labels,
+        classes=listing.classes,
+        parts=listing.parts,
+        record={"cache": cached},
     )
+    return splits_of(spec, content)
 
 
 def scan(spec: DataSpec) -> Listing:
@@ -248,6 +247,7 @@ class _Files(Dataset[tuple[torch.Tensor, int]]):
 
     def __init__(self, listing: Listing, mode: str, side: int | None) -> None:
         self._listing, self._mode, self._side = listing, mode, side
+        self.key = listing.key(mode, side)
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
         image = open_image(self._listing.root / self._listing.names[k])

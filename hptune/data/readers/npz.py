@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import image_splits, vector_splits
+from hptune.data.assemble import NUMBERS, Content, splits_of
 from hptune.data.spec import DataSpec, Kind, Splits
-from hptune.data.split import as_classes, divide, places
+from hptune.data.split import as_classes, places
 from hptune.errors import InputError, one_line
 
 Array = NDArray[Any]
@@ -34,7 +34,7 @@ def load(spec: DataSpec) -> Splits:
     Raises:
         InputError: No npz, or arrays that do not fit.
     """
-    return from_arrays(spec, read_parts(spec.place))
+    return splits_of(spec, arrange(read_parts(spec.place), spec.kind))
 
 
 def read_parts(path: Path) -> Parts:
@@ -69,31 +69,12 @@ def read_parts(path: Path) -> Parts:
     return found
 
 
-def from_arrays(spec: DataSpec, parts: Parts) -> Splits:
-    """Return the splits of arrays in memory.
-
-    Raises:
-        InputError: Lengths or kinds that do not fit, or values that are not finite.
-    """
-    inputs, targets, classes = arrange(parts, spec.kind)
-    check_finite(inputs)
-    at = places({name: len(y) for name, (_, y) in parts.items()})
-    if inputs.ndim == 4:
-        return image_splits(spec, inputs, targets, classes, at)
-    divided = divide(spec, at, targets if classes else None, classes)
-    return vector_splits(spec, inputs, targets, classes, divided)
-
-
-def arrange(parts: Parts, kind: Kind | None = None) -> tuple[Array, Array, list[str]]:
-    """Return inputs, targets and names of classes of all parts, one after the other.
+def arrange(parts: Parts, kind: Kind | None = None) -> Content:
+    """Return the content of arrays, as images or vectors.
 
     Args:
         parts: Inputs and targets of each part.
         kind: Of the targets; None finds out: floats are quantities, all else are classes.
-
-    Returns:
-        Images (N, C, H, W) or vectors (N, F); classes (N,) from 0, or numbers (N, T); and the
-        classes' names, none for a regression.
 
     Raises:
         InputError: Lengths or kinds that do not fit.
@@ -106,28 +87,20 @@ def arrange(parts: Parts, kind: Kind | None = None) -> tuple[Array, Array, list[
             )
     inputs = np.concatenate([x for x, _ in parts.values()])
     targets = np.concatenate([y for _, y in parts.values()])
-    if inputs.dtype.kind not in "buif":
+    if inputs.dtype.kind not in NUMBERS:
         raise InputError(f"data: inputs of type {inputs.dtype}; must be numbers; convert them")
-    kind = kind or ("regression" if targets.dtype.kind == "f" else "classification")
-    if kind == "regression":
-        return inputs.reshape(len(inputs), -1), targets.reshape(len(targets), -1), []
-    labels, classes = as_classes(targets)
-    if inputs.ndim in (3, 4):
-        return as_images(inputs), labels, classes
-    return inputs.reshape(len(inputs), -1), labels, classes
-
-
-def check_finite(inputs: Array) -> None:
-    """Refuse inputs that are infinite or no numbers.
-
-    Raises:
-        InputError: Some are.
-    """
-    bad = int((~np.isfinite(inputs)).sum()) if inputs.dtype.kind == "f" else 0
-    if bad:
-        raise InputError(
-            f"data: {bad} input values are not finite; must be numbers; clean the data"
-        )
+    classes: list[str] = []
+    if (kind or ("regression" if targets.dtype.kind == "f" else "classification")) == "regression":
+        targets = targets.reshape(len(targets), -1)
+    else:
+        targets, classes = as_classes(targets)
+    pictures = bool(classes) and inputs.ndim in (3, 4)
+    return Content(
+        inputs=as_images(inputs) if pictures else inputs.reshape(len(inputs), -1),
+        targets=targets,
+        classes=classes,
+        parts=places({name: len(y) for name, (_, y) in parts.items()}),
+    )
 
 
 def as_images(inputs: Array) -> Array:

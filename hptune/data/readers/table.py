@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import vector_splits
+from hptune.data.assemble import Content, splits_of
 from hptune.data.spec import DataSpec, Kind, Splits
-from hptune.data.split import Indices, as_classes, divide
+from hptune.data.split import as_classes
 from hptune.errors import InputError, did_you_mean, one_line
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 20  # a whole-numbered target of more values is a quantity, not a class
 _NAMED = 4  # columns named in a message
-# What a column holds, by the kind of its dtype; all others hold text.
-FORMS = {"b": "yes-no", "i": "number", "u": "number", "f": "number"}
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -46,10 +44,8 @@ def load(spec: DataSpec) -> Splits:
     else:
         targets = _numbers(target)[:, None]
     everything = {"train": np.arange(len(table))}
-    divided = divide(spec, everything, targets if classes else None, classes)
-    features, names = _features(table, divided["train"])
-    record = {"columns": names, "path": str(path)}
-    return vector_splits(spec, features, targets, classes, divided, record)
+    content = Content(inputs=table, targets=targets, classes=classes, parts=everything)
+    return splits_of(spec, content)
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -144,17 +140,3 @@ def _numbers(target: pd.Series[Any]) -> NDArray[np.float64]:
             f"data.target: {target.name!r} holds text; a regression's target must be numbers; set "
             "data.kind to classification"
         ) from None
-
-
-def _features(table: pd.DataFrame, train: Indices) -> tuple[NDArray[np.float64], list[str]]:
-    """Return numbers as they are and text as one column a value seen in the training split."""
-    features: list[tuple[str, NDArray[np.float64]]] = []
-    for name, column in table.items():
-        if column.dtype.kind in FORMS:
-            features.append((str(name), column.to_numpy(dtype=np.float64)))
-            continue
-        text = column.astype(str).to_numpy()
-        features += [
-            (f"{name}={v}", (text == v).astype(np.float64)) for v in np.unique(text[train])
-        ]
-    return np.stack([values for _, values in features], axis=1), [name for name, _ in features]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import image_splits
+from hptune.data.assemble import Content, splits_of
 from hptune.data.readers.image_folder import load_files
 from hptune.data.readers.npz import as_images
 from hptune.data.spec import DataSpec, Splits
@@ -59,7 +59,10 @@ def load(spec: DataSpec) -> Splits:
     labels = np.concatenate([labels for _, labels in arrays])
     names = getattr(parts[0], "classes", None) or sorted({str(k) for k in labels.tolist()})
     sizes = dict(zip(("train", "test"), (len(y) for _, y in arrays), strict=False))
-    return image_splits(spec, images, labels, [str(n) for n in names], places(sizes))
+    content = Content(
+        inputs=images, targets=labels, classes=[str(n) for n in names], parts=places(sizes)
+    )
+    return splits_of(spec, content)
 
 
 def _open(cls: Any, root: str, args: dict[str, Any]) -> Any:

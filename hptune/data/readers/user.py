@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hptune.data.assemble import splits_of
 from hptune.data.given import GivenSplit, divide_given, given_split
-from hptune.data.readers.npz import from_arrays
+from hptune.data.readers.npz import arrange
 from hptune.data.spec import DataSpec, Splits
 from hptune.errors import InputError
 from hptune.step import inputs_of, target_of
@@ -45,7 +46,7 @@ def load(spec: DataSpec) -> Splits:
     parts = {n: part for n, part in zip(names, returned, strict=False) if part is not None}
     if all(_is_pair(part) for part in parts.values()):
         arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
-        return from_arrays(spec, arrays)
+        return splits_of(spec, arrange(arrays, spec.kind))
     given = {n: given_split(part, f"data.name: {spec.name}, {n}") for n, part in parts.items()}
     return _given_splits(
         spec, {n: replace(part, workers=part.workers or spec.workers) for n, part in given.items()}
