@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
 
 from hptune.errors import InputError, did_you_mean
-
-if TYPE_CHECKING:
-    from torch import nn
+from hptune.models.caffe import LeNet, ThreeLayer
+from hptune.models.densenet import DenseNet
+from hptune.models.external import accepted, library_model, refuse_inferred, user_model
+from hptune.models.mlp import mlp
+from hptune.models.resnet import ResNet
 
 __all__ = ["NAMES", "build"]
 
@@ -27,24 +30,24 @@ class _Net(NamedTuple):
     """A bundled net.
 
     Attributes:
-        place: Its module in this folder, and the factory there.
+        make: Returns it.
         smallest: Pixels a side of the images it takes; 0 takes inputs of any shape.
         depth: (step, offset) of the depths it can have.
     """
 
-    place: str
+    make: Callable[..., nn.Module]
     smallest: int
     depth: tuple[int, int] = (1, 0)
 
 
 # By a pattern of the name; the groups in it are arguments of the factory.
 _NETS = {
-    r"mlp": _Net("mlp:mlp", 0),
-    r"three-layer": _Net("caffe:ThreeLayer", 8),  # a window of 3 is pooled three times
-    r"lenet": _Net("caffe:LeNet", 13),  # leaves the second convolution one pixel
-    r"resnet-(?P<depth>\d+)": _Net("resnet:ResNet", 1, (6, 2)),
-    r"wide-resnet-(?P<depth>\d+)-(?P<width>[1-9]\d*)": _Net("resnet:ResNet", 1, (6, 2)),
-    r"densenet-(?P<depth>\d+)-(?P<growth>[1-9]\d*)": _Net("densenet:DenseNet", 4, (3, 4)),
+    r"mlp": _Net(mlp, 0),
+    r"three-layer": _Net(ThreeLayer, 8),  # a window of 3 is pooled three times
+    r"lenet": _Net(LeNet, 13),  # leaves the second convolution one pixel
+    r"resnet-(?P<depth>\d+)": _Net(ResNet, 1, (6, 2)),
+    r"wide-resnet-(?P<depth>\d+)-(?P<width>[1-9]\d*)": _Net(ResNet, 1, (6, 2)),
+    r"densenet-(?P<depth>\d+)-(?P<growth>[1-9]\d*)": _Net(DenseNet, 4, (3, 4)),
 }
 
 
@@ -62,23 +65,17 @@ def build(
     Raises:
         InputError: Unknown name or argument, or an input that the net does not take.
     """
-    from hptune.models import external
-
     of_data: dict[str, Any] = {"input_shape": input_shape, "outputs": outputs}
     if name.startswith(("torchvision:", "timm:")):
-        return external.library_model(name, args, **of_data)
+        return library_model(name, args, **of_data)
     if ":" in name:
-        return external.user_model(name, args, **of_data)
+        return user_model(name, args, **of_data)
     for pattern, net in _NETS.items():
         if match := re.fullmatch(pattern, name):
             sizes = {key: int(size) for key, size in match.groupdict().items()}
             _check(name, net, sizes.get("depth"), input_shape)
-            module, _, factory = net.place.partition(":")
-            make = getattr(importlib.import_module(f"hptune.models.{module}"), factory)
-            inferred = of_data | sizes
-            external.refuse_inferred(name, args, inferred)
-            model: nn.Module = make(**external.accepted(name, make, args, inferred))
-            return model
+            refuse_inferred(name, args, of_data | sizes)
+            return net.make(**accepted(name, net.make, args, of_data | sizes))
     raise InputError(
         f"model.name: {name!r}; must be one of {', '.join(NAMES)}; "
         + did_you_mean(name.lower(), NAMES, "choose one of these")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hptune.models.rate import dropout_rate
+from hptune.models.mlp import dropout_rate
 
 
 class DenseLayer(nn.Module):

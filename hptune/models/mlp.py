@@ -9,7 +9,6 @@ from math import prod
 from torch import nn
 
 from hptune.errors import InputError, did_you_mean
-from hptune.models.rate import dropout_rate
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -71,3 +70,16 @@ def mlp(
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
+
+
+def dropout_rate(value: object) -> float:
+    """Return the fraction of activations to drop.
+
+    Raises:
+        InputError: It is no number from 0 to below 1.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1:
+        return float(value)
+    raise InputError(
+        f"model.args.dropout: {value!r}; must be a number of at least 0 and below 1; correct it"
+    )

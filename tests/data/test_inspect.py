@@ -295,7 +295,7 @@ def test_missing_values_are_a_problem_that_names_the_columns(tmp_path: Path):
     frame.loc[9, "b"] = None
     found = table(tmp_path / "x.csv", frame)
     assert "4 in 'a', 1 in 'b'" in found.problems[0]
-    with pytest.raises(InputError, match="lacks values, 4 in 'a', 1 in 'b'"):
+    with pytest.raises(InputError, match="empty or infinite cells, 4 in 'a', 1 in 'b'"):
         load(DataSpec(name="csv", path=str(tmp_path / "x.csv"), target="y"))
 
 

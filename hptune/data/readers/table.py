@@ -107,22 +107,14 @@ def check_cells(table: pd.DataFrame, path: Path) -> None:
             f"data.path: {path} has no column to learn from beside the target; add features, or "
             "leave fewer out"
         )
-    missing = table.isna().sum().sort_values(ascending=False, kind="stable")
-    missing = missing[missing > 0]
-    if len(missing):
-        shown = ", ".join(f"{count} in {name!r}" for name, count in missing[:_NAMED].items())
-        more = f" and in {len(missing) - _NAMED} more columns" if len(missing) > _NAMED else ""
+    bad = (table.isna() | table.isin([np.inf, -np.inf])).sum()
+    bad = bad[bad > 0].sort_values(ascending=False, kind="stable")
+    if len(bad):
+        shown = ", ".join(f"{count} in {name!r}" for name, count in bad[:_NAMED].items())
+        more = f" and in {len(bad) - _NAMED} more columns" if len(bad) > _NAMED else ""
         raise InputError(
-            f"data.path: {path} lacks values, {shown}{more}; every cell must have a value; fill or "
-            "drop these rows, or leave the columns out"
-        )
-    numbers = table.select_dtypes("number")
-    infinite = np.isinf(numbers.to_numpy(dtype=np.float64)).any(0)
-    if infinite.any():
-        column = numbers.columns[infinite.argmax()]
-        raise InputError(
-            f"data.path: {path} has infinite values in column {column!r}; must be finite; clean the "
-            "column"
+            f"data.path: {path} has empty or infinite cells, {shown}{more}; every cell must have a "
+            "finite value; fill or drop these rows, or leave the columns out"
         )
 
 
