@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hptune.data.inspect.found import Images, listed
-from hptune.data.inspect.splits import noted, split_facts
+from hptune.data.inspect.found import Images, listed, noted, split_facts
 from hptune.data.readers.image_folder import USUAL, Listing, is_image, open_image, read_mode, scan
 from hptune.data.spec import DataSpec
 from hptune.data.split import class_counts

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hptune.data.assemble import check_finite
-from hptune.data.inspect.found import Arrays
-from hptune.data.inspect.splits import noted, split_facts
+from hptune.data.inspect.found import Arrays, noted, split_facts
 from hptune.data.readers.npz import arrange, read_parts
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hptune.data.assemble import NUMBERS
-from hptune.data.inspect.found import Column, Table
-from hptune.data.inspect.splits import noted, split_facts
+from hptune.data.inspect.found import Column, Table, noted, split_facts
 from hptune.data.readers.table import check_cells, check_column, kind_of, read_table
 from hptune.data.spec import Kind
 from hptune.data.split import as_classes

@@ -76,14 +76,13 @@ def load(spec: DataSpec) -> Splits:
     """
     listing = scan(spec)
     opened = [open_image(listing.root / listing.names[k]) for k in listing.firsts()]
-    mode = read_mode(image.mode for image in opened)
-    shape = _pixels(opened[0], mode, spec.resize).shape
+    files = _Files(listing, read_mode(image.mode for image in opened), spec.resize)
+    shape = files.pixels(listing.firsts()[0]).shape
     size = len(listing.names) * int(np.prod(shape))
-    images: Any
-    if spec.storage == "stream" or (spec.storage == "auto" and size > MEMORY_BYTES):
-        images, cached = _Files(listing, mode, spec.resize), "streamed"
-    else:
-        images, cached = _decoded(spec, listing, mode, shape)
+    images: Any = files
+    cached = "streamed"
+    if spec.storage == "memory" or (spec.storage == "auto" and size <= MEMORY_BYTES):
+        images, cached = _decoded(files, shape, spec.cache)
     content = Content(
         inputs=images,
         targets=listing.labels,
@@ -186,34 +185,33 @@ def _visible(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _decoded(
-    spec: DataSpec, listing: Listing, mode: str, shape: tuple[int, ...]
+    files: _Files, shape: tuple[int, ...], use_cache: bool
 ) -> tuple[NDArray[np.uint8], str]:
     """Return all images (N, C, H, W) and where they came from."""
-    key = listing.key(mode, spec.resize)
-    if spec.cache:
-        kept = cache.read(listing.root, key)
-        if kept is not None and len(kept) == len(listing.names):
-            return kept, "read"
-    images = np.empty((len(listing.names), *shape), dtype=np.uint8)
-    first = listing.names[listing.firsts()[0]]
+    root, names = files.listing.root, files.listing.names
+    kept = cache.read(root, files.key) if use_cache else None
+    if kept is not None and len(kept) == len(names):
+        return kept, "read"
+    images = np.empty((len(names), *shape), dtype=np.uint8)
+    first = names[files.listing.firsts()[0]]
 
     def decode(k: int) -> None:
-        pixels = _pixels(open_image(listing.root / listing.names[k]), mode, spec.resize)
+        pixels = files.pixels(k)
         if pixels.shape != shape:
             raise InputError(
-                f"data.resize: not set; the images differ in size ({first} is "
-                f"{shape[2]}x{shape[1]}, {listing.names[k]} {pixels.shape[2]}x"
-                f"{pixels.shape[1]}); set data.resize to a side in pixels"
+                f"data.resize: not set; the images differ in size ({first} is {shape[2]}x{shape[1]}, "
+                f"{names[k]} {pixels.shape[2]}x{pixels.shape[1]}); set data.resize to a side in "
+                "pixels"
             )
         images[k] = pixels
 
     # Pillow decodes without the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, range(len(listing.names)), chunksize=256):
+        for _ in pool.map(decode, range(len(names)), chunksize=256):
             pass
-    if not spec.cache:
+    if not use_cache:
         return images, "off"
-    return images, "written" if cache.write(listing.root, key, images) else "not writable"
+    return images, "written" if cache.write(root, files.key, images) else "not writable"
 
 
 def open_image(path: Path) -> Image.Image:
@@ -246,10 +244,14 @@ class _Files(Dataset[tuple[torch.Tensor, int]]):
     """Images decoded when they are asked for."""
 
     def __init__(self, listing: Listing, mode: str, side: int | None) -> None:
-        self._listing, self._mode, self._side = listing, mode, side
+        self.listing, self._mode, self._side = listing, mode, side
         self.key = listing.key(mode, side)
 
+    def pixels(self, k: int) -> NDArray[np.uint8]:
+        """Return an image as (C, H, W)."""
+        image = open_image(self.listing.root / self.listing.names[k])
+        return _pixels(image, self._mode, self._side)
+
     def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
-        image = open_image(self._listing.root / self._listing.names[k])
-        pixels = np.ascontiguousarray(_pixels(image, self._mode, self._side))
-        return torch.from_numpy(pixels), int(self._listing.labels[k])
+        pixels = np.ascontiguousarray(self.pixels(k))
+        return torch.from_numpy(pixels), int(self.listing.labels[k])
