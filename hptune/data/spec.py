@@ -36,27 +36,19 @@ class DataSpec(Section):
     kind: Kind | None = Field(None, description="what the targets are, null finds out")
     resize: Count | None = Field(None, description="side in pixels that images are scaled to")
     download: bool = Field(False, description="whether a torchvision set may be fetched")
-    train_folder: str | None = Field(
-        None, description="class folders under path, null looks for the usual names"
-    )
+    train_folder: str | None = Field(None, description="under path, null looks for the usual names")
     validation_folder: str | None = Field(None, description="likewise")
     test_folder: str | None = Field(None, description="likewise")
-    validation: Fraction = Field(
-        0.15, description="fraction split off where the data bring no validation set"
-    )
+    validation: Fraction = Field(0.15, description="split off where the data bring no such set")
     test: Rate = Field(0.15, description="likewise for the test set, 0 for none")
     split_seed: Seed = Field(0, description="of the split and the subsets")
-    subset: Count | None = Field(
-        None, description="training and validation examples to use, null for all"
-    )
+    subset: Count | None = Field(None, description="training and validation examples, null for all")
     test_subset: Count | None = Field(None, description="test examples to use, null for all")
     normalize: Literal["standardize", "mean-image", "none"] = Field(
         "standardize",
         description="per channel; or less the training images' mean, not divided; or as they are",
     )
-    scale: Positive = Field(
-        1.0, description="largest pixel after loading: 1, or 255 for nets tuned to raw pixels"
-    )
+    scale: Positive = Field(1.0, description="largest pixel: 1, or 255 for nets tuned to raw ones")
     flip: bool = Field(False, description="mirror half of the training images")
     crop: Size = Field(0, description="padding in pixels of random crops, 0 for none")
     cutout: Size = Field(0, description="side in pixels of a blanked square, 0 for none")

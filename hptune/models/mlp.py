@@ -8,16 +8,7 @@ from math import prod
 
 from torch import nn
 
-from hptune.errors import InputError, did_you_mean
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
-_SATURATING = ("tanh", "sigmoid")
+from hptune.errors import InputError
 
 
 def mlp(
@@ -26,48 +17,32 @@ def mlp(
     outputs: int,
     dropout: float = 0.0,
     hidden: Sequence[int] = (256, 256),
-    activation: str = "relu",
 ) -> nn.Sequential:
-    """Return linear layers with an activation between them.
-
-    The initial weights are He's, or Glorot's where the activation saturates.
+    """Return linear layers with ReLU between them, and He's initial weights.
 
     Args:
         input_shape: Of an example, whatever it is: it is flattened.
         outputs: Classes or targets.
         dropout: After each hidden layer.
         hidden: Widths of the hidden layers.
-        activation: One of `ACTIVATIONS`.
 
     Raises:
-        InputError: A width or rate out of range, or no such activation.
+        InputError: A width or rate out of range.
     """
     if not isinstance(hidden, list | tuple) or any(type(w) is not int or w < 1 for w in hidden):
         raise InputError(
             f"model.args.hidden: {hidden!r}; must be a list of positive whole numbers; "
             "give [256, 256], say"
         )
-    if activation not in ACTIVATIONS:
-        raise InputError(
-            f"model.args.activation: {activation!r}; must be one of {', '.join(ACTIVATIONS)}; "
-            + did_you_mean(activation, ACTIVATIONS, "choose one of these")
-        )
     rate = dropout_rate(dropout)
     layers: list[nn.Module] = [nn.Flatten()]
     sizes = [prod(input_shape), *hidden]
     for inputs, width in pairwise(sizes):
-        layers += [
-            nn.Linear(inputs, width),
-            ACTIVATIONS[activation](),
-            nn.Dropout(rate),
-        ]
+        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(rate)]
     layers.append(nn.Linear(sizes[-1], outputs))
     for layer in layers:
         if isinstance(layer, nn.Linear):
-            if activation in _SATURATING:
-                nn.init.xavier_normal_(layer.weight)
-            else:
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     return nn.Sequential(*layers)
 

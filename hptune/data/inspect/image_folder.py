@@ -15,7 +15,6 @@ from hptune.data.inspect.found import Images, listed, noted, split_facts
 from hptune.data.readers.image_folder import USUAL, Listing, is_image, open_image, read_mode, scan
 from hptune.data.spec import DataSpec
 from hptune.data.split import class_counts
-from hptune.errors import InputError
 
 SAMPLE = 600  # images that are opened, besides the first of each class
 SECONDS = 3.0  # after which no more are
@@ -40,16 +39,7 @@ def inspect_data(folder: Path, target: str | None = None) -> Images:
         InputError: There are no class folders with images.
     """
     root = _descend(folder)
-    try:
-        listing = scan(DataSpec(name="image-folder", path=str(root)))
-    except InputError:
-        tables = sorted(path for path in root.iterdir() if path.suffix in (".csv", ".npz"))
-        if not tables:
-            raise
-        raise InputError(
-            f"PATH: {str(root)!r} holds no class folders with images, but {tables[0].name}; did you "
-            f"mean {str(tables[0])!r}?"
-        ) from None
+    listing = scan(DataSpec(name="image-folder", path=str(root)))
     problems: list[str] = []
     looks: dict[int, _Look] = {}
     until = time.monotonic() + SECONDS
@@ -129,34 +119,30 @@ def _odd_parts(listing: Listing) -> Iterator[str]:
         part: class_counts(listing.labels[place], listing.classes)
         for part, place in listing.parts.items()
     }
-    train = held.pop("train")
     for name in listing.classes:
-        if not train[name] and not any(counts[name] for counts in held.values()):
+        there = {part: counts[name] for part, counts in held.items() if counts[name]}
+        if not there:
             yield (
                 f"the class folder {name!r} has no images: nothing teaches the net this class; "
                 "add images or remove the folder"
             )
-    for part, counts in held.items():
-        for name, count in counts.items():
-            if count and not train[name]:
-                yield f"class {name!r} has {count} {part} images and none to train on"
-            elif train[name] and not count:
-                yield f"class {name!r} has no {part} images"
+        elif "train" not in there:
+            shown = " and ".join(f"{count} {part}" for part, count in there.items())
+            yield f"class {name!r} has {shown} images and none to train on"
+        elif lacking := [part for part in held if part not in there]:
+            yield f"class {name!r} has no {' and no '.join(lacking)} images"
 
 
-def _odd_modes(modes: Counter[str], grey: bool) -> Iterator[str]:
-    if deep := sum(modes[mode] for mode in _DEEP):
-        yield (
-            f"{deep} of the images opened have more than 8 bits a channel and are cut off at 255; "
-            "convert them to 8 bits first"
-        )
-    if clear := sum(modes[mode] for mode in _TRANSPARENT):
-        yield f"{clear} of the images opened have an alpha channel, which is dropped"
-    colour = sum(n for mode, n in modes.items() if mode not in ("L", "1", "LA", *_DEEP))
-    if grey and colour:
-        yield (
-            f"{colour} of the images opened are in colour, but the first of each class is grey: all "
-            "are read as grey"
-        )
-    elif not grey and 0 < colour < modes.total():
-        yield "some images are grey and some in colour: all are read in colour"
+def _odd_modes(modes: Counter[str], grey: bool) -> list[str]:
+    colour = modes.total() - sum(modes[mode] for mode in ("L", "1", "LA", *_DEEP))
+    deep, clear = (sum(modes[mode] for mode in kind) for kind in (_DEEP, _TRANSPARENT))
+    told = (
+        (
+            deep,
+            "have more than 8 bits a channel and are cut off at 255; convert them to 8 bits first",
+        ),
+        (clear, "have an alpha channel, which is dropped"),
+        (colour * grey, "are in colour, but the first of each class is grey: all are read as grey"),
+        ((modes.total() - colour) * (not grey), "are grey: all are read in colour"),
+    )
+    return [f"{count} of the images opened {what}" for count, what in told if count]
