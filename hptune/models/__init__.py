@@ -11,7 +11,13 @@ from torch import nn
 from hptune.errors import InputError, did_you_mean
 from hptune.models.caffe import LeNet, ThreeLayer
 from hptune.models.densenet import DenseNet
-from hptune.models.external import accepted, library_model, refuse_inferred, user_model
+from hptune.models.external import (
+    accepted,
+    check_images,
+    library_model,
+    refuse_inferred,
+    user_model,
+)
 from hptune.models.mlp import mlp
 from hptune.models.resnet import ResNet
 
@@ -91,10 +97,7 @@ def _check(name: str, net: _Net, depth: int | None, input_shape: tuple[int, ...]
         )
     if not net.smallest:
         return
-    if len(input_shape) != 3:
-        raise InputError(
-            f"model {name}: the inputs have shape {input_shape}; it needs images (C, H, W); choose mlp"
-        )
+    check_images(name, input_shape)
     _, height, width = input_shape
     if min(height, width) < net.smallest:
         raise InputError(

@@ -137,10 +137,7 @@ def _odd_modes(modes: Counter[str], grey: bool) -> list[str]:
     colour = modes.total() - sum(modes[mode] for mode in ("L", "1", "LA", *_DEEP))
     deep, clear = (sum(modes[mode] for mode in kind) for kind in (_DEEP, _TRANSPARENT))
     told = (
-        (
-            deep,
-            "have more than 8 bits a channel and are cut off at 255; convert them to 8 bits first",
-        ),
+        (deep, "have more than 8 bits a channel, cut off at 255; convert them to 8 bits first"),
         (clear, "have an alpha channel, which is dropped"),
         (colour * grey, "are in colour, but the first of each class is grey: all are read as grey"),
         ((modes.total() - colour) * (not grey), "are grey: all are read in colour"),
