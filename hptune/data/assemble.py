@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Subset
 
-from hptune.data.sources.augment import Augment
+from hptune.data.sources.augment import NOTHING, Augment
 from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
@@ -77,7 +77,7 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         order = np.random.default_rng(spec.split_seed).permutation(train)
         seen = np.stack([inputs[k][0].numpy() for k in order[:_NORMALIZATION_SAMPLE]])
         identity, fitted = np.frombuffer(inputs.key.encode(), np.uint8), np.arange(len(seen))
-    augment, normalize = Augment(), None
+    augment, normalize = NOTHING, None
     if seen.ndim == 2:
         inputs, record["normalize"] = _standardized(inputs, train)
         identity = inputs
@@ -86,7 +86,7 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
 
     def source(name: str, indices: Indices) -> Source:
-        changed = augment if name == "train" else Augment()
+        changed = augment if name == "train" else NOTHING
         if held:
             return TensorSource(
                 torch.from_numpy(np.ascontiguousarray(inputs[indices])),

@@ -103,11 +103,9 @@ class GivenSplit:
             labels = _held_labels(self.data)
             if labels is None and len(self) <= most:
                 labels = _read_labels(self.data)
-        if labels is not None and labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iub":
+        if labels is None or labels.size != len(labels) or labels.dtype.kind not in "iub":
             return None
-        return labels.astype(np.int64)
+        return labels.reshape(-1).astype(np.int64)
 
     def read(self) -> tuple[GivenSplit, str]:
         """Return this, knowing whether its examples vary, and a short hash of the content.

@@ -28,8 +28,7 @@ class DataSpec(Section):
     )
     root: str | None = Field(None, description="folder of a torchvision set; relative as path is")
     path: str | None = Field(
-        None,
-        description="folder or file; relative to the config's folder, else to the working folder",
+        None, description="folder or file, relative to the config's folder or the working folder"
     )
     target: str | None = Field(None, description="column of a csv to predict")
     drop: tuple[str, ...] = Field((), description="columns of a csv to leave out, such as an id")

@@ -78,10 +78,8 @@ def divide(
 def places(sizes: Mapping[str, int]) -> dict[str, Indices]:
     """Return the indices of parts that stand one after the other."""
     ends = np.cumsum(list(sizes.values())).tolist()
-    return {
-        name: np.arange(end - size, end)
-        for (name, size), end in zip(sizes.items(), ends, strict=True)
-    }
+    pairs = zip(sizes.items(), ends, strict=True)
+    return {name: np.arange(end - size, end) for (name, size), end in pairs}
 
 
 def _split_off(

@@ -109,8 +109,7 @@ class LeNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 # Caffe's "xavier" filler: uniform, variance 1 / fan-in.
-                fan_in = module.weight[0].numel()
-                bound = (3.0 / fan_in) ** 0.5
+                bound = (3.0 / module.weight[0].numel()) ** 0.5
                 nn.init.uniform_(module.weight, -bound, bound)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)

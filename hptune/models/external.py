@@ -21,18 +21,22 @@ def library_model(
         InputError: The library is not installed, has no such model, or refuses the arguments.
     """
     library, _, name = full_name.partition(":")
-    make, known = _torchvision() if library == "torchvision" else _timm(full_name)
+    channels = None
+    if library == "torchvision":
+        from torchvision import models
+
+        make, known, channels = models.get_model, models.list_models(module=models), 3
+    else:
+        make, known = _timm(full_name)
     if name.partition(".")[0] not in known:  # timm's weights stand behind a dot
         names = [f"{library}:{each}" for each in known]
         raise InputError(
             f"model.name: {full_name!r}; must be a model of {library}; "
             + did_you_mean(full_name.lower(), names, "see its list of models")
         )
+    check_images(full_name, input_shape, channels)
     inferred: dict[str, Any] = {"num_classes": outputs}
-    if library == "torchvision":
-        check_images(full_name, input_shape, channels=3)
-    else:
-        check_images(full_name, input_shape)
+    if library == "timm":
         inferred |= {"in_chans": input_shape[0], "pretrained": False}
     refuse_inferred(full_name, args, inferred)
     model: nn.Module = _made(full_name, make, name, **inferred, **args)
@@ -51,13 +55,6 @@ def check_images(name: str, input_shape: tuple[int, ...], channels: int | None =
             f"model {name}: the inputs have shape {input_shape}; it needs {images}; choose another "
             "model, such as mlp"
         )
-
-
-def _torchvision() -> tuple[Callable[..., Any], list[str]]:
-    import torchvision
-
-    models = torchvision.models
-    return models.get_model, models.list_models(module=models)
 
 
 def _timm(full_name: str) -> tuple[Callable[..., Any], list[str]]:
@@ -94,10 +91,7 @@ def user_model(name: str, args: Mapping[str, Any], **of_data: Any) -> nn.Module:
 
 
 def accepted(
-    name: str,
-    factory: Callable[..., Any],
-    args: Mapping[str, Any],
-    inferred: Mapping[str, Any],
+    name: str, factory: Callable[..., Any], args: Mapping[str, Any], inferred: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what to call a factory with: the user's arguments, and those inferred that it takes.
 

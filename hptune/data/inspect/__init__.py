@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hptune.data import READERS
-from hptune.data.inspect.found import Arrays, Column, Found, Images, Imbalance, Table, size_text
+from hptune.data.inspect.found import Arrays, Found, Images, Table, size_text
 from hptune.errors import InputError
 
-__all__ = ["Arrays", "Column", "Found", "Images", "Imbalance", "Table", "inspect", "size_text"]
+__all__ = ["Arrays", "Found", "Images", "Table", "inspect", "size_text"]
 
 
 def inspect(path: Path, *, target: str | None = None) -> Found:

@@ -24,14 +24,13 @@ def inspect_data(path: Path, target: str | None = None) -> Arrays:
     with noted(problems):
         check_finite(content.inputs)
     facts = split_facts(content.parts, content.labels, content.classes, problems)
-    flattened = not content.classes and original.ndim > 2
+    flattened = f"inputs of shape {original.shape[1:]} are flattened for the regression"
     finite = content.inputs[np.isfinite(content.inputs)]
     return Arrays(
         reader="npz",
         path=path,
         **facts,
-        warnings=(f"inputs of shape {original.shape[1:]} are flattened for the regression",)
-        * flattened,
+        warnings=(flattened,) if original.ndim > 2 and not content.classes else (),
         problems=tuple(problems),
         shape=content.inputs.shape[1:],
         dtype=str(original.dtype),

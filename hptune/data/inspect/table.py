@@ -52,10 +52,8 @@ def inspect_data(path: Path, target: str | None = None) -> Table:
         check_cells(table[[c.name for c in columns if c.dropped is None]], path)
     facts: dict[str, Any] = {"kind": kind, "parts": {"train": len(table)}}
     if not problems:
-        labels = None
-        classes: list[str] = []
-        if kind == "classification":
-            labels, classes = as_classes(table[target].astype(str).to_numpy())
+        text = table[target].astype(str).to_numpy()
+        labels, classes = as_classes(text) if kind == "classification" else (None, [])
         facts = split_facts({"train": np.arange(len(table))}, labels, classes, problems)
         problems = [f"{problem}, or name another column with --target" for problem in problems]
     return Table(

@@ -14,11 +14,10 @@ FOLDER = ".hptune-cache"
 
 def read(root: Path, key: str) -> NDArray[np.uint8] | None:
     """Return the images kept under a key, or None."""
-    try:
+    with suppress(OSError, ValueError):
         images: NDArray[np.uint8] = np.load(root / FOLDER / f"{key}.npy", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return images
+        return images
+    return None
 
 
 def write(root: Path, key: str, images: NDArray[np.uint8]) -> bool:

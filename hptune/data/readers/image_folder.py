@@ -23,7 +23,7 @@ from hptune.data.split import Indices, places
 from hptune.errors import InputError, one_line
 
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+    [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
 )
 USUAL = {
     "train": ("train", "training"),

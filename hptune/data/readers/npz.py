@@ -90,7 +90,7 @@ def arrange(parts: Parts, kind: Kind | None = None) -> Content:
     if inputs.dtype.kind not in NUMBERS:
         raise InputError(f"data: inputs of type {inputs.dtype}; must be numbers; convert them")
     classes: list[str] = []
-    if (kind or ("regression" if targets.dtype.kind == "f" else "classification")) == "regression":
+    if kind == "regression" or (kind is None and targets.dtype.kind == "f"):
         targets = targets.reshape(len(targets), -1)
     else:
         targets, classes = as_classes(targets)

@@ -67,8 +67,7 @@ def read_table(path: Path) -> pd.DataFrame:
         raise InputError(
             f"data.path: {path} is not a csv with a header ({one_line(error, 80)}); check the file"
         ) from None
-    header = "".join(table.columns)
-    separator = next((sign for sign in _SEPARATORS if sign in header), "")
+    separator = next((sign for sign in _SEPARATORS if sign in table.columns[0]), "")
     if separator and len(table.columns) == 1:
         raise InputError(
             f"data.path: {path} is separated by {_SEPARATORS[separator]}; must be separated by "

@@ -66,6 +66,9 @@ class Augment:
         return x
 
 
+NOTHING = Augment()
+
+
 def _crop(x_BCHW: Tensor, offsets_B2: Tensor, padding: int) -> Tensor:
     batch, _, height, width = x_BCHW.shape
     padded = F.pad(x_BCHW, (padding,) * 4)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hptune.data.sources.augment import Augment, Draws
+from hptune.data.sources.augment import NOTHING, Augment, Draws
 from hptune.data.sources.columns import Columns, batches_of, leaves, take, with_leaves
 from hptune.data.sources.normalize import Normalize
 from hptune.data.sources.order import epoch_order
@@ -17,7 +17,6 @@ from hptune.step import inputs_of, target_of
 
 # An epoch of at most this size is shuffled in one go, batches are then slices of it.
 GATHER_BYTES = 64 * 2**20
-_NOTHING = Augment()
 
 
 class TensorSource:
@@ -38,7 +37,7 @@ class TensorSource:
         self,
         *columns: Any,
         normalize: Normalize | None = None,
-        augment: Augment = _NOTHING,
+        augment: Augment = NOTHING,
         copies: bool = False,
     ) -> None:
         self._images = normalize is not None and columns[0].ndim == 4

@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from hptune.data.sources.augment import Augment
+from hptune.data.sources.augment import NOTHING, Augment
 from hptune.data.sources.columns import with_leaves
 from hptune.data.sources.normalize import Normalize
 from hptune.data.sources.order import epoch_order
 
 BATCHES_A_WORKER = 4
-_NOTHING = Augment()
 
 
 class _Seeded(Dataset[Any]):
@@ -47,8 +46,9 @@ class StreamSource:
     Args:
         dataset: Gives (input, target) by index, or whatever the task's own step takes.
         workers: Processes that read ahead; 0 reads in this one.
-        normalize: Applied to the inputs of each batch, on the device.
-        augment: Applied to training batches of images, on the device.
+        normalize: Applied to the inputs of (inputs, targets), on the device; None where they are
+            ready.
+        augment: Applied to training batches of images that are normalised.
         collate: Makes a batch of a list of examples.
         varies: Whether the data set draws random numbers for its examples; then these follow
             from seed, epoch and example, as the augmentation's own do.
@@ -60,7 +60,7 @@ class StreamSource:
         *,
         workers: int = 2,
         normalize: Normalize | None = None,
-        augment: Augment = _NOTHING,
+        augment: Augment = NOTHING,
         collate: Callable[[list[Any]], Any] = default_collate,
         varies: bool = False,
     ) -> None:
@@ -104,10 +104,9 @@ class StreamSource:
         )
         for indices, batch in zip(chosen, loader, strict=True):
             moved = with_leaves(batch, self._on_device)
-            if isinstance(moved, list | tuple) and len(moved) == 2:
+            if self._normalize is not None:
                 inputs, targets = moved
-                if self._normalize is not None:
-                    inputs = self._normalize(inputs)
+                inputs = self._normalize(inputs)
                 if draws is not None:
                     taken = draws.take(torch.tensor(indices)).to(self._device)
                     inputs = self._augment.apply(inputs, taken)
