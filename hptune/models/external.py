@@ -108,8 +108,9 @@ def accepted(
         signature.bind(**given)
     except TypeError as error:
         own = ", ".join(key for key in taken if key not in inferred)
+        wrong = next((f".{key}: {args[key]!r}" for key in args if key not in taken), f": {args}")
         raise InputError(
-            f"model.args: {name} takes {own or 'no arguments'} ({error}); correct model.args"
+            f"model.args{wrong}; {name} takes {own or 'no arguments'} ({error}); correct model.args"
         ) from error
     return given
 

@@ -246,10 +246,8 @@ def split_facts(
     }
     refused: list[str] = []
     for validation, test in _FRACTIONS:
-        before = len(refused)
         with noted(refused):
             divide(DataSpec(validation=validation, test=test), parts, labels, classes)
-        if len(refused) == before:
             return facts | {"validation": validation, "test": test}
     held = {name: count for name, count in counts.items() if count}
     if len(held) < 2:
