@@ -12,12 +12,12 @@ import click
 from hptune.cli.completion import settings, words
 from hptune.cli.defaults import RUN_DIR
 from hptune.trackers import NAMES as TRACKERS
+from hptune.trials.executors import EXECUTORS
 
 if TYPE_CHECKING:
     from hptune.config.schema import Experiment
     from hptune.procedure.session import Session
     from hptune.results.records import Scalar
-    from hptune.trials.executors import ExecutorName
     from hptune.trials.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -35,7 +35,7 @@ class Common:
     seed: int | None
     json: bool
     quiet: bool
-    executor: ExecutorName = "auto"
+    executor: str = "auto"
     jobs: int | None = None
     track: tuple[str, ...] = ()
 
@@ -165,9 +165,11 @@ def execution_options(function: F) -> F:
     @click.option("--jobs", type=_Jobs(), help="Trials at once [auto: the cores, or the GPUs].")
     @click.option(
         "--executor",
-        type=click.Choice(["auto", "inline", "processes", "fused"]),
+        type=click.Choice(list(EXECUTORS)),
         default="auto",
-        help="How trials are run [auto: by a timed probe].",
+        help="How trials are run: "
+        + "; ".join(f"{kind.name}, {kind.summary}" for kind in EXECUTORS.values())
+        + " [auto].",
     )
     @click.option(
         "--track",
@@ -179,7 +181,7 @@ def execution_options(function: F) -> F:
     def wrapped(
         common: Common,
         jobs: int | None,
-        executor: ExecutorName,
+        executor: str,
         track: tuple[str, ...],
         **kwargs: Any,
     ) -> Any:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
-from torch import Tensor
 
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.capture import WARM_UP
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
+from hptune.training.loop import Lanes
+from hptune.training.speed import timed_steps
+from hptune.training.trial_run import Job, TrialRun
 
 WORTH = 0.005  # seconds: what an iteration takes at least for a CPU's precision to matter
 CLEARLY = {"cpu": 0.8, "cuda": 0.95}  # of the time as it is: what another mode must not exceed
@@ -102,19 +103,13 @@ class _Steps:
 
 
 def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
-    place, times, losses = device.torch_device, list[float](), list[Tensor]()
-    untimed = 1 if place.type == "cpu" else WARM_UP
-    with seeded(trial.seed, place):
-        run = TrialRun(task, trial, device)
-        run.begin()
-        batches = run.batches()
-        for _ in range(untimed + STEPS[place.type]):
-            began = time.perf_counter()
-            losses.append(run.step(batches))
-            if place.type == "cuda":
-                torch.cuda.synchronize(place)
-            times.append(time.perf_counter() - began)
+    kind = device.torch_device.type
+    untimed = 1 if kind == "cpu" else WARM_UP
+    with seeded(trial.seed, device.torch_device):
+        run = TrialRun(task, Job(trial), device)
+        lanes = Lanes([run])
+        times, losses = zip(*islice(timed_steps(lanes), untimed + STEPS[kind]), strict=True)
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
-    values = torch.stack(losses).tolist()
-    return _Steps(times[0], statistics.median(times[untimed:]), values, read, run.not_captured)
+    seconds = statistics.median(times[untimed:])
+    return _Steps(times[0], seconds, torch.stack(losses).tolist(), read, lanes.not_captured)

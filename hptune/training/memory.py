@@ -11,8 +11,9 @@ from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
+from hptune.training.loop import Lanes
 from hptune.training.model import make_model
+from hptune.training.trial_run import Job, TrialRun
 
 STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
 COPIES = 4  # of the parameters: weights, gradients, and at most two moments
@@ -77,10 +78,10 @@ def peak_of_steps(task: Task, trial: Trial, device: Device) -> int:
         RuntimeError: The memory did not suffice.
     """
     with seeded(trial.seed, device.torch_device):
-        run = TrialRun(task, trial, device)
-        batches = run.batches()
+        run = TrialRun(task, Job(trial), device)
+        lanes = Lanes([run])
         for _ in range(STEPS):
-            run.step(batches)
+            lanes.step()
         evaluate(task, run.model, run.validation_data, device, limit=1)
         if device.torch_device.type == "cuda":
             return torch.cuda.max_memory_reserved(device.torch_device)

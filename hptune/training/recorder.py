@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hptune.policies import Schedule
-from hptune.results.records import Curve, FloatArray, TrialProgress
+from hptune.results.records import Curve, TrialProgress
 from hptune.training.evaluation import Evaluation
 
 
@@ -21,6 +20,11 @@ class CurveRecorder:
         weight_decay: Constant through a trial.
         iterations_per_epoch: Turns iterations into epochs.
         metrics: Names of the validation metrics.
+
+    Attributes:
+        losses: Of the training, one an iteration.
+        evaluations: By the iteration after which they were made.
+        seconds: From the trial's begin to each evaluation.
     """
 
     def __init__(
@@ -39,32 +43,6 @@ class CurveRecorder:
         self.evaluations: dict[int, Evaluation] = {}
         self.seconds: dict[int, float] = {}
         self._metrics = tuple(metrics)
-
-    def add_losses(self, losses: Sequence[float]) -> None:
-        """Add the training losses of the next iterations."""
-        self.losses.extend(losses)
-
-    def add_evaluation(self, iteration: int, evaluation: Evaluation, seconds: float) -> None:
-        """Add what was read after `iteration`, `seconds` after the trial began."""
-        self.evaluations[iteration] = evaluation
-        self.seconds[iteration] = seconds
-
-    def cut(self, iterations: int) -> None:
-        """Keep only the first `iterations` iterations."""
-        del self.losses[iterations:]
-        for iteration in [i for i in self.evaluations if i >= iterations]:
-            del self.evaluations[iteration], self.seconds[iteration]
-
-    def best_loss(self) -> float | None:
-        """Return the lowest finite validation loss."""
-        losses = [e.loss for e in self.evaluations.values() if math.isfinite(e.loss)]
-        return min(losses, default=None)
-
-    def best_metric(self, name: str, *, higher_is_better: bool) -> float | None:
-        """Return the best finite validation value of a metric."""
-        values = [e.metrics[name] for e in self.evaluations.values()]
-        values = [value for value in values if math.isfinite(value)]
-        return (max if higher_is_better else min)(values, default=None)
 
     def stops_early(self, patience: int | None) -> bool:
         """Return whether so many evaluations in a row were no better than the best before."""
@@ -92,20 +70,17 @@ class CurveRecorder:
     def state(self) -> dict[str, Any]:
         """Return plain values that `load` takes back."""
         return {
-            "losses": list(self.losses),
+            "losses": self.losses,
             "evaluations": {i: (e.loss, dict(e.metrics)) for i, e in self.evaluations.items()},
-            "seconds": dict(self.seconds),
-            "weight_decays": list(self._weight_decays),
+            "seconds": self.seconds,
+            "weight_decays": self._weight_decays,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a state of the same trial."""
-        self._weight_decays = [(at, value) for at, value in state["weight_decays"]]
-        self.losses = list(state["losses"])
-        self.evaluations = {
-            i: Evaluation(loss, metrics) for i, (loss, metrics) in state["evaluations"].items()
-        }
-        self.seconds = dict(state["seconds"])
+        self.losses, self.seconds = state["losses"], state["seconds"]
+        self.evaluations = {i: Evaluation(*read) for i, read in state["evaluations"].items()}
+        self._weight_decays = state["weight_decays"]
 
     def branch(self, state: dict[str, Any]) -> None:
         """Continue from a state of the parent that this trial branches from."""
@@ -116,27 +91,23 @@ class CurveRecorder:
     def curve(self) -> Curve:
         """Return the curve so far, a row an iteration."""
         n = len(self.losses)
-        val_loss, seconds = np.full(n, np.nan), np.full(n, np.nan)
+        val_loss, seconds, weight_decay = np.full((3, n), np.nan)
         metrics = {name: np.full(n, np.nan) for name in self._metrics}
         for i, evaluation in self.evaluations.items():
             val_loss[i], seconds[i] = evaluation.loss, self.seconds[i]
             for name in self._metrics:
                 metrics[name][i] = evaluation.metrics[name]
+        for at, value in self._weight_decays:
+            weight_decay[at:] = value
         iteration = np.arange(n)
         return Curve(
             iteration=iteration,
             epoch=(iteration + 1) / self._iterations_per_epoch,
             lr=self._schedule.lr[:n],
             momentum=self._schedule.momentum[:n],
-            weight_decay=self._weight_decay_by_iteration(n),
+            weight_decay=weight_decay,
             train_loss=np.asarray(self.losses, dtype=np.float64),
             val_loss=val_loss,
             metrics=metrics,
             seconds=seconds,
         )
-
-    def _weight_decay_by_iteration(self, n: int) -> FloatArray:
-        values = np.empty(n)
-        for at, value in self._weight_decays:
-            values[at:] = value
-        return values

@@ -57,12 +57,12 @@ def save_state(path: Path, state: Mapping[str, Any]) -> None:
     write_atomic(path, lambda file: torch.save(dict(state), file))
 
 
-def load_state(path: Path) -> State | None:
+def load_state(path: Path | None) -> State | None:
     """Read a state, or None where there is none that can be read. Executes nothing."""
+    if path is None or not path.exists():
+        return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        return None
     except Exception:  # a damaged file costs the snapshot, not the run: the trial starts again
         return None
     return state if isinstance(state, dict) else None

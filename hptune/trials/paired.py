@@ -10,6 +10,7 @@ import numpy as np
 
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.training.lengths import evaluation_points
+from hptune.training.result import summary
 from hptune.trials.run import Runner
 
 Candidates = dict[str, list[TrialResult]]
@@ -106,26 +107,8 @@ def _cut(runner: Runner, result: TrialResult, iterations: int) -> TrialResult:
     """Return what a result was after some iterations; a resumed run may have come further."""
     if len(result.curve) <= iterations:
         return result
-    curve = result.curve.until(iterations)
-    read = np.flatnonzero(np.isfinite(curve.val_loss))
-    per_epoch = result.curve.epoch[-1] / len(result.curve)
-    tail = curve.train_loss[-max(1, round(1 / per_epoch)) :] if per_epoch > 0 else curve.train_loss
-    metrics = {name: values[np.isfinite(values)] for name, values in curve.metrics.items()}
-    better = {name: spec.higher_is_better for name, spec in runner.task.metrics.items()}
-    return replace(
-        result,
-        status=Status.PRUNED,
-        curve=curve,
-        epochs=float(curve.epoch[-1]),
-        train_loss=float(tail.mean()),
-        val_loss=float(curve.val_loss[read[-1]]) if len(read) else None,
-        best_val_loss=float(curve.val_loss[read].min()) if len(read) else None,
-        val_metrics={name: float(v[-1]) if len(v) else None for name, v in metrics.items()},
-        best_val_metrics={
-            name: (float(v.max() if better[name] else v.min()) if len(v) else None)
-            for name, v in metrics.items()
-        },
-    )
+    known = summary(runner.task, result.curve.until(iterations))
+    return replace(result, status=Status.PRUNED, **known)
 
 
 def trial_ids(candidates: Mapping[str, Sequence[TrialResult]]) -> tuple[str, ...]:

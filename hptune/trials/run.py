@@ -16,10 +16,11 @@ from hptune.training.lengths import iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.snapshot import load_state
 from hptune.training.speed import measure_speed
+from hptune.training.trial_run import Job
 from hptune.trials.budget import Budget
-from hptune.trials.executors.choice import Execution
+from hptune.trials.executors.execution import Execution
+from hptune.trials.executors.executor import Executor
 from hptune.trials.executors.inline import Inline
-from hptune.trials.executors.job import Executor, Job
 from hptune.trials.progress import Progress
 
 
@@ -66,7 +67,7 @@ class Runner:
             ) as done:
                 for job, result in done:
                     results[job.trial.id] = result
-                    self._record(job, result)
+                    self._record(result)
         # In the order given, whichever of those that ran together ended first.
         self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
         for trial in trials:
@@ -99,7 +100,7 @@ class Runner:
             job = self._job(result.trial, None)
             job = replace(job, checkpoint=self.run_dir.checkpoint(result.trial.id))
             result = self._run_one(job)
-            self._record(job, result)
+            self._record(result)
             evaluation = self._test_values(result.trial)
             if evaluation is None:  # it failed this time, and its result says so
                 return result
@@ -192,12 +193,12 @@ class Runner:
             until=until,
         )
 
-    def _record(self, job: Job, result: TrialResult) -> None:
+    def _record(self, result: TrialResult) -> None:
         if result.status is Status.PRUNED:
             self.progress.trial_paused(result)
             return
         self.run_dir.add(result)
-        job.snapshot.unlink(missing_ok=True)
+        self.run_dir.snapshot(result.trial.id).unlink(missing_ok=True)
         self.progress.trial_finished(result, reused=False)
 
 

@@ -12,8 +12,8 @@ from hptune.results.records import TrainingSettings
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, TRAIN
 from hptune.training.device import seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
 from hptune.training.speed import SECONDS, measure_iteration
+from hptune.training.trial_run import Job, TrialRun
 
 TRIAL_SECONDS = 0.02  # to make a model, and to write the trial down
 EVALUATED = 2048  # validation examples that are timed at most
@@ -74,7 +74,7 @@ class Estimate:
     def _seconds_of_an_evaluated_example(self) -> float:
         task, device = self._context.task, self._context.problem.device
         with seeded(self._base.seed, device.torch_device):
-            run = TrialRun(task, self._base, device)
+            run = TrialRun(task, Job(self._base), device)
             times = []
             for _ in range(2):  # the first one may have to start something
                 began = time.perf_counter()

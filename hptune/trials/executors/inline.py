@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
+from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
-from hptune.training.loop import OnProgress
-from hptune.trials.executors.fused import ALONE, Group, grouped, in_words, run_group
-from hptune.trials.executors.job import Job, Listener, Results
+from hptune.training.trial_run import Job
+from hptune.trials.executors.execution import Execution
+from hptune.trials.executors.executor import Listener, Results
+from hptune.trials.executors.group import ALONE, Group, grouped, in_words, run_group
+from hptune.trials.executors.probe import best_threads, inline_seconds
 
 
 class Inline:
@@ -17,26 +19,21 @@ class Inline:
 
     Args:
         device: Where.
-        threads: CPU threads to train with; None leaves them as they are.
+        threads: CPU threads to train with; None, or another device than a CPU, leaves them as they are.
         group: Trials that are trained as one, where they can be.
     """
 
     def __init__(self, device: Device, threads: int | None = None, group: Group = ALONE) -> None:
-        self._device, self.threads, self.group = device, threads, group
+        self.threads = threads if device.torch_device.type == "cpu" else None
+        self._device, self.group = device, group
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
         """Yield each job with its result, in the order given but for those trained as one."""
-
-        def progress_of(job: Job) -> OnProgress:
-            return partial(listener.progressed, job)
-
         for group in grouped(jobs, self.group.size):
             for job in group:
                 listener.started(job)
             with cpu_threads(self.threads):
-                yield from run_group(
-                    task, group, self._device, progress_of, self.group.how, listener.message
-                )
+                yield from run_group(task, group, self._device, self.group.how, listener)
 
     @property
     def in_words(self) -> str:
@@ -45,3 +42,10 @@ class Inline:
 
     def close(self) -> None:
         """Nothing was started."""
+
+
+def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Inline:
+    """Return one that computes with as many threads as is fastest."""
+    with execution.measurements(task) as measured:
+        threads, _ = best_threads(inline_seconds(measured, task, trials, execution.device))
+    return Inline(execution.device, threads)

@@ -1,11 +1,8 @@
-"""Short measurements: what an iteration takes alone and in workers, and how many workers fit."""
+"""Short measurements: what an iteration takes alone, by the number of CPU threads."""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,79 +10,48 @@ import torch
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
-from hptune.training.memory import available_memory, estimated_memory
 from hptune.training.speed import measure_iteration
-from hptune.trials.executors.fused import Group, measure_fused
-from hptune.trials.executors.processes import Processes
 
-FEWEST_FUSED = 4  # trials in a group: of fewer, less is gained than was measured
-MEASURED_GROUP = 8
-SHARE = 0.8  # of the memory there is, for all workers
-
-
-def seconds_inline(task: Task, trial: Trial, device: Device, threads: int) -> float:
-    """Return the seconds that an iteration takes with so many CPU threads."""
-    with cpu_threads(threads):
-        return measure_iteration(task, trial, device)
+WORTH_PROBING = 0.3  # seconds: what a sweep takes at least for its executor to matter
+# An iteration of less, in seconds, gains nothing from a second thread, and on a busy machine
+# loses a hundredfold: its threads wait for each other many times in it.
+SMALL = 0.005
+CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
 
 
-def fastest_group(
-    task: Task, trial: Trial, device: Device, most: int
-) -> tuple[float, Group] | None:
-    """Return the seconds that an iteration takes for each of the fused trials, if they can be.
+def inline_seconds(
+    measured: dict[str, Any], task: Task, trials: Sequence[Trial], device: Device
+) -> dict[str, float]:
+    """Return the seconds of an iteration by the number of threads, as far as that is worth knowing.
 
     Args:
+        measured: What is known of the task's speed; receives what is found.
         task: What is trained.
-        trial: Stands for all.
-        device: Where; a GPU takes no more trials at once than it was measured with.
-        most: Trials at once.
+        trials: The sweep.
+        device: Where.
     """
-    with cpu_threads(1):
-        if (found := measure_fused(task, trial, device, size=MEASURED_GROUP)) is not None:
-            seconds, how = found
-            return seconds, Group(
-                most if device.torch_device.type == "cpu" else MEASURED_GROUP, how
-            )
-        if device.torch_device.type == "cpu":
-            return None
-        torch.cuda.empty_cache()  # so many may have been too many
-        found = measure_fused(task, trial, device, size=FEWEST_FUSED)
-        return (found[0], Group(FEWEST_FUSED, found[1])) if found else None
+
+    def seconds(threads: int) -> float:
+        with cpu_threads(threads):
+            return measure_iteration(task, trials[0], device)
+
+    inline: dict[str, float] = measured.setdefault("inline", {})
+    if "1" not in inline:
+        inline["1"] = seconds(1)
+    usual = torch.get_num_threads()
+    gains = inline["1"] > SMALL and is_worth_probing(trials, inline)
+    if gains and len(inline) == 1 and usual > 1:
+        inline[str(usual)] = seconds(usual)
+    return inline
 
 
-def seconds_in_workers(task: Task, trial: Trial, processes: Processes) -> float | None:
-    """Return the seconds that an iteration takes while all workers train; None if they cannot."""
-    times = processes.each(task, _iteration, trial)
-    seconds = [time for time in times if isinstance(time, float)]
-    return sum(seconds) / len(times) if len(seconds) == len(times) else None
+def is_worth_probing(trials: Sequence[Trial], inline: Mapping[str, float]) -> bool:
+    """Say whether a sweep takes so long that its executor matters."""
+    return sum(trial.iterations for trial in trials) * inline["1"] > WORTH_PROBING
 
 
-def workers_that_fit(task: Task, trial: Trial, device: Device, most: int) -> int:
-    """Return how many trials fit into the memory at once."""
-    there = available_memory(device) if device.torch_device.type == "cpu" else None
-    if there is None or most < 2:
-        return most
-    sample = min(trial.batch_size, 8)
-    size = trial.batch_size
-    each = estimated_memory(task, device, batch_size=size, at=sample, seed=trial.seed)
-    return max(1, min(most, math.floor(SHARE * there / max(each, 1))))
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may use, by affinity and by its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return max(1, min(cores or 1, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):  # no control groups, or no limit
-        return cores or 1
-
-
-def _iteration(
-    task: Task, trial: Trial, device: Device, report: Callable[[Any], None]
-) -> float | None:
-    """Measure in a worker; None where the trial cannot run at all."""
-    try:
-        return measure_iteration(task, trial, device)
-    except Exception:  # told when the trial runs
-        return None
+def best_threads(inline: Mapping[str, float]) -> tuple[int, float]:
+    """Return the number of threads that is fastest, and its seconds; one thread wins within the noise."""
+    best = min(inline.values())
+    threads = min(int(n) for n, seconds in inline.items() if CLEARLY * seconds <= best)
+    return threads, inline[str(threads)]

@@ -21,22 +21,16 @@ from typing import Any
 
 import torch
 
-from hptune import errors
 from hptune.errors import HptuneError, one_line
+from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.trials.executors.fused import ALONE, Group, grouped, in_words
-from hptune.trials.executors.job import Job, Listener, Results, failed
-from hptune.trials.executors.worker import (
-    Ended,
-    Noted,
-    Progressed,
-    Said,
-    Stopped,
-    Work,
-    serve,
-    train,
-)
+from hptune.training.result import failed
+from hptune.training.trial_run import Job
+from hptune.trials.executors.execution import Execution, devices
+from hptune.trials.executors.executor import Listener, Results
+from hptune.trials.executors.group import ALONE, Group, grouped, in_words
+from hptune.trials.executors.worker import Ended, Said, Stopped, Told, Work, serve, train
 
 ATTEMPTS = 2  # of a job whose worker dies
 
@@ -66,16 +60,14 @@ class Processes:
                 self._hand_out(waiting, listener)
                 for worker in self._reporting():
                     report = worker.report()
-                    if isinstance(report, Progressed):
-                        listener.progressed(worker.jobs[report.trial], report.trial_progress)
+                    if isinstance(report, Told):
+                        getattr(listener, report.what)(*report.about)
                     elif isinstance(report, Said):
                         report.repeat()
-                    elif isinstance(report, Noted):
-                        listener.message(report.text)
                     elif isinstance(report, Ended):
-                        yield worker.jobs.pop(report.trial), report.result
-                    elif isinstance(report, Stopped):
-                        raise _error(report)
+                        yield worker.jobs.pop(report.result.trial.id), report.result
+                    elif isinstance(report, Stopped) and report.error is not None:
+                        raise report.error
                     elif report is None:
                         lost, death = list(worker.jobs.values()), worker.death()
                         self._end(worker)
@@ -104,14 +96,9 @@ class Processes:
         self._workers.clear()
 
     @property
-    def jobs(self) -> int:
-        """How many workers there are to be."""
-        return len(self._devices)
-
-    @property
     def in_words(self) -> str:
         """The executor with what may move the last bits of a curve."""
-        return in_words(f"{self.jobs} processes", self.threads, self.group)
+        return in_words(f"{len(self._devices)} processes", self.threads, self.group)
 
     @property
     def _busy(self) -> list[_Worker]:
@@ -151,6 +138,18 @@ class Processes:
         """Wait until some busy workers have something to say, or are dead."""
         ready = wait([worker.connection for worker in self._busy])
         return [worker for worker in self._busy if worker.connection in ready]
+
+
+def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Processes:
+    """Return as many workers as there are to be trials at once."""
+    return workers(execution, devices(execution.device, execution.jobs))
+
+
+def workers(execution: Execution, places: tuple[Device, ...], group: Group = ALONE) -> Processes:
+    """Return workers on some devices, the same ones from stage to stage."""
+    processes: Processes = execution.kept.setdefault(places, Processes(places))
+    processes.group = group
+    return processes
 
 
 class _Worker:
@@ -204,7 +203,7 @@ class _Worker:
             report = self.connection.recv()
         except (EOFError, OSError):
             return None
-        self.busy = isinstance(report, Progressed | Said | Noted | Ended)
+        self.busy = isinstance(report, Told | Said | Ended)
         return report
 
     def answer(self) -> Any:
@@ -244,11 +243,3 @@ def _context(device: Device, threads: int) -> BaseContext:
 def _kill(process: BaseProcess) -> None:
     process.kill()
     process.join()
-
-
-def _error(stopped: Stopped) -> Exception:
-    """Return what a worker raised, as far as it is known here."""
-    cls = getattr(errors, stopped.error, None)
-    if isinstance(cls, type) and issubclass(cls, HptuneError):
-        return cls(stopped.message)
-    return OSError(stopped.message)

@@ -19,36 +19,34 @@ from hptune.errors import HptuneError
 from hptune.results.records import TrialProgress, TrialResult
 from hptune.task import Task
 from hptune.training.device import Device, prepare
-from hptune.training.loop import OnProgress
-from hptune.trials.executors.fused import How, run_group
-from hptune.trials.executors.job import Job
+from hptune.training.passes import How
+from hptune.training.trial_run import Job
+from hptune.trials.executors.group import run_group
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 1000  # characters
 
 
 @dataclass(frozen=True)
-class Progressed:
-    """Where a trial is."""
+class Told:
+    """What the parent's listener is to be told: the name of its method, and the arguments."""
 
-    trial: str
-    trial_progress: TrialProgress
+    what: str
+    about: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial's result."""
+    """A trial has a result."""
 
-    trial: str
     result: TrialResult
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """A trial raised what is wrong for every trial, in plain values."""
+    """The worker is done with a group, or stopped by what is wrong for every trial."""
 
-    error: str  # name of the class
-    message: str
+    error: Exception | None
 
 
 @dataclass(frozen=True)
@@ -63,19 +61,7 @@ class Said:
         getattr(sys, self.stream).write(self.text)
 
 
-@dataclass(frozen=True)
-class Noted:
-    """A line of prose for the listener."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """The worker waits for more."""
-
-
-Report = Progressed | Said | Noted | Ended | Stopped | Done
+Report = Told | Ended | Stopped | Said
 Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 """Does (task, request, device) and may report on the way; gives the last report."""
 
@@ -123,13 +109,9 @@ def serve(
 
 
 def train(
-    task: Task,
-    request: tuple[Sequence[Job], How],
-    device: Device,
-    report: Callable[[Report], None],
-) -> Report:
+    task: Task, request: tuple[Sequence[Job], How], device: Device, report: Callable[[Report], None]
+) -> Stopped:
     """Run a group of jobs, and report where they are and what came of each."""
-    group, how = request
 
     def tell(told: Report) -> None:
         try:
@@ -137,17 +119,25 @@ def train(
         except OSError:
             _exit()  # nobody is there to take it
 
-    def progress_of(job: Job) -> OnProgress:
-        return lambda trial_progress: tell(Progressed(job.trial.id, trial_progress))
+    class Reporter:
+        def started(self, job: Job) -> None:
+            """Is told by the parent itself."""
 
+        def progressed(self, job: Job, trial_progress: TrialProgress) -> None:
+            tell(Told("progressed", (job, trial_progress)))
+
+        def message(self, text: str) -> None:
+            tell(Told("message", (text,)))
+
+    group, how = request
     try:
-        for job, result in run_group(
-            task, group, device, progress_of, how, lambda text: tell(Noted(text))
-        ):
-            tell(Ended(job.trial.id, result))
-    except (HptuneError, OSError) as error:
-        return Stopped(type(error).__name__, str(error))
-    return Done()
+        for _, result in run_group(task, group, device, how, Reporter()):
+            tell(Ended(result))
+    except HptuneError as error:
+        return Stopped(error)
+    except OSError as error:
+        return Stopped(OSError(str(error)))  # those of other libraries may not bear to be sent
+    return Stopped(None)
 
 
 class _Stream(io.TextIOBase):

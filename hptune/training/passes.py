@@ -1,4 +1,8 @@
-"""Forward and backward pass of several trials at once: stacked in one tensor each, or on streams of a GPU.
+"""Forward and backward pass over a batch: of a trial alone, or of several at once.
+
+Stacked, the parameters of all trials are one tensor each: the forward pass runs over them by
+`torch.func.vmap`, the backward pass once on the sum of their losses. Concurrent, each trial's pass
+runs on a stream of the GPU. Where it pays, the pass is recorded and replayed as one CUDA graph.
 
 Shapes: K trials, B examples.
 """
@@ -6,6 +10,7 @@ Shapes: K trials, B examples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +18,29 @@ from torch.func import functional_call, vmap
 
 from hptune.step import Step
 from hptune.task import Batch
-from hptune.training.capture import new_stream
+from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device
-from hptune.training.loop import TrialRun
 from hptune.training.torch_internals import without_vmap_warnings
+from hptune.training.trial_run import TrialRun
+
+How = Literal["alone", "stacked", "concurrent"]
+
+
+def pass_of(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
+    """Return the pass of all trials, replayed where that pays in so many iterations.
+
+    Only what is one pass a step, with gradients that need no scaling, can be replayed.
+    """
+    first, models = runs[0], [run.model for run in runs]
+    compute: Pass = first.gradients
+    if how == "stacked":
+        compute = Stack(models, first.task.step, first.device).gradients
+    elif how == "concurrent":
+        compute = Streams(runs).gradients
+    one_pass = first.trial.settings.accumulate == 1 and not first.scaler.is_enabled()
+    if one_pass and first.device.uses_graph(iterations):
+        return Captured(compute, models, first.device.torch_device)
+    return compute
 
 
 class _Loss(nn.Module):
