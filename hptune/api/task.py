@@ -11,14 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hptune.api.metrics import KINDS, MetricInputs, Metrics, metrics_for
-from hptune.api.probe import (
-    Probe,
-    fresh_models,
-    has_lazy_parameters,
-    initialize_lazy,
-    probe,
-    supports_channels_last,
-)
+from hptune.api.probe import Probe, probe
 from hptune.api.start import CopyOf
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.spec import DataSpec
@@ -26,7 +19,14 @@ from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
 from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
 from hptune.task import Task as Record
+from hptune.training.check_batch import check_labels, first_batch, read_batch
 from hptune.training.device import seeded
+from hptune.training.model import (
+    fresh_models,
+    has_lazy_parameters,
+    initialize_lazy,
+    supports_channels_last,
+)
 
 VALIDATION = 0.15  # of the training data, where no validation data are given
 _CPU = torch.device("cpu")
@@ -96,12 +96,15 @@ class Task(Record):
         with seeded(0, _CPU):
             parts, how = _parts(train, validation, test, split_seed)
             net, spare = fresh_models(make_model)
-            batch = _first_batch(parts["train"])
+            given = parts["train"]
+            batch = first_batch(given.source().to(_CPU), min(2, len(given)))
             computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
+            # In evaluation mode: normalisation layers may refuse so small a batch.
+            _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
+            found = probe(outputs, targets)
             if has_lazy_parameters(net):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
-                net, spare = fresh_models(make_model)
-            found = probe(spare, computed, batch)
+                net, _ = fresh_models(make_model)
             metric_inputs = _metric_inputs(kind, computed, found)
             classes = _classes(metric_inputs, found, parts)
             digests = []
@@ -160,19 +163,6 @@ def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str,
     if test is not None:
         parts["test"] = given_split(test, "test")
     return parts, how
-
-
-def _first_batch(given: GivenSplit) -> Any:
-    try:
-        return next(iter(given.source().batches(min(2, len(given)))))
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"train: the first examples do not make a batch ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}); examples must be tensors of one shape or "
-            "numbers, in tuples or dicts; give a DataLoader with a collate_fn"
-        ) from error
 
 
 def _loss_step(
@@ -240,12 +230,8 @@ def _classes(
         return None
     for name, part in parts.items():
         labels = part.labels() if part.in_memory else None
-        if labels is not None and not 0 <= labels.min() <= labels.max() < found.outputs:
-            raise InputError(
-                f"{name}: classes {labels.min()} to {labels.max()}; must be from 0 to "
-                f"{found.outputs - 1}, for the model has {found.outputs} outputs; give it as many "
-                "as there are classes"
-            )
+        if labels is not None:
+            check_labels(name, labels, found.outputs)
     return found.outputs
 
 

@@ -25,15 +25,16 @@ class Evaluation:
 
 def batch_size_of(batch: Batch) -> int:
     """Return the number of examples in a batch: the length of the first tensor found in it."""
-    return next((len(tensor) for tensor in _tensors(batch) if tensor.ndim), 1)
+    return next((len(tensor) for tensor in tensors_in(batch) if tensor.ndim), 1)
 
 
-def _tensors(batch: Batch) -> Iterator[Tensor]:
+def tensors_in(batch: Batch) -> Iterator[Tensor]:
+    """Yield the tensors in a batch of any structure, in order."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping | list | tuple):
         for value in batch.values() if isinstance(batch, Mapping) else batch:
-            yield from _tensors(value)
+            yield from tensors_in(value)
 
 
 def evaluate(
