@@ -17,13 +17,7 @@ from hptune.training.trial_run import Job, TrialRun
 
 STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
 COPIES = 4  # of the parameters: weights, gradients, and at most two moments
-_CGROUPS = (  # limit and use; of version 2 and of version 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
+_CGROUP = "/sys/fs/cgroup/memory."
 
 
 def available_memory(device: Device) -> int | None:
@@ -34,9 +28,9 @@ def available_memory(device: Device) -> int | None:
         return None
     lines = _read("/proc/meminfo").splitlines()
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for limit, use in _CGROUPS:
-        if _read(limit).strip().isdigit() and _read(use).strip().isdigit():
-            found.append(int(_read(limit)) - int(_read(use)))
+    limit, use = (_read(_CGROUP + name).strip() for name in ("max", "current"))
+    if limit.isdigit() and use.isdigit():
+        found.append(int(limit) - int(use))
     return max(min(found), 0) if found else None
 
 

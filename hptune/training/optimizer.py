@@ -15,7 +15,7 @@ from hptune.results.records import OptimizerSpec
 from hptune.training.torch_internals import (
     QuickStep,
     adding_groups_unmarked,
-    first_step,
+    plain_step,
     quick_step,
     unmarked,
 )
@@ -77,7 +77,6 @@ class ScheduledOptimizer:
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
         self._parameters = [p for group in self.torch.param_groups for p in group["params"]]
         self._quick: QuickStep | None = None
-        self._stepped = False
         self.set(lr, momentum)
 
     def set(self, lr: float, momentum: float) -> None:
@@ -91,12 +90,11 @@ class ScheduledOptimizer:
 
     def step(self) -> None:
         """Update the parameters from their gradients, and drop the gradients."""
-        if self._quick is None or not self._quick():
-            if self._stepped:
-                self.torch.step()
-            else:
-                first_step(self.torch)
-                self._quick, self._stepped = quick_step(self.torch), True
+        if self._quick is None:
+            plain_step(self.torch)
+            self._quick = quick_step(self.torch)
+        elif not self._quick():
+            plain_step(self.torch)
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
@@ -125,7 +123,8 @@ class ScheduledOptimizer:
         """Lay out buffers and moments as their parameters are: fused steps take it for granted."""
         for parameter, state in self.torch.state.items():
             for name, value in state.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                alike = isinstance(value, Tensor) and value.shape == parameter.shape
+                if alike and value.stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter).copy_(value).detach()
 
 

@@ -19,15 +19,6 @@ SECONDS = 1.0  # that measuring the speed at a batch size takes, about
 MOST = 400  # iterations that are timed: their fast quantile does not move after fewer
 
 
-def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = SECONDS) -> float:
-    """Return training examples per second at the trial's batch size.
-
-    Args:
-        task, trial, device, seconds: See `measure_iteration`.
-    """
-    return trial.batch_size / measure_iteration(task, trial, device, seconds=seconds, untimed=3)
-
-
 def measure_iteration(
     task: Task, trial: Trial, device: Device, *, seconds: float = 0.2, untimed: int = 1
 ) -> float:

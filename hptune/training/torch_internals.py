@@ -63,24 +63,21 @@ def without_vmap_warnings() -> Iterator[None]:
         enable(True)
 
 
-def first_step(optimizer: torch.optim.Optimizer) -> None:
-    """Take an optimizer's first step, in which it makes its state."""
-    if type(optimizer) in _UPDATES:
-        with torch.no_grad():
-            unmarked(type(optimizer).step)(optimizer)
-    else:
-        optimizer.step()
+def plain_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step by the optimizer's class."""
+    with torch.no_grad():
+        unmarked(type(optimizer).step)(optimizer)
 
 
-def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep | None:
-    """Return a quick step for an optimizer that has taken its first one; None where there is none."""
+def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
+    """Return a quick step for an optimizer that has taken its first one, in which it made its state."""
     groups, make = optimizer.param_groups, _UPDATES.get(type(optimizer))
     if make is None or not all(_is_plain(group) for group in groups):
-        return None
+        return never
     try:
         updates = [make(optimizer, group) for group in groups]
     except (AttributeError, KeyError):  # kernels or state that are not what they were
-        return None
+        return never
     parameters = [p for group in groups for p in group["params"]]
 
     def step() -> bool:
@@ -97,6 +94,11 @@ def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep | None:
         return True
 
     return step
+
+
+def never() -> bool:
+    """Leave every step to the optimizer's class."""
+    return False
 
 
 def _is_plain(group: Group) -> bool:

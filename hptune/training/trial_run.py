@@ -17,8 +17,8 @@ from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Task
-from hptune.training.device import Device, reseed
-from hptune.training.evaluation import evaluate_trial
+from hptune.training.device import Device, random_state, reseed, restore_random_state
+from hptune.training.evaluation import PER_TRAINING_BATCH, evaluate
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -27,8 +27,6 @@ from hptune.training.result import result_of
 from hptune.training.snapshot import (
     load_state,
     model_state,
-    random_state,
-    restore_random_state,
     save_state,
 )
 
@@ -209,13 +207,13 @@ class TrialRun:
 
     def _read_validation(self, iteration: int) -> None:
         """Record loss and metrics on the validation set; a loss that is not finite ends the trial."""
-        evaluation = evaluate_trial(
+        evaluation = evaluate(
             self.task,
-            self.trial,
             self.model,
             self.validation_data,
             self.device,
             limit=self.trial.settings.evaluate_limit,
+            batch_size=PER_TRAINING_BATCH * self.trial.batch_size,
         )
         self.recorder.evaluations[iteration] = evaluation
         self.recorder.seconds[iteration] = self._seconds()

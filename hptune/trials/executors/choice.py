@@ -16,9 +16,9 @@ from hptune.trials.executors.execution import Execution, devices, usable_cores
 from hptune.trials.executors.executor import Executor
 from hptune.trials.executors.fused import FEWEST_FUSED, GROUP, fastest_group
 from hptune.trials.executors.group import ALONE, Group
-from hptune.trials.executors.inline import Inline
-from hptune.trials.executors.probe import (
+from hptune.trials.executors.inline import (
     CLEARLY,
+    Inline,
     best_threads,
     inline_seconds,
     is_worth_probing,

@@ -17,7 +17,7 @@ from hptune.stages import SWEEP
 from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.trials.executors import EXECUTORS, choice, probe
+from hptune.trials.executors import EXECUTORS, choice, inline
 from hptune.trials.executors.execution import Execution, devices
 from hptune.trials.executors.group import Group
 from hptune.trials.executors.inline import Inline
@@ -96,8 +96,8 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
         asked.append(count)
         return nullcontext()
 
-    monkeypatch.setattr(probe, "cpu_threads", with_threads)
-    monkeypatch.setattr(probe, "measure_iteration", lambda *a: 0.01 / asked[-1])
+    monkeypatch.setattr(inline, "cpu_threads", with_threads)
+    monkeypatch.setattr(inline, "measure_iteration", lambda *a: 0.01 / asked[-1])
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: asked.append("w") or 0.004)
     monkeypatch.setattr(choice, "fastest_group", lambda *a: asked.append("f") or (0.005, Group(16)))
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 4)
@@ -114,7 +114,7 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
 
 def test_workers_that_were_disturbed_get_a_second_look(run_dir: RunDir, monkeypatch):
     looks = [0.05, 0.011]
-    monkeypatch.setattr(probe, "measure_iteration", lambda *a: 0.01)
+    monkeypatch.setattr(inline, "measure_iteration", lambda *a: 0.01)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: looks.pop(0))
     monkeypatch.setattr(choice, "fastest_group", lambda *a: None)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
@@ -122,7 +122,7 @@ def test_workers_that_were_disturbed_get_a_second_look(run_dir: RunDir, monkeypa
 
 
 def test_trials_that_compute_for_long_are_not_tried_fused(run_dir: RunDir, monkeypatch):
-    monkeypatch.setattr(probe, "measure_iteration", lambda *a: 0.3)
+    monkeypatch.setattr(inline, "measure_iteration", lambda *a: 0.3)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: 0.4)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
     monkeypatch.delattr(choice, "fastest_group")
