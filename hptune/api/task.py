@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from hptune.api.metrics import KINDS, MetricInputs, Metrics, metrics_for
 from hptune.api.probe import Probe, probe
@@ -23,7 +24,6 @@ from hptune.training.check_batch import check_labels, first_batch, read_batch
 from hptune.training.device import seeded
 from hptune.training.model import (
     fresh_models,
-    has_lazy_parameters,
     initialize_lazy,
     supports_channels_last,
 )
@@ -102,7 +102,7 @@ class Task(Record):
             # In evaluation mode: normalisation layers may refuse so small a batch.
             _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
             found = probe(outputs, targets)
-            if has_lazy_parameters(net):
+            if any(is_lazy(parameter) for parameter in net.parameters()):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
                 net, _ = fresh_models(make_model)
             metric_inputs = _metric_inputs(kind, computed, found)

@@ -268,7 +268,7 @@ def _run(
         if not last and result.status is Status.PRUNED and asked.should_prune():
             if runner.run_dir.result(trial) is None:
                 runner.drop(result)
-                runner.budget.add(result)
+                runner.budget.count(result.trial, result.epochs)
             study.tell(asked, state=TrialState.PRUNED)
             return result
         if result.status is Status.COMPLETE:

@@ -178,11 +178,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[Callable[[], AbstractCon
 
 
 def random_state(*devices: torch.device) -> dict[str, Any]:
-    """Return the state of every random generator, as tensors and plain values.
-
-    Args:
-        devices: Those among them that are CUDA devices have a generator of their own.
-    """
+    """Return the state of every random generator, the devices' own too, as tensors and plain values."""
     _, key, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),

@@ -35,36 +35,31 @@ Seconds = dict[str, float | None]
 
 
 def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, str]:
-    """Time a few iterations in each mode that the device has.
+    """Time a few iterations in each mode that the device has, which are those of `NAMES`.
 
-    They are those of `NAMES`. The second counts only where the model trains in it, and its losses
-    agree with those of the first.
-
-    Args:
-        task: What is trained.
-        trial: Its batch size, on a CPU up to a limit, and its optimizer are used.
-        device: Which of its modes a probe has still to choose.
+    The second counts only where the model trains in it, and its losses agree with those of the first.
+    Of the trial the optimizer is used, and the batch size, on a CPU up to a limit.
 
     Returns:
         The seconds, and why the second mode cannot be used, if it cannot.
     """
     kind = device.torch_device.type
-    on_cpu = kind == "cpu"
     usually, otherwise = NAMES[kind]
     seconds: Seconds = {usually: None, otherwise: None}
-    other = (
-        replace(device, dtype=torch.bfloat16) if on_cpu else replace(device, graph_from_iteration=0)
-    )
-    probe = trial.change(batch_size=min(trial.batch_size, BATCH)) if on_cpu else trial
+    if on_cpu := kind == "cpu":
+        other = replace(device, dtype=torch.bfloat16)
+        trial = trial.change(batch_size=min(trial.batch_size, BATCH))
+    else:
+        other = replace(device, graph_from_iteration=0)
     try:
-        usual = _steps(task, probe, device)
+        usual = _steps(task, trial, device)
     except Exception:  # told when the trials run
         return seconds, ""
     seconds[usually] = usual.seconds
     if on_cpu and usual.seconds < WORTH:
         return seconds, ""
     try:
-        found = _steps(task, probe, other)
+        found = _steps(task, trial, other)
     except Exception as error:  # an operation that knows no bf16
         return seconds, type(error).__name__
     tolerance = AGREE[kind] * abs(usual.losses[0])

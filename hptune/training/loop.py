@@ -148,11 +148,6 @@ class Lanes:
 def batches_from(source: Source, trial: Trial, first: int) -> Iterator[Batch]:
     """Yield the batches of a trial from an iteration on, without end; micro-batches where it accumulates.
 
-    Args:
-        source: The training split.
-        trial: Its batch size, seed and accumulation.
-        first: The iteration to begin with.
-
     Raises:
         InputError: The batch cannot be cut into so many parts.
     """

@@ -35,15 +35,7 @@ def available_memory(device: Device) -> int | None:
 
 
 def estimated_memory(task: Task, device: Device, *, batch_size: int, at: int, seed: int) -> int:
-    """Estimate the bytes that training takes at a batch size, from what one smaller batch saves.
-
-    Args:
-        task: Model, data and loss.
-        device: Where to run the small batch.
-        batch_size: To estimate for.
-        at: Batch size of the small batch.
-        seed: Of the weights and the batch.
-    """
+    """Estimate the bytes that training takes at `batch_size`, from what a batch of size `at` saves."""
     storages: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -79,8 +71,7 @@ def peak_of_steps(task: Task, trial: Trial, device: Device) -> int:
         evaluate(task, run.model, run.validation_data, device, limit=1)
         if device.torch_device.type == "cuda":
             return torch.cuda.max_memory_reserved(device.torch_device)
-    peak = device.peak_memory_mb()
-    return round((peak or 0.0) * 2**20)
+    return round((device.peak_memory_mb() or 0.0) * 2**20)
 
 
 def _read(path: str) -> str:

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.parameter import is_lazy
 
 from hptune.errors import InputError, one_line
 from hptune.step import Step
@@ -55,11 +54,6 @@ def fresh_models(make_model: Callable[..., nn.Module]) -> tuple[nn.Module, nn.Mo
             "train one model after the other; build the model inside the function"
         )
     return net, other.cpu()
-
-
-def has_lazy_parameters(net: nn.Module) -> bool:
-    """Say whether a model learns the shapes of its parameters from its first batch."""
-    return any(is_lazy(parameter) for parameter in net.parameters())
 
 
 def initialize_lazy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -58,7 +58,14 @@ class ScheduledOptimizer:
         momentum: float,
         weight_decay: float,
     ) -> None:
-        cls = _find(spec.name)
+        classes = optimizer_classes()
+        if (cls := classes.get(spec.name.lower())) is None:
+            raise InputError(
+                f"optimizer.name: {spec.name!r}; must be a class of torch.optim; "
+                + did_you_mean(
+                    spec.name.lower(), classes, f"choose among {', '.join(sorted(classes))}"
+                )
+            )
         accepted = inspect.signature(cls).parameters
         args = _arguments(spec, accepted, momentum)
         if "weight_decay" not in accepted and weight_decay:
@@ -68,7 +75,11 @@ class ScheduledOptimizer:
             )
         groups = _groups(model, spec, lr, weight_decay if "weight_decay" in accepted else None)
         if "fused" in accepted and "fused" not in args and "foreach" not in args:
-            args["fused"] = _can_fuse(model.parameters())
+            args["fused"] = all(
+                p.device.type in ("cpu", "cuda") and p.is_floating_point()
+                for p in model.parameters()
+                if p.requires_grad
+            )
         try:
             with adding_groups_unmarked():
                 self.torch = cls(groups, **args)
@@ -128,16 +139,6 @@ class ScheduledOptimizer:
                     state[name] = torch.empty_like(parameter).copy_(value).detach()
 
 
-def _find(name: str) -> type[torch.optim.Optimizer]:
-    classes = optimizer_classes()
-    if name.lower() in classes:
-        return classes[name.lower()]
-    raise InputError(
-        f"optimizer.name: {name!r}; must be a class of torch.optim; "
-        + did_you_mean(name.lower(), classes, f"choose among {', '.join(sorted(classes))}")
-    )
-
-
 def _arguments(
     spec: OptimizerSpec, accepted: Mapping[str, inspect.Parameter], momentum: float
 ) -> dict[str, Any]:
@@ -167,14 +168,13 @@ def _arguments(
 
 def _check_type(name: str, value: Any, default: Any) -> None:
     """Refuse an argument of another kind than the optimizer's default: "maybe" would be true."""
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise InputError(
-            f"optimizer.args.{name}: {value!r}; must be true or false, as its default is; correct it"
-        )
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    takes_number = isinstance(default, int | float) and not isinstance(default, bool)
-    if takes_number and not is_number:
-        raise InputError(f"optimizer.args.{name}: {value!r}; must be a number; correct it")
+    if isinstance(default, bool):
+        fits, rule = isinstance(value, bool), "true or false, as its default is"
+    else:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits, rule = is_number or not isinstance(default, int | float), "a number"
+    if not fits:
+        raise InputError(f"optimizer.args.{name}: {value!r}; must be {rule}; correct it")
 
 
 def _groups(
@@ -212,11 +212,3 @@ def _groups(
         | ({} if weight_decay is None else {"weight_decay": weight_decay * decay_scale})
         for (lr_scale, decay_scale), parameters in groups.items()
     ]
-
-
-def _can_fuse(parameters: Iterable[Tensor]) -> bool:
-    return all(
-        p.device.type in ("cpu", "cuda") and p.is_floating_point()
-        for p in parameters
-        if p.requires_grad
-    )

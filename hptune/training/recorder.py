@@ -50,13 +50,7 @@ class CurveRecorder:
         return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
 
     def progress(self, iteration: int, began: int, losses: Sequence[float]) -> TrialProgress:
-        """Return where the trial is.
-
-        Args:
-            iteration: The last one whose loss is known.
-            began: The iteration that this process began with.
-            losses: Those that were last read together.
-        """
+        """Return where the trial is; see `TrialProgress`."""
         lr, momentum = self._schedule.lr, self._schedule.momentum
         return TrialProgress(
             iteration=iteration,

@@ -108,6 +108,9 @@ def _is_plain(group: Group) -> bool:
     return bool(group.get("fused")) and len(alike) == 1 and not any(map(group.get, unusual))
 
 
+_SGD_VALUES = ("weight_decay", "momentum", "lr", "dampening", "nesterov")
+
+
 def _sgd(optimizer: torch.optim.Optimizer, group: Group) -> Update:
     parameters: list[Tensor] = group["params"]
     buffers = [optimizer.state[p]["momentum_buffer"] for p in parameters]
@@ -120,11 +123,7 @@ def _sgd(optimizer: torch.optim.Optimizer, group: Group) -> Update:
             parameters,
             gradients,
             buffers,
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            lr=group["lr"],
-            dampening=group["dampening"],
-            nesterov=group["nesterov"],
+            **{name: group[name] for name in _SGD_VALUES},
             maximize=False,
             is_first_step=False,
         )

@@ -91,8 +91,9 @@ class TrialRun:
         trial, settings = job.trial, job.trial.settings
         self.task, self.job, self.trial, self.device = task, job, trial, device
         self._on_progress, self._time_share = on_progress, time_share
-        self.train_data = task.train.to(device.torch_device)
-        self.validation_data = task.validation.to(device.torch_device)
+        self.train_data, self.validation_data = (
+            split.to(device.torch_device) for split in (task.train, task.validation)
+        )
         per_epoch = iterations_per_epoch(len(self.train_data), trial.batch_size)
         planned = schedule(
             trial.policy.name,

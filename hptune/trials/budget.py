@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hptune.results.records import Trial, TrialResult
+from hptune.results.records import Trial
 
 
 class Budget:
@@ -23,17 +23,8 @@ class Budget:
         """Epochs of all trials so far."""
         return sum(self._epochs.values())
 
-    def add(self, result: TrialResult, *, shared: float = 0.0) -> None:
-        """Count a trial, also one that was found in the run directory.
-
-        Args:
-            result: What came of it.
-            shared: Epochs that it has from another trial.
-        """
-        self.count(result.trial, result.epochs - shared)
-
     def count(self, trial: Trial, epochs: float) -> None:
-        """Count the epochs of a trial."""
+        """Count the epochs of a trial, also of one that was found in the run directory."""
         self._epochs[trial.id] = epochs
 
     def has(self, trial: Trial) -> bool:

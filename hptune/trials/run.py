@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.results.run_dir import RunDir
@@ -51,7 +52,7 @@ class Runner:
         """
         results: dict[str, TrialResult] = {}
         jobs: list[Job] = []
-        for trial, pause in zip(trials, until or [None] * len(trials), strict=True):
+        for trial, pause in zip(trials, until or repeat(None, len(trials)), strict=True):
             known = self.run_dir.result(trial)
             if known is None:
                 jobs.append(self._job(trial, pause))
@@ -69,8 +70,9 @@ class Runner:
         # In the order given, whichever of those that ran together ended first.
         self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
         for trial in trials:
-            if results[trial.id].trial.stage == trial.stage:
-                self.budget.add(results[trial.id], shared=self._shared(trial))
+            result = results[trial.id]
+            if result.trial.stage == trial.stage:
+                self.budget.count(result.trial, result.epochs - self._shared(trial))
         return [results[trial.id] for trial in trials]
 
     def read_test(self, results: Sequence[TrialResult]) -> list[TrialResult]:

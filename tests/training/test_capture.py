@@ -16,6 +16,7 @@ import pytest
 import torch
 from factories import CPU, image_task, image_trial, trained
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune import models
 from hptune.results.records import OptimizerSpec, Status, TrainingSettings, TrialResult
@@ -111,17 +112,36 @@ def test_several_passes_a_step_are_launched(recorded: list[int]):
     assert not recorded
 
 
-def test_what_cannot_be_recorded_is_launched_and_says_why(monkeypatch: pytest.MonkeyPatch):
-    def record(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
-        compute()
-        raise RuntimeError("operation not permitted when stream is capturing")
+def test_what_waits_for_the_device_is_not_recorded_but_launched_and_says_why(
+    recorded: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    class Refusing(TorchDispatchMode):
+        """Refuses what hands a value to Python, as a GPU's debug mode does."""
 
-    monkeypatch.setattr(capture, "cuda_graph", record)
-    task, trial = image_task(), image_trial()
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            if func is torch.ops.aten._local_scalar_dense.default:
+                raise RuntimeError("called a synchronizing CUDA operation")
+            return func(*args, **(kwargs or {}))
+
+    class Reading(nn.Module):
+        """Decides by a value that it reads from the device."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.layer = nn.BatchNorm1d(192), nn.Linear(192, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            """Return logits."""
+            logits: Tensor = self.layer(self.norm(x.flatten(1)))
+            return logits if logits.sum().item() > 0 else logits * 0.5
+
+    monkeypatch.setattr(capture, "refusing_to_wait", lambda device: Refusing())
+    task, trial = image_task(make_model=Reading), image_trial()
     lanes = Lanes([TrialRun(task, Job(trial), REPLAYING)])
     lanes.step()
-    assert lanes.not_captured == "RuntimeError: operation not permitted when stream is capturing"
-    assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING), rtol=1e-6)
+    assert lanes.not_captured == "RuntimeError: called a synchronizing CUDA operation"
+    assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING))
+    assert not recorded  # on a GPU, one that fails would spoil the process
 
 
 def test_a_batch_of_another_shape_or_kind_is_launched(recorded: list[int]):
@@ -174,20 +194,6 @@ def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
         assert len(recorded) == count
 
 
-class Deciding(nn.Module):
-    """Takes another way every other time, which a recording does not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.calls = nn.Linear(192, 4), 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits."""
-        self.calls += 1
-        logits: Tensor = self.layer(x.flatten(1))
-        return logits * (1.0 if self.calls % 2 else 30.0)
-
-
 @pytest.mark.gpu
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -205,11 +211,28 @@ def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
 
 
 @pytest.mark.gpu
-def test_a_gpus_probe_finds_replaying_faster_and_a_model_that_decides_out():
+def test_a_gpus_probe_finds_replaying_faster():
     device = resolve_device("cuda")
     assert device.needs_probe
     task, trial = image_task(examples=512), image_trial(iterations=100, batch_size=32, lr=1e-3)
     seconds, why = measure_modes(task, trial, device)
     assert not why and choose_mode(device, seconds).graph_from_iteration is not None
-    seconds, why = measure_modes(task.change(make_model=Deciding), trial, device)
-    assert seconds["replayed"] is None and why == "the model trains otherwise"
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_on_after_a_model_that_cannot_be_recorded():
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.layers(x)
+            return logits if logits.sum().item() > 0 else logits * 0.5
+
+    device = replace(resolve_device("cuda", "fp32"), graph_from_iteration=0, needs_probe=False)
+    trained(image_task(make_model=Reading), image_trial(), device)
+    torch.cuda.empty_cache()
+    lanes = Lanes([TrialRun(image_task(), Job(image_trial()), device)])
+    lanes.step()
+    assert lanes.not_captured is None

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hptune.errors import InputError, did_you_mean
-
 
 @dataclass(frozen=True)
 class ExecutorKind:
@@ -38,17 +36,3 @@ EXECUTORS: dict[str, ExecutorKind] = {
         ExecutorKind("fused", "many small trials of one model as one"),
     )
 }
-
-
-def executor_kind(name: str) -> ExecutorKind:
-    """Return an executor of the table.
-
-    Raises:
-        InputError: There is none of this name.
-    """
-    if name not in EXECUTORS:
-        raise InputError(
-            f"--executor: {name!r}; must be one of {', '.join(EXECUTORS)}; "
-            + did_you_mean(name, EXECUTORS, "choose one of these")
-        )
-    return EXECUTORS[name]

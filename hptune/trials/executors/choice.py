@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from hptune.results.records import Trial
@@ -31,14 +31,6 @@ START = {"cpu": 0.1, "cuda": 15.0}  # seconds until workers train: forked, or st
 SHARE = 0.8  # of the memory there is, for all workers
 
 
-@dataclass(frozen=True)
-class Choice:
-    """An executor, and the seconds that a sweep is expected to take in it."""
-
-    seconds: float
-    executor: Executor
-
-
 def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Executor:
     """Return the executor that the measurements promise the shortest time of, the simplest first.
 
@@ -57,22 +49,23 @@ def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Executor:
         if is_worth_probing(trials, inline):
             _measure(execution, task, trials, measured)
     all_iterations = sum(trial.iterations for trial in trials)
-    choices = [Choice(all_iterations * seconds, Inline(device, threads))]
+    # The seconds that the sweep is expected to take in each, the simplest first.
+    choices: list[tuple[float, Executor]] = [(all_iterations * seconds, Inline(device, threads))]
     gain, group = _gain(measured, len(trials))
     if gain > 1:
-        choices.append(Choice(all_iterations * inline["1"] / gain, Inline(device, 1, group)))
+        choices.append((all_iterations * inline["1"] / gain, Inline(device, 1, group)))
     if processes := measured.get("processes"):
         rounds = math.ceil(len(trials) / processes["jobs"])
         in_rounds = rounds * all_iterations / len(trials) * processes["seconds"]
         gain, group = _gain(measured, rounds)
         start = START.get(device.torch_device.type, 0.0)
         places = devices(device, processes["jobs"])
-        choices.append(Choice(start + in_rounds / gain, workers(execution, places, group)))
-    best = choices[0]
-    for choice in choices[1:]:
-        if choice.seconds < CLEARLY * best.seconds:
-            best = choice
-    return best.executor
+        choices.append((start + in_rounds / gain, workers(execution, places, group)))
+    shortest, best = choices[0]
+    for expected, executor in choices[1:]:
+        if expected < CLEARLY * shortest:
+            shortest, best = expected, executor
+    return best
 
 
 def _gain(measured: dict[str, Any], trials: int) -> tuple[float, Group]:

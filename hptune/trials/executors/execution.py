@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.results.records import Scalar, Trial
 from hptune.results.run_dir import RunDir
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.trials.executors import executor_kind
+from hptune.trials.executors import EXECUTORS
 from hptune.trials.executors.executor import Executor
 
 
@@ -52,7 +52,12 @@ class Execution:
     ) -> None:
         if jobs == 1 and executor == "auto":
             executor = "inline"
-        self._kind = executor_kind(executor)
+        if executor not in EXECUTORS:
+            raise InputError(
+                f"--executor: {executor!r}; must be one of {', '.join(EXECUTORS)}; "
+                + did_you_mean(executor, EXECUTORS, "choose one of these")
+            )
+        self._kind = EXECUTORS[executor]
         if not self._kind.several and jobs not in (None, 1):
             raise InputError(
                 f"--jobs: {jobs} with --executor {executor}, which runs one trial at a time; "
@@ -63,12 +68,7 @@ class Execution:
         self._run_dir, self._used = run_dir, list[str]()
 
     def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
-        """Return the executor for a sweep; it runs any of the trials, the others being there.
-
-        Args:
-            task: What is trained.
-            trials: The whole sweep, also what the run directory holds already.
-        """
+        """Return the executor for a sweep: for all its trials, also those that are there already."""
         module = import_module(f"{__package__}.{self._kind.module or self._kind.name}")
         executor: Executor = module.make(self, task, trials)
         if (words := executor.in_words) not in self._used:

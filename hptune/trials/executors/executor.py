@@ -33,12 +33,10 @@ class Executor(Protocol):
     @property
     def threads(self) -> int | None:
         """CPU threads that a trial trains with; None leaves them as they are."""
-        ...
 
     @property
     def in_words(self) -> str:
         """The executor with what may move the last bits of a curve."""
-        ...
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
         """Yield the jobs with their results as they end, in any order.
@@ -48,8 +46,6 @@ class Executor(Protocol):
         Raises:
             HptuneError: Wrong for every trial; so is an OSError, a full disk for one.
         """
-        ...
 
     def close(self) -> None:
         """End what was started."""
-        ...

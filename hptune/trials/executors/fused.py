@@ -51,31 +51,21 @@ def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Executor:
 def fastest_group(task: Task, trial: Trial, device: Device) -> tuple[float, Group] | None:
     """Return the seconds that an iteration takes for each of the fused trials, if they can be.
 
-    Args:
-        task: What is trained.
-        trial: Stands for all.
-        device: Where; a GPU takes no more trials at once than it was measured with.
+    A GPU takes no more trials at once than it was measured with.
     """
-    with cpu_threads(1):
-        if device.torch_device.type == "cpu":
-            found = _fastest(task, trial, device, MEASURED_GROUP)
-            return (found[0], Group(GROUP, found[1].how)) if found else None
-        if found := _fastest(task, trial, device, MEASURED_GROUP):
-            return found
-        torch.cuda.empty_cache()  # so many may have been too many
-        return _fastest(task, trial, device, FEWEST_FUSED)
-
-
-def _fastest(task: Task, trial: Trial, device: Device, size: int) -> tuple[float, Group] | None:
+    on_cpu = device.torch_device.type == "cpu"
     ways: tuple[How, ...] = ("stacked",)
     if device.uses_graph(trial.iterations):
         ways += ("concurrent",)
-    found = [(group_seconds(task, trial, device, size, how), how) for how in ways]
-    times = [(seconds / size, how) for seconds, how in found if seconds is not None]
-    if not times:
-        return None
-    seconds, how = min(times)
-    return seconds, Group(size, how)
+    for size in (MEASURED_GROUP,) if on_cpu else (MEASURED_GROUP, FEWEST_FUSED):
+        with cpu_threads(1):
+            found = [(group_seconds(task, trial, device, size, how), how) for how in ways]
+        if times := [(seconds / size, how) for seconds, how in found if seconds is not None]:
+            seconds, how = min(times)
+            return seconds, Group(GROUP if on_cpu else size, how)
+        if not on_cpu:
+            torch.cuda.empty_cache()  # so many may have been too many
+    return None
 
 
 def group_seconds(task: Task, trial: Trial, device: Device, size: int, how: How) -> float | None:

@@ -65,11 +65,7 @@ def inline_seconds(
 ) -> dict[str, float]:
     """Return the seconds of an iteration by the number of threads, as far as that is worth knowing.
 
-    Args:
-        measured: What is known of the task's speed; receives what is found.
-        task: What is trained.
-        trials: The sweep.
-        device: Where.
+    What is not in `measured` yet is measured and put there.
     """
 
     def seconds(threads: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import pickle
 import signal
 import sys
@@ -40,13 +39,13 @@ class Processes:
 
     Args:
         devices: Where the workers train, one each: the same CPU several times, or several GPUs.
-        threads: CPU threads of each worker. More than one needs workers that are not forked.
         group: Trials that a worker trains as one, where they can be.
     """
 
-    def __init__(self, devices: Sequence[Device], threads: int = 1, group: Group = ALONE) -> None:
+    threads: int | None = 1
+
+    def __init__(self, devices: Sequence[Device], group: Group = ALONE) -> None:
         self._devices, self.group = tuple(devices), group
-        self.threads: int | None = threads
         self._task: Task | None = None
         self._workers: list[_Worker] = []
 
@@ -58,7 +57,8 @@ class Processes:
         try:
             while waiting or self._busy:
                 self._hand_out(waiting, listener)
-                for worker in self._reporting():
+                ready = wait([worker.connection for worker in self._busy])
+                for worker in [worker for worker in self._busy if worker.connection in ready]:
                     report = worker.report()
                     if isinstance(report, Told):
                         getattr(listener, report.what)(*report.about)
@@ -91,9 +91,8 @@ class Processes:
 
     def close(self) -> None:
         """End the workers."""
-        for worker in self._workers:
-            worker.kill()
-        self._workers.clear()
+        for worker in list(self._workers):
+            self._end(worker)
 
     @property
     def in_words(self) -> str:
@@ -119,7 +118,7 @@ class Processes:
     def _start(self, device: Device) -> None:
         assert self._task is not None
         others = [worker.connection for worker in self._workers]
-        self._workers.append(_Worker(self._task, device, self.threads or 1, others))
+        self._workers.append(_Worker(self._task, device, others))
 
     def _end(self, worker: _Worker) -> None:
         worker.kill()
@@ -133,11 +132,6 @@ class Processes:
                 worker.send(train, (group, self.group.how))
                 for job in group:
                     listener.started(job)
-
-    def _reporting(self) -> list[_Worker]:
-        """Wait until some busy workers have something to say, or are dead."""
-        ready = wait([worker.connection for worker in self._busy])
-        return [worker for worker in self._busy if worker.connection in ready]
 
 
 def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Processes:
@@ -161,21 +155,15 @@ class _Worker:
         busy: Whether it has been asked for something and has not finished.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        device: Device,
-        threads: int,
-        others: Sequence[Connection[Any, Any]],
-    ) -> None:
+    def __init__(self, task: Task, device: Device, others: Sequence[Connection[Any, Any]]) -> None:
         self.device = device
         self.jobs: dict[str, Job] = {}
         self.busy = False
-        context = _context(device, threads)
+        context = _context(device)
         self.connection, theirs = context.Pipe()
         copied = [*others, self.connection] if context.get_start_method() == "fork" else []
         main = threading.current_thread() is threading.main_thread()
-        args = (task, device, threads, theirs, copied, os.getpid(), main)
+        args = (task, device, theirs, copied, main)
         self.process = context.Process(target=serve, args=args)  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             # A child that computes with one thread does not touch the threads it has not got.
@@ -229,15 +217,10 @@ class CannotShareError(HptuneError):
     """The task cannot be sent to another process."""
 
 
-def _context(device: Device, threads: int) -> BaseContext:
-    """Choose how to start a process: a fork shares imports and data, but neither CUDA nor threads."""
-    forks = (
-        sys.platform == "linux"
-        and device.torch_device.type == "cpu"
-        and threads == 1
-        and not torch.cuda.is_available()
-    )
-    return multiprocessing.get_context("fork" if forks else "spawn")
+def _context(device: Device) -> BaseContext:
+    """Choose how to start a process: a fork shares imports and data, but not CUDA."""
+    on_cpu = device.torch_device.type == "cpu" and not torch.cuda.is_available()
+    return multiprocessing.get_context("fork" if on_cpu and sys.platform == "linux" else "spawn")
 
 
 def _kill(process: BaseProcess) -> None:

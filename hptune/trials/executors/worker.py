@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -69,29 +69,24 @@ Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 def serve(
     task: Task,
     device: Device,
-    threads: int,
     connection: Connection[Any, Any],
     others: Sequence[Connection[Any, Any]],
-    parent: int,
     dies_with_parent: bool,
 ) -> None:
     """Answer requests until the parent closes the connection or ends. The body of a worker.
 
     Args:
-        task: What every job trains.
-        device: Where this worker trains.
-        threads: CPU threads to train with.
+        task, device: What every job trains, and where.
         connection: To the parent: a request comes in, its reports go out.
         others: Ends of other workers' connections that a fork has copied here.
-        parent: Process id.
-        dies_with_parent: Whether the system may end it with the thread that started it.
+        dies_with_parent: Whether the system may end it with the thread that started it, which is the
+            parent's end for its main thread only. Others find the pipe closed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if dies_with_parent:
-        _end_with_parent()
-    if os.getppid() != parent:  # gone before
-        _exit()
+    if dies_with_parent and sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for other in others:
         other.close()
     # The terminal is the parent's: two that write there at once would garble it.
@@ -100,7 +95,7 @@ def serve(
         # What torch does on the current device would open a context on the first one in all workers.
         torch.cuda.set_device(device.torch_device)
     prepare(device.torch_device)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     # Closed or broken: the parent has gone or wants no more.
     with suppress(EOFError, OSError):
         while True:
@@ -117,7 +112,7 @@ def train(
         try:
             report(told)
         except OSError:
-            _exit()  # nobody is there to take it
+            os._exit(1)  # nobody is there to take it
 
     class Reporter:
         def started(self, job: Job) -> None:
@@ -156,18 +151,3 @@ class _Stream(io.TextIOBase):
             with suppress(OSError):  # nobody is there to take it
                 self._connection.send(Said(self._name, lines + end))
         return len(text)
-
-
-def _end_with_parent() -> None:
-    """Let the system end this process with the thread that started it, where it can.
-
-    A thread's end is its process's only for the main one. Workers of others end at the latest when
-    they find the pipe to their parent closed.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _exit() -> NoReturn:
-    os._exit(1)

@@ -11,15 +11,21 @@ import torch
 from factories import CPU, NET_TRIAL, Deaf, candidates, jobs_in, net_task, results_of, trained
 from torch import nn
 
+import hptune
+from hptune import models
 from hptune.results.records import OptimizerSpec, ParameterRule, Status, TrainingSettings
+from hptune.results.run_dir import RunDir
 from hptune.step import LossOf, OwnStep
 from hptune.training.device import resolve_device
 from hptune.training.passes import Stack
 from hptune.trials.executors import group
+from hptune.trials.executors.execution import Execution
 from hptune.trials.executors.fused import group_seconds
 from hptune.trials.executors.group import Group, grouped
 from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.processes import Processes
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
 
 BUNDLED = ["mlp", "three-layer", "lenet", "resnet-20", "wide-resnet-8-2"]
 
@@ -65,8 +71,6 @@ def test_every_net_learns_in_a_stack_as_it_does_alone(net: str, together, tmp_pa
 
 
 def test_a_net_without_dropout_between_its_convolutions_fuses_too(together, tmp_path: Path):
-    from hptune import models
-
     args = {"input_shape": (3, 16, 16), "outputs": 3}
     task = net_task(make_model=lambda: models.build("densenet-10-4", {}, **args))
     jobs = jobs_in(tmp_path, candidates(3))
@@ -252,6 +256,33 @@ def test_the_measurement_refuses_concurrent_trials_that_draw_in_turn():
     assert group_seconds(net_task("resnet-20"), NET_TRIAL, CPU, 4, "concurrent") is not None
     # Paired trials drop the same activations; one after another they draw others.
     assert group_seconds(net_task("mlp"), NET_TRIAL, CPU, 4, "concurrent") is None
+
+
+@pytest.mark.parametrize("net", ["mlp", "densenet-10-4"])
+def test_hptunes_task_gives_fused_what_it_gives_inline(net: str, tmp_path: Path):
+    # The MLP drops and normalizes in a stack as alone; what a DenseNet drops depends on how its
+    # images lie in memory, so its trials are not stacked, and that is told.
+    def make_model() -> nn.Module:
+        made = models.build(net, {"dropout": 0.2}, input_shape=(3, 16, 16), outputs=3)
+        return nn.Sequential(nn.BatchNorm2d(3), made)
+
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(48, 3, 16, 16, generator=generator), torch.arange(48) % 3
+    task, told = hptune.Task(make_model, train=(x[:32], y[:32]), validation=(x[32:], y[32:])), []
+    assert task.step.stackable
+    found = []
+    for name in ("inline", "fused"):
+        with RunDir.open(tmp_path / name) as run_dir:
+            execution = Execution(CPU, run_dir, executor=name, tell=told.append)
+            runner = Runner(task, run_dir, CPU, Silent(), execution=execution)
+            trials = [t.change(task=task.fingerprint) for t in gentle(3)]
+            found.append({r.trial.id: r for r in runner.run(trials)})
+            assert ("fused" in execution.choose(task, trials).in_words) == (
+                name == "fused" and net == "mlp"
+            )
+            execution.close()
+    assert_close(*found)
+    assert len(told) == (net != "mlp")
 
 
 @pytest.mark.gpu

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from factories import CPU, NET_TRIAL, Deaf, candidates, jobs_in, net_task, results_of
 from torch import nn
 
@@ -204,27 +205,37 @@ def wait_for(condition, seconds: float = 30):
     return found
 
 
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are not forked, as on a machine with a GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
 def tiny_model() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_be_forked_are_started_anew_and_train_the_same(tmp_path: Path):
+def test_workers_that_cannot_be_forked_are_started_anew_and_train_the_same(
+    spawned: None, tmp_path: Path
+):
     task = net_task(make_model=tiny_model, metrics={})
-    executor = Processes([CPU], threads=2)  # a fork could not compute with two threads
+    executor = Processes([CPU])
     jobs = jobs_in(tmp_path, candidates(2))
     try:
         together = results_of(executor, task, jobs)
     finally:
         executor.close()
-    for trial, result in results_of(Inline(CPU, 2), task, jobs).items():
+    for trial, result in results_of(Inline(CPU, 1), task, jobs).items():
         np.testing.assert_allclose(
             result.curve.train_loss, together[trial].curve.train_loss, rtol=1e-5
         )
 
 
-def test_a_task_that_cannot_be_sent_to_a_started_process_is_told_in_a_line(tmp_path: Path):
-    executor = Processes([CPU], threads=2)
+def test_a_task_that_cannot_be_sent_to_a_started_process_is_told_in_a_line(
+    spawned: None, tmp_path: Path
+):
+    executor = Processes([CPU])
     with pytest.raises(Exception, match=r"cannot be sent to another process.*--executor inline"):
         results_of(executor, net_task(), jobs_in(tmp_path, candidates(1)))
     executor.close()
