@@ -100,14 +100,15 @@ class Captured:
 @contextmanager
 def refusing_to_wait(device: torch.device) -> Iterator[None]:
     """Let whatever waits for a GPU raise an error in the block."""
-    usual = torch.cuda.get_sync_debug_mode() if device.type == "cuda" else 0
+    if device.type != "cuda":
+        yield
+        return
+    usual = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
     try:
-        if device.type == "cuda":
-            torch.cuda.set_sync_debug_mode("error")
         yield
     finally:
-        if device.type == "cuda":
-            torch.cuda.set_sync_debug_mode(usual)
+        torch.cuda.set_sync_debug_mode(usual)
 
 
 def cuda_graph(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:

@@ -124,7 +124,7 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
 
 
 def prepare(device: torch.device) -> None:
-    """Set what every process that trains on a device sets: the main one and each worker."""
+    """Set what every process sets that trains on a device."""
     if device.type == "cuda":
         # TF32 costs convolutions and products nothing that training notices.
         torch.set_float32_matmul_precision("high")

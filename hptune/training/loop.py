@@ -29,10 +29,7 @@ def run_trial(
 ) -> TrialResult:
     """Train one trial; what the user's code raises makes it a failed one.
 
-    The caller's random states are as before afterwards.
-
-    Args:
-        task, job, device, on_progress: See `TrialRun`.
+    The caller's random states are as before afterwards. See `TrialRun` for the arguments.
 
     Raises:
         HptuneError: Wrong for every trial, an InputError among them; so is an OSError.
@@ -53,14 +50,9 @@ def run_lanes(
     on_progress: OnProgress | None = None,
     how: How = "alone",
 ) -> Iterator[tuple[Job, TrialResult]]:
-    """Train trials as one, and yield each with its result when it ends.
+    """Train trials of one seed, length and batch size as one; yield each with its result when it ends.
 
     Whoever takes the results or is told of the progress does it with its own random states.
-
-    Args:
-        task, device, on_progress: See `TrialRun`.
-        jobs: Of one seed, length and batch size.
-        how: The pass over a batch; see `hptune.training.passes`.
     """
     with seeded(jobs[0].trial.seed, device.torch_device) as outside:
 
@@ -93,7 +85,7 @@ class Lanes:
             raise ValueError("they were interrupted at different iterations")
         self._batches = batches_from(first.train_data, first.trial, first.first_iteration)
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
-        self._choose_pass(first.trial.iterations - first.first_iteration)
+        self._pass = pass_of(runs, how, first.trial.iterations - first.first_iteration)
         for run in runs:
             run.optimizer.match_layout()
             run.begin()
@@ -121,7 +113,7 @@ class Lanes:
                 self._runs = [run for run in self._runs if not run.ended]
                 if not self._runs:
                     return
-                self._choose_pass(first.trial.iterations - iteration - 1)
+                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration - 1)
         for run in self._runs:
             run.ended = Status.COMPLETE, ""
             yield run
@@ -139,10 +131,6 @@ class Lanes:
     def not_captured(self) -> str | None:
         """Why the passes could not be recorded, if they were to be."""
         return self._pass.error if isinstance(self._pass, Captured) else None
-
-    def _choose_pass(self, iterations: int) -> None:
-        """Compute the passes of so many iterations in the way that pays."""
-        self._pass = pass_of(self._runs, self._how, iterations)
 
 
 def batches_from(source: Source, trial: Trial, first: int) -> Iterator[Batch]:

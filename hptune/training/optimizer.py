@@ -26,12 +26,11 @@ _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
 
 def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
     """Return the classes of torch.optim that can be named, by lower-case name."""
+    classes = inspect.getmembers(torch.optim, inspect.isclass)
     return {
         name.lower(): cls
-        for name, cls in vars(torch.optim).items()
-        if inspect.isclass(cls)
-        and issubclass(cls, torch.optim.Optimizer)
-        and name not in _NOT_OFFERED
+        for name, cls in classes
+        if issubclass(cls, torch.optim.Optimizer) and name not in _NOT_OFFERED
     }
 
 

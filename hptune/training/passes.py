@@ -36,7 +36,7 @@ def pass_of(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
     if how == "stacked":
         compute = Stack(models, first.task.step, first.device).gradients
     elif how == "concurrent":
-        compute = Streams(runs).gradients
+        compute = concurrent(runs)
     one_pass = first.trial.settings.accumulate == 1 and not first.scaler.is_enabled()
     if one_pass and first.device.uses_graph(iterations):
         return Captured(compute, models, first.device.torch_device)
@@ -102,30 +102,24 @@ class Stack:
         return losses_K.detach()
 
 
-class Streams:
-    """The passes of K trials side by side, each on a stream of the GPU; one by one on a CPU.
+def concurrent(runs: Sequence[TrialRun]) -> Pass:
+    """Return the passes of K trials side by side, each on a stream of the GPU; one by one on a CPU."""
+    device = runs[0].device.torch_device
+    if device.type != "cuda":
+        return lambda batch: torch.stack([run.gradients(batch) for run in runs])
+    streams = [new_stream(device) for _ in runs]
 
-    Args:
-        runs: The trials.
-    """
-
-    def __init__(self, runs: Sequence[TrialRun]) -> None:
-        self._runs, self._device = runs, runs[0].device.torch_device
-        on_gpu = self._device.type == "cuda"
-        self._streams = [new_stream(self._device) for _ in runs] if on_gpu else []
-
-    def gradients(self, batch: Batch) -> Tensor:
-        """Leave each model its gradients on a batch, and return the losses (K,)."""
-        if not self._streams:
-            return torch.stack([run.gradients(batch) for run in self._runs])
-        here, losses = torch.cuda.current_stream(self._device), list[Tensor]()
-        for run, stream in zip(self._runs, self._streams, strict=True):
+    def gradients(batch: Batch) -> Tensor:
+        here, losses = torch.cuda.current_stream(device), list[Tensor]()
+        for run, stream in zip(runs, streams, strict=True):
             stream.wait_stream(here)
             with torch.cuda.stream(stream):
                 losses.append(run.gradients(batch))
-        for stream in self._streams:
+        for stream in streams:
             here.wait_stream(stream)
         return torch.stack(losses)
+
+    return gradients
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:

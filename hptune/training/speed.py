@@ -22,15 +22,13 @@ MOST = 400  # iterations that are timed: their fast quantile does not move after
 def measure_iteration(
     task: Task, trial: Trial, device: Device, *, seconds: float = 0.2, untimed: int = 1
 ) -> float:
-    """Return the seconds that an iteration of a trial takes.
+    """Return the seconds that an iteration of a trial takes; nothing of it is recorded.
 
     A fast quantile over single iterations: other work on the machine makes iterations slower, never
     faster.
 
     Args:
-        task: What to train.
-        trial: Its batch size and optimizer are used; nothing of it is recorded.
-        device: Where.
+        task, trial, device: What to train, and where.
         seconds: How long to measure, about.
         untimed: First iterations that do not count.
     """

@@ -117,12 +117,8 @@ class TrialRun:
         reseed(trial.seed)
         is_half = device.dtype is torch.float16
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=is_half)
-        self.recorder = CurveRecorder(
-            planned,
-            weight_decay=trial.weight_decay,
-            iterations_per_epoch=per_epoch,
-            metrics=list(task.metrics),
-        )
+        weight_decays = [(0, trial.weight_decay)]
+        self.recorder = CurveRecorder(planned, per_epoch, list(task.metrics), weight_decays)
         self.monitor = DivergenceMonitor(settings.divergence_factor)
         due = evaluation_points(trial.iterations, settings.evaluations)
         self.evaluate_at = {done - 1 for done in due}
@@ -179,8 +175,7 @@ class TrialRun:
         if self.ended:
             return
         if self._on_progress and time.perf_counter() - self._last_heard > PROGRESS_SECONDS:
-            told = self.recorder.progress(iteration, self.first_iteration, losses)
-            self._on_progress(job, told)
+            self._on_progress(job, self._progress(iteration, losses))
             self._last_heard = time.perf_counter()
         if evaluated and self.recorder.stops_early(settings.early_stopping):
             self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
@@ -221,6 +216,18 @@ class TrialRun:
         if not math.isfinite(evaluation.loss):
             message = f"the validation loss after iteration {iteration} is not finite"
             self.ended = Status.DIVERGED, message
+
+    def _progress(self, iteration: int, losses: Sequence[float]) -> TrialProgress:
+        read = self.recorder.evaluations.items()
+        lr, momentum = self.rates[iteration]
+        return TrialProgress(
+            iteration=iteration,
+            began=self.first_iteration,
+            lr=lr,
+            momentum=momentum,
+            train_loss=sum(losses) / len(losses),
+            readings=tuple((at, self.rates[at][0], evaluation.loss) for at, evaluation in read),
+        )
 
     def _seconds(self) -> float:
         return self._seconds_before + (time.perf_counter() - self._began) * self._time_share

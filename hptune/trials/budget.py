@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 from hptune.results.records import Trial
 
 
+@dataclass
 class Budget:
     """Epochs that the trials of a search may take, and have taken; each trial counts once.
 
@@ -14,9 +16,8 @@ class Budget:
         allowed: Epochs up to now; the procedure raises it stage by stage.
     """
 
-    def __init__(self, allowed: float = math.inf) -> None:
-        self.allowed = allowed
-        self._epochs: dict[str, float] = {}
+    allowed: float = math.inf
+    _epochs: dict[str, float] = field(default_factory=dict, init=False)
 
     @property
     def spent(self) -> float:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
-
-import numpy as np
 
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.training.lengths import evaluation_points
@@ -58,7 +57,7 @@ def run_paired(
             dropped[label] = partial[label]
             for result in partial[label]:
                 if runner.run_dir.result(result.trial) is None:
-                    runner.drop(result)
+                    runner.keep(result)
     rest = {label: ts for label, ts in trials.items() if label not in dropped}
     done = dropped | _run_all(runner, rest)
     return {label: done[label] for label in trials}
@@ -90,11 +89,8 @@ def _run_all(
             _cut(runner, result, pause)
             for result, pause in zip(runner.run(flat, until), until, strict=True)
         ]
-    ends = np.cumsum([len(ts) for ts in trials.values()])
-    return {
-        label: results[end - len(ts) : end]
-        for (label, ts), end in zip(trials.items(), ends.tolist(), strict=True)
-    }
+    rest = iter(results)
+    return {label: list(islice(rest, len(ts))) for label, ts in trials.items()}
 
 
 def _reading_before(trial: Trial, rung: float) -> int:

@@ -66,7 +66,10 @@ class Runner:
             with closing(executor.run(self.task, jobs, told)) as done:
                 for job, result in done:
                     results[job.trial.id] = result
-                    self._record(result)
+                    if result.status is Status.PRUNED:
+                        self.progress.trial_paused(result)
+                    else:
+                        self.keep(result)
         # In the order given, whichever of those that ran together ended first.
         self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
         for trial in trials:
@@ -76,16 +79,10 @@ class Runner:
         return [results[trial.id] for trial in trials]
 
     def read_test(self, results: Sequence[TrialResult]) -> list[TrialResult]:
-        """Read the test set by the weights of complete trials, and record what it gives.
+        """Return results with what the test set gives by their weights, and record it.
 
-        For the runs that count, once: a result that has its test values is not read again. A trial
-        whose weights cannot be read is run again first.
-
-        Args:
-            results: Of trials that this runner has run; their weights are in the run directory.
-
-        Returns:
-            The results, with the test values where they are complete and the task has a test split.
+        For the runs that count, once: what has its test values, or is not complete, stays as it is. A
+        trial whose weights cannot be read is run again first.
         """
         return [self._tested(result) for result in results]
 
@@ -98,7 +95,7 @@ class Runner:
             self.progress.message(f"  {result.trial.id}: its weights cannot be read; run again")
             checkpoint = self.run_dir.checkpoint(result.trial.id)
             result = self._run_one(replace(self._job(result.trial), checkpoint=checkpoint))
-            self._record(result)
+            self.keep(result)
             evaluation = self._test_values(result.trial, self.task.test)
             if evaluation is None:  # it failed this time, and its result says so
                 return result
@@ -158,8 +155,8 @@ class Runner:
             ((_, result),) = done
         return result
 
-    def drop(self, result: TrialResult) -> None:
-        """Record a paused trial that will not go on."""
+    def keep(self, result: TrialResult) -> None:
+        """Record a trial that ended, or that has paused and will not go on."""
         self.run_dir.add(result)
         self.run_dir.snapshot(result.trial.id).unlink(missing_ok=True)
         self.progress.trial_finished(result, reused=False)
@@ -190,14 +187,6 @@ class Runner:
             checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
             until=until,
         )
-
-    def _record(self, result: TrialResult) -> None:
-        if result.status is Status.PRUNED:
-            self.progress.trial_paused(result)
-            return
-        self.run_dir.add(result)
-        self.run_dir.snapshot(result.trial.id).unlink(missing_ok=True)
-        self.progress.trial_finished(result, reused=False)
 
 
 class ProgressAdapter:

@@ -78,7 +78,7 @@ class Execution:
 
     @contextmanager
     def measurements(self, task: Task) -> Iterator[dict[str, Any]]:
-        """Give what timings.json has of a task's speed on the device, and keep what is added to it."""
+        """Give what timings.json has of a task's speed on the device; what is added to it is kept."""
         key = f"execution/{task.fingerprint}/{self.device.key}"
         kept = self._run_dir.timing(key)
         measured = copy.deepcopy(kept) if isinstance(kept, dict) else {}

@@ -56,7 +56,9 @@ class Processes:
         waiting, attempts = deque(grouped(jobs, min(self.group.size, each))), Counter[str]()
         try:
             while waiting or self._busy:
-                self._hand_out(waiting, listener)
+                for worker in self._workers:
+                    if waiting and not worker.busy:
+                        worker.train(waiting.popleft(), self.group, listener)
                 ready = wait([worker.connection for worker in self._busy])
                 for worker in [worker for worker in self._busy if worker.connection in ready]:
                     report = worker.report()
@@ -124,15 +126,6 @@ class Processes:
         worker.kill()
         self._workers.remove(worker)
 
-    def _hand_out(self, waiting: deque[list[Job]], listener: Listener) -> None:
-        for worker in self._workers:
-            if waiting and not worker.busy:
-                group = waiting.popleft()
-                worker.jobs = {job.trial.id: job for job in group}
-                worker.send(train, (group, self.group.how))
-                for job in group:
-                    listener.started(job)
-
 
 def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Processes:
     """Return as many workers as there are to be trials at once."""
@@ -184,6 +177,13 @@ class _Worker:
         self.busy = True
         with suppress(OSError):
             self.connection.send((work, request))
+
+    def train(self, group: Sequence[Job], how: Group, listener: Listener) -> None:
+        """Let the worker run some jobs as one."""
+        self.jobs = {job.trial.id: job for job in group}
+        self.send(train, (group, how.how))
+        for job in group:
+            listener.started(job)
 
     def report(self) -> Any:
         """Return what the worker says next, None where it has died."""
