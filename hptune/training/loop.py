@@ -93,10 +93,8 @@ class Lanes:
     def train(self) -> Iterator[TrialRun]:
         """Run the iterations; yield each run when it has ended."""
         first, losses = self._runs[0], list[Tensor]()
-        if first.job.until is not None and first.job.until <= first.first_iteration:
-            for run in self._runs:
-                run.pause(run.first_iteration - 1)
-                yield run
+        if first.ended:
+            yield from self._runs
             return
         for iteration in range(first.first_iteration, first.trial.iterations):
             for run in self._runs:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, stack_module_state, vmap
 
 from hptune.step import Step
 from hptune.task import Batch
@@ -66,19 +66,17 @@ class Stack:
     def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
         self._device = device
         self._base = _Loss(models[0], step)
-        self._own = [dict(model.named_parameters()) for model in models]
+        parameters, buffers = stack_module_state(list(models))
         self.parameters = {
-            name: _stacked([own[name].detach() for own in self._own]).requires_grad_(
-                parameter.requires_grad
-            )
-            for name, parameter in self._own[0].items()
+            name: stacked.detach().contiguous().requires_grad_(stacked.requires_grad)
+            for name, stacked in parameters.items()
         }
-        buffers = [dict(model.named_buffers()) for model in models]
-        self.buffers = {name: _stacked([b[name] for b in buffers]) for name in buffers[0]}
-        for k in range(len(models)):
+        self.buffers = {name: stacked.contiguous() for name, stacked in buffers.items()}
+        self._own = [dict(model.named_parameters()) for model in models]
+        for k, model in enumerate(models):
             for name, own in self._own[k].items():
                 own.data = self.parameters[name].detach()[k]
-            for name, buffer in buffers[k].items():
+            for name, buffer in model.named_buffers():
                 buffer.data = self.buffers[name][k]
         self._wanted = [name for name, p in self.parameters.items() if p.requires_grad]
 
@@ -120,7 +118,3 @@ def concurrent(runs: Sequence[TrialRun]) -> Pass:
         return torch.stack(losses)
 
     return gradients
-
-
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([tensor.contiguous() for tensor in tensors])

@@ -108,6 +108,7 @@ def _is_plain(group: Group) -> bool:
     return bool(group.get("fused")) and len(alike) == 1 and not any(map(group.get, unusual))
 
 
+_ADAM_VALUES = ("lr", "weight_decay", "eps")
 _SGD_VALUES = ("weight_decay", "momentum", "lr", "dampening", "nesterov")
 
 
@@ -148,11 +149,9 @@ def _adam(optimizer: torch.optim.Optimizer, group: Group) -> Update:
             second,
             [],
             steps,
-            lr=group["lr"],
+            **{name: group[name] for name in _ADAM_VALUES},
             beta1=group["betas"][0],
             beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
             amsgrad=False,
             maximize=False,
         )

@@ -181,13 +181,12 @@ class TrialRun:
             self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
         elif iteration + 1 == job.until and job.until < self.trial.iterations:
             self._save(iteration + 1)
-            self.pause(iteration)
+            self._pause(iteration)
         else:
             self._save_if_due(iteration + 1)
             self._mark = time.perf_counter()
 
-    def pause(self, iteration: int) -> None:
-        """End for now, after an iteration."""
+    def _pause(self, iteration: int) -> None:
         self.ended = Status.PRUNED, f"stopped after iteration {iteration}"
 
     def _take_in(self, losses: Sequence[float]) -> None:
@@ -280,6 +279,8 @@ class TrialRun:
         restore_random_state(state["random"], self.device.torch_device)
         self.monitor.update(self.recorder.losses)
         self.first_iteration = state["iteration"]
+        if self.job.until is not None and self.job.until <= self.first_iteration:
+            self._pause(self.first_iteration - 1)
 
     def finish(self) -> TrialResult:
         """Save the weights of a trial that ran to its end, and sum up."""

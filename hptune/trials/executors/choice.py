@@ -125,8 +125,7 @@ def workers_that_fit(task: Task, trial: Trial, device: Device, most: int) -> int
 def seconds_in_workers(task: Task, trial: Trial, processes: Processes) -> float | None:
     """Return the seconds that an iteration takes while all workers train; None if they cannot."""
     times = processes.each(task, _iteration, trial)
-    seconds = [time for time in times if isinstance(time, float)]
-    return sum(seconds) / len(times) if len(seconds) == len(times) else None
+    return None if None in times else sum(times) / len(times)
 
 
 def _iteration(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -78,16 +79,18 @@ def group_seconds(task: Task, trial: Trial, device: Device, size: int, how: How)
         return None
     jobs = [Job(trial.change(lr=trial.lr / (k + 1), lr_min=None)) for k in range(size)]
 
-    def begun(jobs: Sequence[Job], how: How) -> Lanes:
-        return Lanes([TrialRun(task, job, device) for job in jobs], how)
+    launched = replace(device, graph_from_iteration=None)
 
     def losses(lanes: Lanes) -> torch.Tensor:
         return torch.stack([lanes.step() for _ in range(CHECKED)])
 
     try:
         with seeded(trial.seed, device.torch_device):
-            alone = torch.stack([losses(begun([job], "alone")) for job in jobs[:2]], 1)
-            lanes = begun(jobs, how)
+            # Made one after another: each begins with the random numbers of its seed.
+            alone = torch.stack(
+                [losses(Lanes([TrialRun(task, job, launched)])) for job in jobs[:2]], 1
+            )
+            lanes = Lanes([TrialRun(task, job, device) for job in jobs], how)
             together = losses(lanes)[:, :2]
             if not torch.allclose(alone, together, rtol=TOLERANCE[device.dtype], atol=1e-5):
                 return None
