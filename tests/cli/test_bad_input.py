@@ -225,7 +225,7 @@ def test_a_model_whose_output_does_not_fit_the_classes(tmp_path: Path, monkeypat
     assert run(["check", "--set", "model.name=misfit:three"]) == 2
     assert "(64, 3); must be (64, 10) for 10 classes" in capsys.readouterr().err
     assert run(["check", "--set", "model.name=misfit:breaks"]) == 2
-    assert "fails on a batch of shape (64, 1, 8, 8)" in capsys.readouterr().err
+    assert "fails on a batch of shapes (64, 1, 8, 8), (64,)" in capsys.readouterr().err
 
 
 def test_a_locked_directory_is_refused_and_unharmed(tmp_path: Path, capsys):
