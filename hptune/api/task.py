@@ -9,16 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from hptune.api.metrics import KINDS, Metrics, metrics_for
-from hptune.api.probe import (
-    Probe,
-    fresh_models,
-    has_lazy_parameters,
-    initialize_lazy,
-    probe,
-    supports_channels_last,
-)
+from hptune.api.probe import Probe, probe
 from hptune.api.start import CopyOf
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.spec import DataSpec
@@ -26,7 +20,13 @@ from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
 from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
 from hptune.task import Task as Record
+from hptune.training.check_batch import check_labels, first_batch, read_batch
 from hptune.training.device import seeded
+from hptune.training.model import (
+    fresh_models,
+    initialize_lazy,
+    supports_channels_last,
+)
 
 VALIDATION = 0.15  # of the training data, where no validation data are given
 _CPU = torch.device("cpu")
@@ -95,12 +95,15 @@ class Task(Record):
         with seeded(0, _CPU):
             parts, how = _parts(train, validation, test, split_seed)
             net, spare = fresh_models(make_model)
-            batch = _first_batch(parts["train"])
+            given = parts["train"]
+            batch = first_batch(given.source().to(_CPU), min(2, len(given)))
             computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
-            if has_lazy_parameters(net):
+            # In evaluation mode: normalisation layers may refuse so small a batch.
+            _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
+            found = probe(outputs, targets)
+            if any(is_lazy(parameter) for parameter in net.parameters()):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
-                net, spare = fresh_models(make_model)
-            found = probe(spare, computed, batch)
+                net, _ = fresh_models(make_model)
             used = computed.loss if isinstance(computed, LossOf) else None
             read_as = _kind(kind, used, found)
             classes = _classes(read_as, found, parts)
@@ -162,19 +165,6 @@ def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str,
     return parts, how
 
 
-def _first_batch(given: GivenSplit) -> Any:
-    try:
-        return next(iter(given.source().batches(min(2, len(given)))))
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"train: the first examples do not make a batch ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}); examples must be tensors of one shape or "
-            "numbers, in tuples or dicts; give a DataLoader with a collate_fn"
-        ) from error
-
-
 def _loss_step(
     loss: LossFunction | str | None, kind: str | None, net: nn.Module, batch: Any
 ) -> Any:
@@ -230,12 +220,8 @@ def _classes(kind: str | None, found: Probe, parts: Mapping[str, GivenSplit]) ->
         return None
     for name, part in parts.items():
         labels = part.labels() if part.in_memory else None
-        if labels is not None and not 0 <= labels.min() <= labels.max() < found.outputs:
-            raise InputError(
-                f"{name}: classes {labels.min()} to {labels.max()}; must be from 0 to "
-                f"{found.outputs - 1}, for the model has {found.outputs} outputs; give it as many "
-                "as there are classes"
-            )
+        if labels is not None:
+            check_labels(name, labels, found.outputs)
     return found.outputs
 
 

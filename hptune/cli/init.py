@@ -36,7 +36,6 @@ def command(
     from hptune.config.load import name_from, parse_value
     from hptune.config.starter import write_starter
     from hptune.data.inspect import inspect
-    from hptune.data.inspect.report import describe
     from hptune.results.atomic import write_atomic
 
     if output.exists() and not force:
@@ -50,7 +49,7 @@ def command(
     facts = None
     told, name, place = ["the bundled digits: no data are needed"], "digits", ""
     if found is not None:
-        told = describe(found)
+        told = found.describe()
         name, place = name_from(found.path.resolve().stem), _as_written(found.path, output)
         imbalance = found.imbalance and asdict(found.imbalance)
         facts = asdict(found) | {"path": str(found.path), "imbalance": imbalance}

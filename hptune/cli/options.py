@@ -13,13 +13,13 @@ import click
 
 from hptune.cli.completion import settings
 from hptune.trackers import NAMES as TRACKERS
+from hptune.trials.executors import EXECUTORS
 
 if TYPE_CHECKING:
     from hptune.procedure.outcome import Outcome
     from hptune.procedure.session.session import Session
     from hptune.results.records import Decision, Scalar
     from hptune.results.tables import Row
-    from hptune.trials.executors import ExecutorName
 
 Function = Callable[..., Any]
 LOCAL_CONFIG = Path("hptune.yaml")
@@ -52,7 +52,7 @@ class Common:
     json: bool
     quiet: bool
     jobs: int | None = None
-    executor: ExecutorName = "auto"
+    executor: str = "auto"
     track: tuple[str, ...] = ()
     restart: bool = False
 
@@ -158,9 +158,11 @@ def training_options(function: Function) -> Function:
         ),
         click.option(
             "--executor",
-            type=click.Choice(["auto", "inline", "processes", "fused"]),
+            type=click.Choice(list(EXECUTORS)),
             default="auto",
-            help="How trials are run [auto: by a timed probe].",
+            help="How trials are run: "
+            + "; ".join(f"{kind.name}, {kind.summary}" for kind in EXECUTORS.values())
+            + " [auto].",
         ),
         click.option(
             "--jobs",

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hptune.config.yaml_text import write_line
-from hptune.data.inspect import Arrays, Found, Images, Table
-from hptune.data.inspect.report import size_text
+from hptune.data.inspect import Arrays, Found, Images, Table, size_text
 
 LARGEST_SIDE = 96  # pixels; larger images are scaled down, so that a first run takes minutes
 _SCALED_SIDE = 64

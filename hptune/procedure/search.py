@@ -247,8 +247,8 @@ def _run(
         reported = step
         if not last and result.status is Status.PRUNED and asked.should_prune():
             if runner.run_dir.result(trial) is None:
-                runner.drop(result)
-                runner.budget.add(result)
+                runner.keep(result)
+                runner.budget.count(result.trial, result.epochs)
             study.tell(asked, state=TrialState.PRUNED)
             return result
         if result.status is Status.COMPLETE:

@@ -40,6 +40,7 @@ from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.training.loop import run_trial
+from hptune.training.trial_run import Job
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
@@ -259,13 +260,13 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         if not math.isfinite(lr):
             return math.nan
         trials = [run.change(lr=lr, lr_min=lr / 10, seed=100 + seed + k) for k in range(2)]
-        losses = [run_trial(task, trial, device).val_loss for trial in trials]
+        losses = [run_trial(task, Job(trial), device).val_loss for trial in trials]
         return statistics.mean(math.nan if loss is None else loss for loss in losses)
 
     lrs = [float(f"{10 ** (k / 2):.2g}") for k in range(round(2 * math.log10(low)), 3)]
     losses = known or {lr: loss_at(lr) for lr in lrs}
     best = min(losses, key=lambda lr: (not math.isfinite(losses[lr]), losses[lr]))
-    start = run_trial(task, run.change(iterations=1, lr=1e-12, lr_min=1e-13), device).val_loss
+    start = run_trial(task, Job(run.change(iterations=1, lr=1e-12, lr_min=1e-13)), device).val_loss
     return {
         "problem": name,
         "seed": seed,

@@ -17,6 +17,7 @@ from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.training.loop import run_trial
 from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
+from hptune.training.trial_run import Job
 
 CPU = resolve_device("cpu", "fp32")
 
@@ -116,13 +117,13 @@ def test_a_range_test_of_a_batch_norm_net_is_not_fooled_by_averages_that_lag_beh
         momentum=0.9, weight_decay=0.0, policy=PolicySpec(name="lr-range"),
         settings=TrainingSettings(evaluations=25, fresh_statistics=True, divergence_factor=1e9),
     )  # fmt: skip
-    curve = run_trial(task, trial, CPU).curve
+    curve = run_trial(task, Job(trial), CPU).curve
     read = np.isfinite(curve.val_loss)
     as_is, fresh_loss = curve.metrics["loss_as_is"][read], curve.val_loss[read]
     gap = np.abs(fresh_loss - curve.train_loss[read])
     assert np.median(gap) < 0.5 * np.median(np.abs(as_is - curve.train_loss[read]))
     without = run_trial(
-        task, trial.change(settings=trial.settings.change(fresh_statistics=False)), CPU
+        task, Job(trial.change(settings=trial.settings.change(fresh_statistics=False))), CPU
     )
     np.testing.assert_array_equal(without.curve.val_loss[read], as_is)
     np.testing.assert_array_equal(without.curve.train_loss, curve.train_loss)

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from test_paired_trials import BASE
-from test_paired_trials import task as paired_task
-from torch import nn
+from factories import CPU, mlp_task, mlp_trial, trained
 
 from hptune.analysis.fitting import on_plateau
 from hptune.errors import HptuneError, StageError
@@ -17,25 +14,19 @@ from hptune.procedure.compare import PairedRuns
 from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay
 from hptune.results.records import Curve
 from hptune.results.run_dir import RunDir
+from hptune.stages import WEIGHT_DECAY
 from hptune.task import Task
-from hptune.training.device import Device
-from hptune.training.loop import run_trial
 from hptune.trials.branches import branch_point
 from hptune.trials.budget import Budget
 from hptune.trials.paired import run_paired
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
-CPU = Device(torch.device("cpu"))
-PARENT = BASE
+PARENT = mlp_trial(stage=WEIGHT_DECAY, seed=1)
 
 
 def task() -> Task:
-    return paired_task().change(
-        make_model=lambda: nn.Sequential(
-            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3)
-        )
-    )
+    return mlp_task(dropout=0.1)
 
 
 @pytest.fixture
@@ -49,7 +40,7 @@ def test_a_branch_with_the_parents_own_values_ends_as_the_parent_would_have(runn
     assert name == f"{PARENT.digest}@15"
     changes = {"own": {"weight_decay": 1e-3}, "other": {"weight_decay": 0.1}}
     found = run_paired(runner, PARENT.change(snapshot=name), changes, seeds=1)
-    alone = run_trial(task(), PARENT, CPU).curve
+    alone = trained(task(), PARENT).curve
     own, other = found["own"][0].curve, found["other"][0].curve
     for column in ("iteration", "lr", "momentum", "weight_decay", "train_loss", "val_loss"):
         assert np.array_equal(getattr(own, column), getattr(alone, column), equal_nan=True)

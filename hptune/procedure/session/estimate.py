@@ -14,8 +14,8 @@ from hptune.results.settings import TrainingSettings
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, TRAIN
 from hptune.training.device import seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
 from hptune.training.speed import SECONDS, measure_iteration
+from hptune.training.trial_run import Job, TrialRun
 
 TRIAL_SECONDS = 0.02  # to make a model, and to write the trial down
 EVALUATED = 2048  # validation examples that are timed at most
@@ -63,7 +63,7 @@ def seconds_of_an_evaluated_example(context: Context, trial: Trial) -> float:
     """Return what reading one validation example takes, seconds."""
     task, device = context.task, context.problem.device
     with seeded(trial.seed, device.torch_device):
-        run = TrialRun(task, trial, device)
+        run = TrialRun(task, Job(trial), device)
         times = []
         for _ in range(2):  # the first one may have to start something
             began = time.perf_counter()

@@ -10,7 +10,7 @@ from hptune.task import Task
 from hptune.training.check_batch import BatchCheck, check_batch
 from hptune.training.device import Device
 from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.trials.executors import Execution
+from hptune.trials.executors.execution import Execution
 
 
 class Problem:

@@ -31,7 +31,7 @@ from hptune.stages import FINAL, LR_RANGE, SEARCH, STAGES, SWEEP, TRAIN, choose,
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.trials.budget import Budget
-from hptune.trials.executors import Execution, ExecutorName, warn_if_mixed
+from hptune.trials.executors.execution import Execution, warn_if_mixed
 from hptune.trials.progress import Progress
 
 CODE = "code"  # in the manifest: the source files of the user that the trials depend on
@@ -57,7 +57,7 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
-        executor: ExecutorName = "auto",
+        executor: str = "auto",
         jobs: int | None = None,
         task: Task | None = None,
         dry: bool = False,
@@ -81,7 +81,9 @@ class Session:
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
-            execution = Execution(place, run_dir, executor=executor, jobs=jobs)
+            execution = Execution(
+                place, run_dir, executor=executor, jobs=jobs, tell=progress.message
+            )
             if not restart and run_dir.rows():
                 warn_if_mixed(run_dir, execution.facts, progress.message)
             facts = {"precision": place.precision, "seed": experiment.seed, **execution.facts}
