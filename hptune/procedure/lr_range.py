@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from numpy.lib.stride_tricks import sliding_window_view
+
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import Ranking, rank, rank_survivors
@@ -30,6 +32,7 @@ READ_EXAMPLES = (256, 1024)  # of the validation set a reading, at least and at 
 READ_SHARE = 2.0  # examples read over examples trained: a step costs as much as reading three
 ATTEMPTS = 4
 LONGER = 2  # times
+HELD = 3  # readings in a row of a loss that a test reached
 FACTOR = 3.0  # between neighbouring candidates: one seed tells no closer ones apart
 RULE = "bracketed by short runs: {}; within the noise the lower of two"
 
@@ -49,7 +52,8 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
         seeds=max(options.seeds, seeds),
         examples=len(context.task.validation),
     )
-    candidates = run_bracket(runs, context.shortened(base), test.reading.lr_max)
+    short, reached = context.shortened(base), test.reached(runs.by)
+    candidates = run_bracket(runs, short, test.reading.lr_max, reached=reached)
     decisions = decide_lr(test, candidates, by=runs.by)
     outcome = concluded(candidates, decisions, runs.by, columns=("lr",))
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
@@ -92,6 +96,17 @@ class RangeTest:
     results: list[TrialResult]
     reading: LrRangeReading
     seeds: int = 1
+
+    def reached(self, by: Criterion) -> float:
+        """Return the lowest cost that a test held for some readings, without any LR decay.
+
+        Infinite where the validation set was too small to be read along the test.
+        """
+        if self.reading.by != "validation":
+            return math.inf
+        courses = [by.known_evaluations(result.curve) for result in self.results]
+        held = [sliding_window_view(c, HELD).max(axis=1) for c in courses if len(c) >= HELD]
+        return min((float(costs.min()) for costs in held), default=math.inf)
 
     def record(self) -> evidence.RangeTest:
         """Return the last test and its reading as they are kept."""
@@ -150,7 +165,14 @@ def run_lr_range(
     return RangeTest(tests, reading, seeds)
 
 
-def run_bracket(runs: PairedRuns, base: Trial, lr: float, *, least: int = BRACKET) -> Candidates:
+def run_bracket(
+    runs: PairedRuns,
+    base: Trial,
+    lr: float,
+    *,
+    reached: float = math.inf,
+    least: int = BRACKET,
+) -> Candidates:
     """Run short runs up and down from an LR until the best has worse neighbours, then one between them.
 
     A range test may be wrong by a factor of ten, so its reading is only where the bracket begins.
@@ -158,6 +180,8 @@ def run_bracket(runs: PairedRuns, base: Trial, lr: float, *, least: int = BRACKE
     Args:
         base: A short run under the policy that will be used.
         lr: To begin with.
+        reached: The cost that a range test reached in passing; runs that all end above it are of
+            no use, however they compare.
         least: Candidates to run whatever they cost.
     """
 
@@ -176,8 +200,10 @@ def run_bracket(runs: PairedRuns, base: Trial, lr: float, *, least: int = BRACKE
         candidates |= further
         ranking = rank(candidates, runs.by)
         below, above = neighbours(ranking)
-        # Where none came to its end, all of them are too high.
-        if below is None or ranking.failed:
+        best = candidates[ranking.best][0]
+        learned = runs.by.at_end(best) < min(reached + ranking.noise, runs.by.start(best))
+        # Where none has learned, all of them are too high.
+        if below is None or not learned:
             wanted = [min(map(float, candidates)) / FACTOR]
         else:
             wanted = [float(ranking.best) * FACTOR] if above is None else []

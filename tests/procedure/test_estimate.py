@@ -16,6 +16,9 @@ SETTINGS = ["data.subset=600", "training.epochs=8", "hyper_parameters.batch_size
 SETTINGS += ["procedure.final.seeds=2", "training.evaluations=10", "model.args.hidden=[8]"]
 
 
+NO_RIVAL = "procedure.budget=0.5"
+
+
 @pytest.fixture(autouse=True)
 def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "measure_iteration", lambda *_: ITERATION)
@@ -31,7 +34,7 @@ def planned(out: Path, *extra: str, stages: list[str], jobs: int = 1) -> list[Pl
 
 
 def test_the_final_run_takes_its_iterations_evaluations_and_the_test_set(tmp_path: Path):
-    (final,) = planned(tmp_path, stages=["final"])
+    (final,) = planned(tmp_path, NO_RIVAL, stages=["final"])
     examples = 510  # 600 less the validation set
     iterations = 2 * 8 * (examples // 60)
     evaluated = 2 * (10 * 90 + 270) * EXAMPLE
@@ -40,9 +43,11 @@ def test_the_final_run_takes_its_iterations_evaluations_and_the_test_set(tmp_pat
 
 
 def test_a_baseline_and_more_seeds_take_as_much_longer_as_they_train(tmp_path: Path):
-    (alone,) = planned(tmp_path / "a", stages=["final"])
-    (beside,) = planned(tmp_path / "b", "procedure.final.baseline=step", stages=["final"])
-    (seeds,) = planned(tmp_path / "c", "procedure.final.seeds=6", stages=["final"])
+    (alone,) = planned(tmp_path / "a", NO_RIVAL, stages=["final"])
+    (beside,) = planned(tmp_path / "b", NO_RIVAL, "procedure.final.baseline=step", stages=["final"])
+    (seeds,) = planned(tmp_path / "c", NO_RIVAL, "procedure.final.seeds=6", stages=["final"])
+    (rival,) = planned(tmp_path / "d", stages=["final"])  # the budget has room for one
+    assert rival.trials == 3 and rival.epochs == pytest.approx(1.5 * alone.epochs)
     assert beside.trials == 4 and beside.seconds == pytest.approx(5 * alone.seconds, rel=0.05)
     assert seeds.trials == 6 and seeds.seconds == pytest.approx(3 * alone.seconds)
 

@@ -49,9 +49,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("toy_stage")
     module.stage = toy_stage  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "toy_stage", module)
-    row = stages.Stage(
-        name="toy", title="Toy", parameter="weight_decay", module="toy_stage", share=2
-    )
+    row = stages.Stage(name="toy", title="Toy", parameter="weight_decay", module="toy_stage")
     table = dict(stages.STAGES)
     last = table.pop(stages.FINAL)
     table |= {"toy": row, stages.FINAL: last}

@@ -58,9 +58,9 @@ def result(
         seconds=2.0, val_loss=loss if status is Status.COMPLETE else None, message="boom",
         val_metrics={"accuracy": 0.9}, test_metrics={"accuracy": 0.9 + seed / 100},
         curve=Curve(
-            iteration=np.arange(40), epoch=np.arange(40) / 20, lr=np.full(40, 0.1),
+            iteration=np.arange(40), epoch=np.arange(1, 41) / 20, lr=np.full(40, 0.1),
             momentum=np.full(40, 0.9), weight_decay=np.full(40, 1e-3), train_loss=val, val_loss=val,
-            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.full(40, np.nan),
+            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.arange(40.0),
         ),
     )  # fmt: skip
 
@@ -80,7 +80,7 @@ class Law:
                 self.asked.append(trial)
                 done = replace(result(self.law(trial)), trial=trial, epochs=1.0)
                 self.known[trial.digest] = done
-                self.budget.add(done)
+                self.budget.count(trial, 1.0)
         return [self.known[trial.digest] for trial in trials]
 
     def epochs(self, trial):
@@ -207,6 +207,13 @@ def test_a_bracket_of_runs_that_all_break_goes_down_until_one_does_not():
     law = Breaks(lambda t: 0.5 + 0.2 * abs(np.log10(t.lr / 0.002)))
     decided = decide_lr(None, run_bracket(PairedRuns(law), BASE, 0.5))[0]
     assert 0.001 < decided.value < 0.005
+
+
+def test_a_bracket_goes_below_runs_that_all_end_above_what_the_range_test_reached():
+    law = Law(lambda t: 1.1 + 0.001 * math.sin(9 * t.lr) if t.lr > 0.02 else 0.3)
+    bracket = run_bracket(PairedRuns(law), BASE, 0.9, reached=0.7)
+    assert decide_lr(None, bracket)[0].value < 0.02
+    assert min(map(float, run_bracket(PairedRuns(law), BASE, 0.9, reached=1.2))) > 0.02
 
 
 def test_a_bracket_keeps_to_the_budget_but_for_its_first_three_runs():
