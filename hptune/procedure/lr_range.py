@@ -55,7 +55,9 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     short, reached = context.shortened(base), test.reached(runs.by)
     candidates = run_bracket(runs, short, test.reading.lr_max, reached=reached)
     decisions = decide_lr(test, candidates, by=runs.by)
-    outcome = concluded(candidates, decisions, runs.by, columns=("lr",))
+    below, above = neighbours(rank(candidates, runs.by))
+    interval = (below, above) if below and above else None
+    outcome = concluded(candidates, decisions, runs.by, columns=("lr",), interval=interval)
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
 
 
@@ -192,7 +194,8 @@ def run_bracket(
         return runs.run(base, changes, least=max(least - len(candidates), 0))
 
     candidates: Candidates = {}
-    wanted = [lr, lr * FACTOR]
+    # On both sides: far above the best LR the losses lie so close together that they show no way down.
+    wanted = [lr, lr * FACTOR, lr / FACTOR]
     while wanted and len(candidates) < CANDIDATES:
         further = run(wanted)
         if not further:
@@ -236,12 +239,12 @@ def decide_lr(
     best, (below, above) = float(ranking.best), neighbours(ranking)
     # Short runs favour a high LR, that a long run of another seed may not bear.
     value = below if below and _label(below) in ranking.near else best
-    beside, edge = "", ""
+    beside, edge = f"; plausible {below or best:g} to {above or best:g}", ""
     if below is None or above is None:
         side = "lowest" if below is None else "highest"
         edge = f"{best:g} is the {side} LR that the budget had room for; raise procedure.budget"
     if test:
-        beside = f"; the range test, where the bracket began: {test.reading.reason}"
+        beside += f"; the range test, where the bracket began: {test.reading.reason}"
     maximum = decide(
         candidates,
         ranking,

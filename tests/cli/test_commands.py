@@ -18,7 +18,7 @@ from hptune.cli import COMMANDS, run
 
 QUICK = [
     *("--set", "training.epochs=6", "--set", "procedure.final.seeds=2"),
-    *("--set", "procedure.budget=8", "--device", "cpu"),
+    *("--set", "procedure.budget=24", "--device", "cpu"),
 ]
 
 
@@ -56,25 +56,28 @@ def test_every_decision_has_its_rule_reason_and_trials(whole: Path):
     }
     for d in decisions:
         assert d["value"] and d["rule"] and d["reason"]
-        assert d["trials"] and set(d["trials"].split()) <= trials
+        assert set(d["trials"].split()) <= trials
+        assert d["trials"] or d["rule"].startswith("kept")
 
 
 def test_the_search_keeps_to_its_budget_and_accounts_for_it(whole: Path, tmp_path: Path):
     tight = ["--set", "procedure.budget=3", "--out", str(tmp_path), "--quiet", *QUICK[:4]]
     assert run(["run", "--device", "cpu", *tight]) == 0
-    for folder, budget in ((whole, 8), (tmp_path, 3)):
-        search = [r for r in rows(folder / "results.csv") if r["stage"] != "final"]
+    for folder, budget in ((whole, 24), (tmp_path, 3)):
+        # A rival of the final run belongs to the search; what counts has read the test set.
+        search = [r for r in rows(folder / "results.csv") if not r["test_accuracy"]]
         epochs = sum(float(row["epochs"]) for row in search)
         assert epochs <= budget * 6
         final = rows(folder / "decisions.csv")[-1]["reason"]
         assert f"the search cost {epochs:.3g} epochs, {epochs / 6:.2f} times" in final
-    warned = [d["warnings"] for d in rows(tmp_path / "decisions.csv") if d["stage"] == "momentum"]
-    assert "budget is spent" in warned[0]
+    kept = [d for d in rows(tmp_path / "decisions.csv") if d["stage"] == "momentum"]
+    assert kept[0]["value"] == "0.95" and "raise procedure.budget" in kept[0]["reason"]
 
 
-def test_the_test_set_is_read_in_the_final_run_alone(whole: Path):
-    for row in rows(whole / "results.csv"):
-        assert bool(row["test_accuracy"]) == (row["stage"] == "final")
+def test_the_test_set_is_read_by_the_final_runs_that_count_alone(whole: Path):
+    tested = [row for row in rows(whole / "results.csv") if row["test_accuracy"]]
+    assert [(row["stage"], row["seed"]) for row in tested] == [("final", "0"), ("final", "1")]
+    assert len({row["lr"] for row in tested}) == 1
 
 
 def test_trials_of_a_stage_are_paired(whole: Path):
@@ -184,7 +187,7 @@ def test_adamw_goes_through_the_procedure(tmp_path: Path):
     assert run(["run", *out]) == 0
     lr = next(d for d in rows(tmp_path / "decisions.csv") if d["parameter"] == "lr")
     assert 1e-5 < float(lr["value"]) < 1
-    final = [r for r in rows(tmp_path / "results.csv") if r["stage"] == "final"]
+    final = [r for r in rows(tmp_path / "results.csv") if r["test_accuracy"]]
     assert np.mean([float(r["test_accuracy"]) for r in final]) > 0.9
 
 
@@ -232,7 +235,12 @@ def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys):
     assert "parameters" in shown and "momentum" in shown and "total" in shown
     assert run(["run", "--dry-run", "--json", "--out", str(tmp_path)]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert [stage["trials"] > 0 and stage["seconds"] > 0 for stage in plan["plan"]] == [True] * 5
+    # At the default budget, the stages in between could not tell their candidates apart.
+    trains = {
+        stage["stage"]: stage["trials"] > 0 and stage["seconds"] > 0 for stage in plan["plan"]
+    }
+    assert [name for name, does in trains.items() if does] == ["lr-range", "final"]
+    assert len(trains) == 5
     parts = [plan["start_seconds"], plan["report_seconds"], *(s["seconds"] for s in plan["plan"])]
     assert plan["seconds"] == pytest.approx(sum(parts))
     assert not rows(tmp_path / "results.csv") if (tmp_path / "results.csv").exists() else True
