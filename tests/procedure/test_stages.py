@@ -57,9 +57,9 @@ def result(
         seconds=2.0, val_loss=loss if status is Status.COMPLETE else None, message="boom",
         val_metrics={"accuracy": 0.9}, test_metrics={"accuracy": 0.9 + seed / 100},
         curve=Curve(
-            iteration=np.arange(40), epoch=np.arange(40) / 20, lr=np.full(40, 0.1),
+            iteration=np.arange(40), epoch=np.arange(1, 41) / 20, lr=np.full(40, 0.1),
             momentum=np.full(40, 0.9), weight_decay=np.full(40, 1e-3), train_loss=val, val_loss=val,
-            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.full(40, np.nan),
+            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.arange(40.0),
         ),
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ class Law:
                 self.asked.append(trial)
                 done = replace(result(self.law(trial)), trial=trial, epochs=1.0)
                 self.known[trial.digest] = done
-                self.budget.add(done)
+                self.budget.count(trial, 1.0)
         return [self.known[trial.digest] for trial in trials]
 
     def affords(self, trials):
