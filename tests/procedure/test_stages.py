@@ -219,10 +219,10 @@ def test_a_bracket_goes_below_runs_that_all_end_above_what_the_range_test_reache
 def test_a_bracket_keeps_to_the_budget_but_for_its_first_three_runs():
     rising = lambda t: 0.5 - 0.2 * np.log10(t.lr)  # noqa: E731
     poor = run_bracket(PairedRuns(Law(rising, epochs=1)), BASE, 0.01)
-    assert sorted(map(float, poor)) == [0.0033, 0.01, 0.03]
+    assert set(poor) == {"0.0033", "0.01", "0.03"}
     assert "raise procedure.budget" in decide_lr(None, poor)[0].warnings[0]
     rich = run_bracket(PairedRuns(Law(rising)), BASE, 0.01)
-    assert max(map(float, rich)) > 5
+    assert max(map(float, rich)) > 2
 
 
 @pytest.mark.parametrize(
