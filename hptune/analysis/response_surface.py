@@ -11,7 +11,7 @@ parameters); Murray, Adams and MacKay 2010 (elliptical slice sampling).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +35,8 @@ PRIOR_WIDTH = 1.0
 # Standard deviation of a repeat over the distance from the median trial to the best, before any
 # repeat has been seen, and how far it may be off.
 NOISE, NOISE_WIDTH = 0.05, 1.5
+# Distances from the median trial to the best by which a cost counts as worse than the median, at most.
+FARTHEST = 10.0
 JITTER = 1e-8
 
 
@@ -68,8 +70,8 @@ class ResponseSurface:
     """The cost at the end of a run as a function of its setting.
 
     Costs may have any scale and sign. Those above the median count by their logarithm, so that
-    they say where not to look but do not bend the surface where it matters; a trial that diverged
-    counts as the worst that ended.
+    they say where not to look but do not bend the surface where it matters, and beyond `FARTHEST` they
+    count alike; a trial that diverged counts as the worst that ended.
 
     Args:
         settings: Of the trials.
@@ -125,9 +127,7 @@ class ResponseSurface:
             drawn.append(mean + rng.standard_normal((count // DRAWS, len(x))) @ root.T)
         return self._warp.inverse(np.concatenate(drawn))
 
-    def interval(
-        self, axis: str, at: Setting, values: Sequence[float]
-    ) -> tuple[float, float]:
+    def interval(self, axis: str, at: Setting, values: Sequence[float]) -> tuple[float, float]:
         """Return where the best value of a hyper-parameter lies with 90 % probability.
 
         Args:
@@ -171,7 +171,7 @@ class ResponseSurface:
             z = (best - mean) / sd
             density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
             found.append(sd * (z * ndtr(z) + density))
-        return np.mean(found, axis=0)
+        return np.asarray(np.mean(found, axis=0))
 
     def _points(self, settings: Sequence[Setting]) -> FloatArray:
         """Return settings as coordinates of the process, (N, 5): logarithms over `FACTORS`."""
@@ -182,7 +182,7 @@ class ResponseSurface:
         lr = raw[:, 0] / damping if self._effective else raw[:, 0]
         decay = np.maximum(raw[:, 2], self._least_decay)
         columns = np.column_stack([lr, damping, decay, raw[:, 3], raw[:, 4]])
-        return np.log(columns) / np.log(FACTORS)
+        return np.asarray(np.log(columns) / np.log(FACTORS))
 
 
 def along(low: float, high: float, count: int = GRID) -> list[float]:
@@ -209,7 +209,7 @@ class _Warp:
 
     def _raw(self, costs: FloatArray) -> FloatArray:
         scaled = (costs - self._median) / self._fall
-        return np.where(scaled > 0, np.log1p(np.maximum(scaled, 0)), scaled)
+        return np.where(scaled > 0, np.log1p(np.clip(scaled, 0, FARTHEST)), scaled)
 
     def inverse(self, warped: FloatArray) -> FloatArray:
         """Return costs again, none above the worst one known."""
@@ -244,7 +244,12 @@ def _posterior(
     return drawn
 
 
-def _slice_step(offset, width, likelihood, rng):  # type: ignore[no-untyped-def]
+def _slice_step(
+    offset: FloatArray,
+    width: FloatArray,
+    likelihood: Callable[[FloatArray], float],
+    rng: np.random.Generator,
+) -> FloatArray:
     """Return the next state of elliptical slice sampling under a normal prior."""
     direction = width * rng.standard_normal(len(width))
     level = likelihood(offset) + math.log(rng.uniform())

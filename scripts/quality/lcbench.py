@@ -31,7 +31,6 @@ from hptune.trials.budget import Budget
 from hptune.trials.progress import Silent
 from hptune.trials.space import Choice, Range, Space
 
-
 FloatArray = NDArray[np.float64]
 
 DATA = Path(os.environ.get("HPTUNE_SHARED_DATA", "../shared/data")) / "lcbench"

@@ -1,0 +1,312 @@
+"""Refinement: what is left of the budget goes to trials that a model of all trials proposes.
+
+The model is fed with every finished trial of the same problem, whatever its stage and length. What
+was decided before gives way only to a run of full length that the model says is clearly better.
+
+Source: Snoek, Larochelle and Adams 2012.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.proposals import Region, propose
+from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
+from hptune.procedure.batch_size import default_values
+from hptune.procedure.context import Context, Outcome
+from hptune.procedure.defaults import ADAPTIVE, MOMENTUM_MIN, lr_min
+from hptune.results.evidence import Candidate, Comparison
+from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.results.tables import result_row
+from hptune.training.lengths import iterations_per_epoch
+from hptune.trials.run import Runner
+
+REFINE = "refine"
+COLUMNS = ("lr", "momentum", "weight_decay", "batch_size")
+# Around what was decided: LR as far as a range test can be wrong, momentum from hardly any to the
+# largest in use, weight decay over the report's grid and one magnitude more.
+LR_FACTOR, DECAY_FACTOR = 30.0, 100.0
+MOMENTUM = (0.1, 0.99)
+LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
+CLEARLY = 0.8  # probability with which a challenger has to be better
+RULE = "{} at full length, where it is better with a probability of {:g} at least"
+
+
+def stage(context: Context, values: None, seeds: int) -> Outcome:
+    """Spend what is left of the budget around what was decided.
+
+    Args:
+        context: The problem; the trials that it has searched feed the model.
+        values: The model proposes them.
+        seeds: Proposals are run once; the best of them are repeated where that pays.
+    """
+    by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
+    base = context.base(REFINE, context.lengths(size).final, batch_size=size)
+    sizes = context.sizes_that_fit(default_values(size, examples))
+    trials = Trials(base, examples, lr_grows_with_momentum=context.optimizer not in ADAPTIVE)
+    results = run_refine(
+        context.runner, trials, region_around(base, sizes), known=context.searched, by=by
+    )
+    return decide_refine(trials, [*context.searched, *results], by)
+
+
+class Trials:
+    """Trials of one problem as settings of the model, and back.
+
+    Args:
+        base: A run of full length with what was decided.
+        examples: Training examples.
+        lr_grows_with_momentum: As of `ResponseSurface`.
+    """
+
+    def __init__(self, base: Trial, examples: int, *, lr_grows_with_momentum: bool = True) -> None:
+        self.base, self._examples = base, examples
+        self._effective = lr_grows_with_momentum
+        self._epochs = self._epochs_of(base)
+
+    def setting(self, trial: Trial) -> Setting:
+        """Return a trial's setting; its length counts in epochs."""
+        return Setting(
+            lr=trial.lr,
+            momentum=trial.momentum,
+            weight_decay=trial.weight_decay,
+            batch_size=trial.batch_size,
+            length=self._epochs_of(trial) / self._epochs,
+        )
+
+    def trial(self, setting: Setting) -> Trial:
+        """Return the trial of a setting; values to two significant figures, minima by the usual rules."""
+        size, lr = round(setting.batch_size), _rounded(setting.lr)
+        momentum = round(1 - _rounded(1 - setting.momentum), 4)
+        per_epoch = iterations_per_epoch(self._examples, size)
+        cycles = self.base.momentum_min is not None or self.base.momentum <= MOMENTUM_MIN
+        return self.base.change(
+            stage=REFINE,
+            batch_size=size,
+            iterations=max(1, round(setting.length * self._epochs * per_epoch)),
+            lr=lr,
+            lr_min=None if self.base.lr_min is None else lr_min(lr),
+            momentum=momentum,
+            momentum_min=MOMENTUM_MIN if cycles and momentum > MOMENTUM_MIN else None,
+            weight_decay=_rounded(setting.weight_decay),
+        )
+
+    def usable(self, results: Sequence[TrialResult]) -> list[TrialResult]:
+        """Return the results of this problem that came to their end or diverged, each once."""
+        found = {r.trial.digest: r for r in results if self._is_like(r)}
+        return list(found.values())
+
+    def surface(self, results: Sequence[TrialResult], by: Criterion) -> ResponseSurface:
+        """Return the model of usable results."""
+        return ResponseSurface(
+            [self.setting(r.trial) for r in results],
+            [by.at_end(r) for r in results],
+            lr_grows_with_momentum=self._effective,
+            seed=self.base.seed,
+        )
+
+    def whole(self, trial: Trial) -> bool:
+        """Say whether a trial is as long as the final run, to a hundredth."""
+        return self.setting(trial).length > 0.99
+
+    def _epochs_of(self, trial: Trial) -> float:
+        return trial.iterations / iterations_per_epoch(self._examples, trial.batch_size)
+
+    def _is_like(self, result: TrialResult) -> bool:
+        trial, base = result.trial, self.base
+        ended = result.status in (Status.COMPLETE, Status.DIVERGED)
+        cyclical = (trial.momentum_min is None) == (base.momentum_min is None)
+        same = (trial.task, trial.policy, trial.optimizer, dict(trial.extra), trial.snapshot) == (
+            base.task, base.policy, base.optimizer, dict(base.extra), None,
+        )  # fmt: skip
+        return ended and same and (cyclical or min(trial.momentum, base.momentum) <= MOMENTUM_MIN)
+
+
+def region_around(base: Trial, sizes: Sequence[int]) -> Region:
+    """Return where refinement looks.
+
+    Args:
+        base: With what was decided.
+        sizes: Batch sizes that fit.
+    """
+    decay = base.weight_decay or LEAST_DECAY
+    low = min(decay / DECAY_FACTOR, LEAST_DECAY) if base.weight_decay else LEAST_DECAY
+    return Region(
+        lr=(base.lr / LR_FACTOR, base.lr * LR_FACTOR),
+        momentum=(min(MOMENTUM[0], base.momentum), max(MOMENTUM[1], base.momentum)),
+        weight_decay=(low, decay * DECAY_FACTOR),
+        batch_sizes=tuple(sorted(sizes)),
+    )
+
+
+def run_refine(
+    runner: Runner,
+    trials: Trials,
+    region: Region,
+    *,
+    known: Sequence[TrialResult] = (),
+    by: Criterion = LOSS,
+    length: float = 1.0,
+    at_once: int = 1,
+) -> list[TrialResult]:
+    """Run what was decided at full length, then proposals until the budget is spent.
+
+    Args:
+        runner: Runs the trials; its budget ends the search.
+        trials: Of the problem.
+        region: Where to look.
+        known: Results of the stages before.
+        by: What is better.
+        length: Of a proposed run over that of the final run.
+        at_once: Proposals that run together.
+    """
+    results: list[TrialResult] = []
+    waiting = [trials.base, *_first(trials)]
+    while True:
+        seen = trials.usable([*known, *results])
+        if len(seen) >= FEWEST and len(results) > 0:
+            near = trials.setting(min(seen, key=lambda r: _order(trials, r, by)).trial)
+            proposed = propose(
+                trials.surface(seen, by), region, near=near, count=at_once, seed=len(seen)
+            )
+            wanted = [trials.trial(_at(setting, length)) for setting in proposed]
+        else:
+            wanted = [waiting.pop(0)]
+        wanted = [_unseen(trial, [*seen, *results]) for trial in wanted]
+        if not runner.affords(wanted):
+            return results
+        results += runner.run(wanted)
+
+
+def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion = LOSS) -> Outcome:
+    """Take the best run of full length where it is clearly better than what was decided.
+
+    Args:
+        trials: Of the problem.
+        results: Of all stages.
+        by: What is better.
+    """
+    usable = trials.usable(results)
+    own = [r for r in usable if r.trial.stage == REFINE]
+    base, chosen, told = trials.base, trials.base, "no other setting ran at full length"
+    finished = [r for r in usable if trials.whole(r.trial) and math.isfinite(by.at_end(r))]
+    others = [r for r in finished if trials.setting(r.trial) != trials.setting(base)]
+    if len(usable) >= FEWEST and others:
+        surface = trials.surface(usable, by)
+        settings = [trials.setting(r.trial) for r in others]
+        mean, _ = surface.predict(settings)
+        rival = others[int(mean.argmin())]
+        better = surface.probability(trials.setting(rival.trial), trials.setting(base))
+        if better >= CLEARLY:
+            chosen = rival.trial
+        told = (
+            f"{_label(rival.trial)} reached {by.shown(by.at_end(rival))} and is better than "
+            f"{_label(base)} with a probability of {better:.2f}"
+            + ("" if better >= CLEARLY else ", so what was decided before is kept")
+        )
+    values: dict[str, Any] = {
+        "lr": chosen.lr,
+        "lr_min": chosen.lr_min,
+        "momentum": chosen.momentum,
+        "momentum_min": chosen.momentum_min or chosen.momentum,
+        "weight_decay": chosen.weight_decay,
+        "batch_size": chosen.batch_size,
+    }
+    decisions = [
+        Decision(
+            stage=REFINE,
+            parameter=name,
+            value=value,
+            rule=RULE.format(by, CLEARLY),
+            reason=f"{told}; modelled on {len(usable)} trials",
+            trials=tuple(r.trial.id for r in own),
+            seconds=sum(r.seconds for r in own) if name == "lr" else 0.0,
+        )
+        for name, value in values.items()
+        if value is not None
+    ]
+    return Outcome(
+        decisions, own, [_record(decisions[0], finished, chosen, by)] if finished else []
+    )
+
+
+def _first(trials: Trials) -> list[Trial]:
+    """Return the trials before there are enough for a model: the LR by 3, and a smaller momentum."""
+    own = trials.setting(trials.base)
+    damping = min(3 * (1 - own.momentum), 0.9)
+    return [
+        trials.trial(Setting(**{**vars(own), **change}))
+        for change in (
+            {"lr": own.lr * 3},
+            {"lr": own.lr / 3},
+            {"lr": own.lr * damping / (1 - own.momentum), "momentum": 1 - damping},
+        )
+    ]
+
+
+def _unseen(trial: Trial, seen: Sequence[TrialResult]) -> Trial:
+    """Return a trial with the next seed where it was run before."""
+    done = {r.trial.digest for r in seen}
+    while trial.digest in done:
+        trial = trial.change(seed=trial.seed + 1)
+    return trial
+
+
+def _order(trials: Trials, result: TrialResult, by: Criterion) -> tuple[float, float]:
+    """Return what orders results: the longest first, then by cost."""
+    return -round(min(trials.setting(result.trial).length, 1.0), 2), by.at_end(result)
+
+
+def _at(setting: Setting, length: float) -> Setting:
+    return Setting(**{**vars(setting), "length": length})
+
+
+def _record(
+    decision: Decision, finished: Sequence[TrialResult], chosen: Trial, by: Criterion
+) -> Comparison:
+    """Return the runs of full length, side by side; a setting with its seeds is a candidate."""
+    groups: dict[str, list[TrialResult]] = {}
+    for result in finished:
+        groups.setdefault(_label(result.trial), []).append(result)
+    costs = {k: sum(map(by.at_end, rs)) / len(rs) for k, rs in groups.items()}
+    best = min(costs, key=costs.__getitem__)
+    rows = {k: result_row(rs[0]) for k, rs in groups.items()}
+    candidates = tuple(
+        Candidate(
+            label=label,
+            values={column: rows[label].get(column) for column in COLUMNS},
+            trials=tuple(r.trial.id for r in rs),
+            seeds=tuple(r.trial.seed for r in rs),
+            scores=tuple(by.value(by.at_end(r)) for r in rs),
+            score=by.value(costs[label]),
+            difference=costs[label] - costs[best],
+            noise=None,
+            tied=label == best,
+            status=max((r.status for r in rs), key=list(Status).index),
+            epochs=sum(r.epochs for r in rs),
+        )
+        for label, rs in groups.items()
+    )
+    return Comparison(
+        stage=REFINE,
+        parameter="lr",
+        by=by.name,
+        higher_is_better=by.higher_is_better,
+        candidates=candidates,
+        best=best,
+        chosen=_label(chosen) if _label(chosen) in groups else None,
+        rule=decision.rule,
+        noise=None,
+        epochs=sum(r.epochs for r in finished if r.trial.stage == REFINE),
+    )
+
+
+def _label(trial: Trial) -> str:
+    return f"{trial.lr:g}/{trial.momentum:g}/{trial.weight_decay:g}/{trial.batch_size}"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")
