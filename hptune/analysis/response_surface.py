@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 
 FloatArray = NDArray[np.float64]
 
@@ -222,25 +223,26 @@ def _posterior(
     x: FloatArray, y: FloatArray, rng: np.random.Generator
 ) -> list[GaussianProcessRegressor]:
     """Return processes whose parameters are drawn from their posterior, given points and costs."""
-    dimensions = x.shape[1]
-    shape = ConstantKernel(1.0) * Matern(np.ones(dimensions), nu=2.5)
-    kernel = shape + WhiteKernel(NOISE**2)
-    middle = kernel.theta.copy()
-    width = np.array([PRIOR_WIDTH] * (1 + dimensions) + [2 * NOISE_WIDTH])
-    process = GaussianProcessRegressor(kernel, optimizer=None).fit(x, y)
+    matern = Matern(nu=2.5)
+    middle = np.array([0.0] * (1 + x.shape[1]) + [2 * math.log(NOISE)])
+    width = np.array([PRIOR_WIDTH] * (1 + x.shape[1]) + [2 * NOISE_WIDTH])
 
     def likelihood(offset: FloatArray) -> float:
-        theta = middle + offset
-        return float(process.log_marginal_likelihood(theta, clone_kernel=False))
+        """Return the logarithm of the marginal likelihood, less a constant."""
+        variance, *scales, noise = np.exp(middle + offset)
+        covariance = variance * matern(x / scales) + (noise + JITTER) * np.eye(len(x))
+        root = cholesky(covariance, lower=True)
+        whitened = solve_triangular(root, y, lower=True)
+        return float(-(whitened @ whitened) / 2 - np.log(root.diagonal()).sum())
 
     drawn, offset = [], np.zeros(len(middle))
     for step in range(BURN_IN + THINNING * DRAWS):
         offset = _slice_step(offset, width, likelihood, rng)
         if step >= BURN_IN and (step - BURN_IN) % THINNING == THINNING - 1:
-            theta = middle + offset
-            own = shape.clone_with_theta(theta[:-1])
-            noise = max(float(np.exp(theta[-1])), JITTER)
-            drawn.append(GaussianProcessRegressor(own, alpha=noise, optimizer=None).fit(x, y))
+            variance, *scales, noise = np.exp(middle + offset)
+            kernel = ConstantKernel(variance) * Matern(scales, nu=2.5)
+            process = GaussianProcessRegressor(kernel, alpha=noise + JITTER, optimizer=None)
+            drawn.append(process.fit(x, y))
     return drawn
 
 
