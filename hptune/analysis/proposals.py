@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -84,7 +84,7 @@ def propose(
         step = rng.choice(STEPS, size=(beside, 1)) * rng.standard_normal((beside, 4))
         step[rng.uniform(size=step.shape) < UNMOVED] = 0.0
         shares[:beside] = np.clip(region.shares(near) + step, 0.0, 1.0)
-        drawn = [replace(near, length=length), *region.at(shares, length)]
+        drawn = region.at(shares, length)
         gain = surface.expected_improvement(drawn, proposed)
         proposed.append(drawn[int(gain.argmax())])
     return proposed

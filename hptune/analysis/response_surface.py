@@ -35,7 +35,7 @@ FACTORS = (10.0, 10.0, 1000.0, 16.0, 10.0)
 PRIOR_WIDTH = 1.0
 # Standard deviation of a repeat over the distance from the median trial to the best, before any
 # repeat has been seen, and how far it may be off.
-NOISE, NOISE_WIDTH = 0.05, 1.5
+NOISE, NOISE_WIDTH = 0.1, 1.5
 # Distances from the median trial to the best by which a cost counts as worse than the median, at most.
 FARTHEST = 10.0
 JITTER = 1e-8
@@ -117,6 +117,11 @@ class ResponseSurface:
             variance = cov[0, 0] + cov[1, 1] - 2 * cov[0, 1]
             found.append(ndtr((mean[1] - mean[0]) / math.sqrt(max(float(variance), JITTER))))
         return float(np.mean(found))
+
+    def best(self, among: Sequence[Setting] = ()) -> Setting:
+        """Return which setting is expected to end best at full length, by default of all trials'."""
+        settings = [replace(setting, length=1.0) for setting in among or self.settings]
+        return settings[int(self.predict(settings)[0].argmin())]
 
     def samples(self, settings: Sequence[Setting], count: int = 512) -> FloatArray:
         """Return costs drawn jointly from the posterior, (about `count`, N)."""

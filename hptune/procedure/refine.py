@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
@@ -31,8 +32,13 @@ COLUMNS = ("lr", "momentum", "weight_decay", "batch_size")
 LR_FACTOR, DECAY_FACTOR = 30.0, 100.0
 MOMENTUM = (0.1, 0.99)
 LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
+# Runs of a third rank settings nearly as whole ones do and cost a third; shorter ones mislead
+# (scripts/quality/taskset.py).
+SHORT = 1 / 3
+SHORT_SHARE = 2 / 3  # of what is left goes to them, the rest to whole runs
+MOST = 200  # trials: the model's cost grows with their cube
 CLEARLY = 0.8  # probability with which a challenger has to be better
-RULE = "{} at full length, where it is better with a probability of {:g} at least"
+RULE = "{} expected at full length, where it is better with a probability of {:g} at least"
 
 
 def stage(context: Context, values: None, seeds: int) -> Outcome:
@@ -77,8 +83,13 @@ class Trials:
             length=self._epochs_of(trial) / self._epochs,
         )
 
-    def trial(self, setting: Setting) -> Trial:
-        """Return the trial of a setting; values to two significant figures, minima by the usual rules."""
+    def trial(self, setting: Setting, length: float = 1.0) -> Trial:
+        """Return a trial of a setting; values to two significant figures, minima by the usual rules.
+
+        Args:
+            setting: Its hyper-parameters.
+            length: Over that of the final run.
+        """
         size, lr = round(setting.batch_size), _rounded(setting.lr)
         momentum = round(1 - _rounded(1 - setting.momentum), 4)
         per_epoch = iterations_per_epoch(self._examples, size)
@@ -86,7 +97,7 @@ class Trials:
         return self.base.change(
             stage=REFINE,
             batch_size=size,
-            iterations=max(1, round(setting.length * self._epochs * per_epoch)),
+            iterations=max(1, round(length * self._epochs * per_epoch)),
             lr=lr,
             lr_min=None if self.base.lr_min is None else lr_min(lr),
             momentum=momentum,
@@ -111,6 +122,11 @@ class Trials:
     def whole(self, trial: Trial) -> bool:
         """Say whether a trial is as long as the final run, to a hundredth."""
         return self.setting(trial).length > 0.99
+
+    def ran_whole(self, trial: Trial, results: Sequence[TrialResult]) -> bool:
+        """Say whether a trial's setting is among results of full length."""
+        own = self.setting(trial)
+        return any(self.whole(r.trial) and self.setting(r.trial) == own for r in results)
 
     def _epochs_of(self, trial: Trial) -> float:
         return trial.iterations / iterations_per_epoch(self._examples, trial.batch_size)
@@ -149,40 +165,43 @@ def run_refine(
     *,
     known: Sequence[TrialResult] = (),
     by: Criterion = LOSS,
-    length: float = 1.0,
     at_once: int = 1,
 ) -> list[TrialResult]:
-    """Run what was decided at full length, then proposals until the budget is spent.
+    """Run proposals at a part of the full length, then the best and what was decided at full length.
 
     Args:
-        runner: Runs the trials; its budget ends the search.
+        runner: Runs the trials; what its budget has left is spent.
         trials: Of the problem.
         region: Where to look.
         known: Results of the stages before.
         by: What is better.
-        length: Of a proposed run over that of the final run.
         at_once: Proposals that run together.
     """
-    results: list[TrialResult] = []
-    waiting = [trials.base, *_first(trials)]
-    while True:
+    budget, results, first = runner.budget, list[TrialResult](), _first(trials)
+    before = budget.spent
+    turn = before + SHORT_SHARE * (budget.allowed - before)
+    while len(results) < MOST:
         seen = trials.usable([*known, *results])
-        if len(seen) >= FEWEST and len(results) > 0:
-            near = trials.setting(min(seen, key=lambda r: _order(trials, r, by)).trial)
-            proposed = propose(
-                trials.surface(seen, by), region, near=near, count=at_once, seed=len(seen)
-            )
-            wanted = [trials.trial(_at(setting, length)) for setting in proposed]
+        if len(seen) < FEWEST or not results:
+            wanted = [first.pop(0)]
         else:
-            wanted = [waiting.pop(0)]
+            surface = trials.surface(seen, by)
+            best = surface.best()
+            whole = budget.spent >= turn
+            rivals = [trials.base, trials.trial(best)]
+            wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
+            if not wanted:
+                proposed = propose(surface, region, near=best, count=at_once, seed=len(seen))
+                wanted = [trials.trial(s, 1.0 if whole else SHORT) for s in proposed]
         wanted = [_unseen(trial, [*seen, *results]) for trial in wanted]
         if not runner.affords(wanted):
             return results
         results += runner.run(wanted)
+    return results
 
 
 def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion = LOSS) -> Outcome:
-    """Take the best run of full length where it is clearly better than what was decided.
+    """Take the setting that is expected to end best where it is clearly better than what was decided.
 
     Args:
         trials: Of the problem.
@@ -191,22 +210,23 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
     """
     usable = trials.usable(results)
     own = [r for r in usable if r.trial.stage == REFINE]
-    base, chosen, told = trials.base, trials.base, "no other setting ran at full length"
     finished = [r for r in usable if trials.whole(r.trial) and math.isfinite(by.at_end(r))]
-    others = [r for r in finished if trials.setting(r.trial) != trials.setting(base)]
-    if len(usable) >= FEWEST and others:
+    base, chosen, told = trials.base, trials.base, "too few trials for a model"
+    if len(usable) >= FEWEST and any(math.isfinite(by.at_end(r)) for r in usable):
         surface = trials.surface(usable, by)
-        settings = [trials.setting(r.trial) for r in others]
-        mean, _ = surface.predict(settings)
-        rival = others[int(mean.argmin())]
-        better = surface.probability(trials.setting(rival.trial), trials.setting(base))
-        if better >= CLEARLY:
-            chosen = rival.trial
+        # What has run at full length goes before what the model alone recommends.
+        whole = [trials.setting(r.trial) for r in finished]
+        others = [setting for setting in whole if setting != trials.setting(base)]
+        rival = trials.trial(surface.best(others))
+        better = surface.probability(trials.setting(rival), trials.setting(base))
         told = (
-            f"{_label(rival.trial)} reached {by.shown(by.at_end(rival))} and is better than "
-            f"{_label(base)} with a probability of {better:.2f}"
-            + ("" if better >= CLEARLY else ", so what was decided before is kept")
+            f"{_label(rival)} is expected to end best, and better than {_label(base)} with a "
+            f"probability of {better:.2f}"
         )
+        if better >= CLEARLY:
+            chosen = rival
+        else:
+            told += ", so what was decided before is kept"
     values: dict[str, Any] = {
         "lr": chosen.lr,
         "lr_min": chosen.lr_min,
@@ -237,14 +257,14 @@ def _first(trials: Trials) -> list[Trial]:
     """Return the trials before there are enough for a model: the LR by 3, and a smaller momentum."""
     own = trials.setting(trials.base)
     damping = min(3 * (1 - own.momentum), 0.9)
-    return [
-        trials.trial(Setting(**{**vars(own), **change}))
-        for change in (
-            {"lr": own.lr * 3},
-            {"lr": own.lr / 3},
-            {"lr": own.lr * damping / (1 - own.momentum), "momentum": 1 - damping},
-        )
+    kept = own.lr * damping / (1 - own.momentum)  # LR / (1 - momentum) stays
+    settings = [
+        own,
+        replace(own, lr=own.lr * 3),
+        replace(own, lr=own.lr / 3),
+        replace(own, lr=kept, momentum=1 - damping),
     ]
+    return [trials.trial(setting, SHORT) for setting in settings]
 
 
 def _unseen(trial: Trial, seen: Sequence[TrialResult]) -> Trial:
@@ -253,15 +273,6 @@ def _unseen(trial: Trial, seen: Sequence[TrialResult]) -> Trial:
     while trial.digest in done:
         trial = trial.change(seed=trial.seed + 1)
     return trial
-
-
-def _order(trials: Trials, result: TrialResult, by: Criterion) -> tuple[float, float]:
-    """Return what orders results: the longest first, then by cost."""
-    return -round(min(trials.setting(result.trial).length, 1.0), 2), by.at_end(result)
-
-
-def _at(setting: Setting, length: float) -> Setting:
-    return Setting(**{**vars(setting), "length": length})
 
 
 def _record(
