@@ -36,6 +36,7 @@ LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
 # (scripts/quality/taskset.py).
 SHORT = 1 / 3
 SHORT_SHARE = 2 / 3  # of what is left goes to them, the rest to whole runs
+MOST_SHORT = 40  # trials of a third, by when they have shown what they can
 MOST = 200  # trials: the model's cost grows with their cube
 CLEARLY = 0.8  # probability with which a challenger has to be better
 RULE = "{} expected at full length, where it is better with a probability of {:g} at least"
@@ -187,7 +188,7 @@ def run_refine(
         else:
             surface = trials.surface(seen, by)
             best = surface.best()
-            whole = budget.spent >= turn
+            whole = budget.spent >= turn or len(results) >= MOST_SHORT
             rivals = [trials.base, trials.trial(best)]
             wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
             if not wanted:
