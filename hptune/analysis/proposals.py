@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hptune.analysis.response_surface import FloatArray, ResponseSurface, Setting
+from hptune.analysis.response_surface import FloatArray, ResponseSurface, Setting, along
 
 DRAWN = 900  # settings that are judged for each proposal
 NEAR = 1 / 3  # of them lie around the best one known, the others anywhere
@@ -43,6 +43,14 @@ class Region:
             )
             for lr, momentum, decay, size in shares
         ]
+
+    def values(self, axis: str) -> list[float]:
+        """Return values of one hyper-parameter between its ends, rising, for intervals and lines."""
+        if axis == "batch_size":
+            return [float(size) for size in self.batch_sizes]
+        if axis == "momentum":
+            return [1 - damping for damping in along(1 - self.momentum[0], 1 - self.momentum[1])]
+        return along(*(self.lr if axis == "lr" else self.weight_decay))
 
     def shares(self, setting: Setting) -> FloatArray:
         """Return a setting's place between the ends, (4,), held within [0, 1]."""

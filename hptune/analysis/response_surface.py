@@ -142,7 +142,7 @@ class ResponseSurface:
         Args:
             axis: A field of `Setting`.
             at: The other hyper-parameters, and the length.
-            values: Among which the best is looked for, rising; see `along`.
+            values: Among which the best is looked for, rising, such as those of `Region.values`.
         """
         costs = self.samples([replace(at, **{axis: value}) for value in values])
         low, high = np.quantile(costs.argmin(axis=1), BAND, method="inverted_cdf")
@@ -195,7 +195,7 @@ class ResponseSurface:
 
 
 def along(low: float, high: float, count: int = GRID) -> list[float]:
-    """Return values from `low` to `high` by equal ratios."""
+    """Return values from one end to the other by equal ratios."""
     return [float(value) for value in np.geomspace(low, high, count)]
 
 

@@ -15,18 +15,15 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
-from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.batch_size import default_values
 from hptune.procedure.context import Context, Outcome
-from hptune.procedure.defaults import ADAPTIVE, MOMENTUM_MIN, lr_min
+from hptune.procedure.defaults import ADAPTIVE
+from hptune.procedure.trial_settings import COLUMNS, REFINE, Trials
 from hptune.results.evidence import Candidate, Comparison
 from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.results.tables import result_row
-from hptune.training.lengths import iterations_per_epoch
 from hptune.trials.run import Runner
 
-REFINE = "refine"
-COLUMNS = ("lr", "momentum", "weight_decay", "batch_size")
 # Around what was decided: LR as far as a range test can be wrong, momentum from hardly any to the
 # largest in use, weight decay over the report's grid and one magnitude more.
 LR_FACTOR, DECAY_FACTOR = 30.0, 100.0
@@ -48,98 +45,15 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     Args:
         context: The problem; the trials that it has searched feed the model.
         values: The model proposes them.
-        seeds: Proposals are run once; the best of them are repeated where that pays.
+        seeds: A proposal is run once; one that comes again takes the next seed.
     """
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
     base = context.base(REFINE, context.lengths(size).final, batch_size=size)
     sizes = context.sizes_that_fit(default_values(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=context.optimizer not in ADAPTIVE)
-    results = run_refine(
-        context.runner, trials, region_around(base, sizes), known=context.searched, by=by
-    )
+    region = region_around(base, sizes)
+    results = run_refine(context.runner, trials, region, known=context.searched, by=by)
     return decide_refine(trials, [*context.searched, *results], by)
-
-
-class Trials:
-    """Trials of one problem as settings of the model, and back.
-
-    Args:
-        base: A run of full length with what was decided.
-        examples: Training examples.
-        lr_grows_with_momentum: As of `ResponseSurface`.
-    """
-
-    def __init__(self, base: Trial, examples: int, *, lr_grows_with_momentum: bool = True) -> None:
-        self.base, self._examples = base, examples
-        self._effective = lr_grows_with_momentum
-        self._epochs = self._epochs_of(base)
-
-    def setting(self, trial: Trial) -> Setting:
-        """Return a trial's setting; its length counts in epochs."""
-        return Setting(
-            lr=trial.lr,
-            momentum=trial.momentum,
-            weight_decay=trial.weight_decay,
-            batch_size=trial.batch_size,
-            length=self._epochs_of(trial) / self._epochs,
-        )
-
-    def trial(self, setting: Setting, length: float = 1.0) -> Trial:
-        """Return a trial of a setting; values to two significant figures, minima by the usual rules.
-
-        Args:
-            setting: Its hyper-parameters.
-            length: Over that of the final run.
-        """
-        size, lr = round(setting.batch_size), _rounded(setting.lr)
-        momentum = round(1 - _rounded(1 - setting.momentum), 4)
-        per_epoch = iterations_per_epoch(self._examples, size)
-        cycles = self.base.momentum_min is not None or self.base.momentum <= MOMENTUM_MIN
-        return self.base.change(
-            stage=REFINE,
-            batch_size=size,
-            iterations=max(1, round(length * self._epochs * per_epoch)),
-            lr=lr,
-            lr_min=None if self.base.lr_min is None else lr_min(lr),
-            momentum=momentum,
-            momentum_min=MOMENTUM_MIN if cycles and momentum > MOMENTUM_MIN else None,
-            weight_decay=_rounded(setting.weight_decay),
-        )
-
-    def usable(self, results: Sequence[TrialResult]) -> list[TrialResult]:
-        """Return the results of this problem that came to their end or diverged, each once."""
-        found = {r.trial.digest: r for r in results if self._is_like(r)}
-        return list(found.values())
-
-    def surface(self, results: Sequence[TrialResult], by: Criterion) -> ResponseSurface:
-        """Return the model of usable results."""
-        return ResponseSurface(
-            [self.setting(r.trial) for r in results],
-            [by.at_end(r) for r in results],
-            lr_grows_with_momentum=self._effective,
-            seed=self.base.seed,
-        )
-
-    def whole(self, trial: Trial) -> bool:
-        """Say whether a trial is as long as the final run, to a hundredth."""
-        return self.setting(trial).length > 0.99
-
-    def ran_whole(self, trial: Trial, results: Sequence[TrialResult]) -> bool:
-        """Say whether a trial's setting is among results of full length."""
-        own = self.setting(trial)
-        return any(self.whole(r.trial) and self.setting(r.trial) == own for r in results)
-
-    def _epochs_of(self, trial: Trial) -> float:
-        return trial.iterations / iterations_per_epoch(self._examples, trial.batch_size)
-
-    def _is_like(self, result: TrialResult) -> bool:
-        trial, base = result.trial, self.base
-        ended = result.status in (Status.COMPLETE, Status.DIVERGED)
-        cyclical = (trial.momentum_min is None) == (base.momentum_min is None)
-        same = (trial.task, trial.policy, trial.optimizer, dict(trial.extra), trial.snapshot) == (
-            base.task, base.policy, base.optimizer, dict(base.extra), None,
-        )  # fmt: skip
-        return ended and same and (cyclical or min(trial.momentum, base.momentum) <= MOMENTUM_MIN)
 
 
 def region_around(base: Trial, sizes: Sequence[int]) -> Region:
@@ -183,8 +97,10 @@ def run_refine(
     turn = before + SHORT_SHARE * (budget.allowed - before)
     while len(results) < MOST:
         seen = trials.usable([*known, *results])
-        if len(seen) < FEWEST or not results:
+        if first and (not results or not trials.modelled(seen, by)):
             wanted = [first.pop(0)]
+        elif not trials.modelled(seen, by):  # nothing that was tried ends
+            return results
         else:
             surface = trials.surface(seen, by)
             best = surface.best()
@@ -213,7 +129,7 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
     own = [r for r in usable if r.trial.stage == REFINE]
     finished = [r for r in usable if trials.whole(r.trial) and math.isfinite(by.at_end(r))]
     base, chosen, told = trials.base, trials.base, "too few trials for a model"
-    if len(usable) >= FEWEST and any(math.isfinite(by.at_end(r)) for r in usable):
+    if trials.modelled(usable, by):
         surface = trials.surface(usable, by)
         # What has run at full length goes before what the model alone recommends.
         whole = [trials.setting(r.trial) for r in finished]
@@ -318,7 +234,3 @@ def _record(
 
 def _label(trial: Trial) -> str:
     return f"{trial.lr:g}/{trial.momentum:g}/{trial.weight_decay:g}/{trial.batch_size}"
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.2g}")

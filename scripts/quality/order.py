@@ -19,7 +19,8 @@ import numpy as np
 from hptune.analysis.proposals import Region, propose
 from hptune.procedure.compare import concluded
 from hptune.procedure.lr_range import decide_lr, run_confirmation
-from hptune.procedure.refine import REFINE, Trials, decide_refine, region_around, run_refine
+from hptune.procedure.refine import decide_refine, region_around, run_refine
+from hptune.procedure.trial_settings import REFINE, Trials
 from hptune.results.records import Trial
 from hptune.stages import BATCH_SIZE, LR_RANGE, MOMENTUM, STAGES, WEIGHT_DECAY
 from hptune.training.lengths import iterations_per_epoch

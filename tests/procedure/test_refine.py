@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 from hptune.analysis.criterion import LOSS
-from hptune.procedure.refine import (
-    SHORT,
-    Trials,
-    decide_refine,
-    region_around,
-    run_refine,
-)
+from hptune.procedure.refine import SHORT, decide_refine, region_around, run_refine
+from hptune.procedure.trial_settings import Trials, intervals
 from hptune.results.records import Curve, OptimizerSpec, Status, Trial, TrialResult
 from hptune.trials.budget import Budget
 
@@ -142,3 +137,28 @@ def test_a_setting_keeps_its_epochs_at_another_batch_size():
     assert (trial.iterations, trial.lr, trial.momentum_min) == (EPOCHS * 10, 0.12, None)
     assert trials.trial(trials.setting(BASE)).digest == BASE.digest
     assert LOSS.at_end(Valley(2.0, math.inf).run([trial])[0]) > 0
+
+
+def test_each_hyper_parameter_has_an_interval_that_narrows_where_the_cost_depends_on_it():
+    runner = Valley(2.0, epochs=8 * EPOCHS)
+    trials, region = Trials(BASE, EXAMPLES), region_around(BASE, (32, 64, 128))
+    assert intervals(trials, region, [], BASE) == {}
+    found = intervals(trials, region, run_refine(runner, trials, region), BASE)
+    low, high = found["lr"]
+    assert 0.01 < low <= 0.1 <= high < 1.0
+    low, high = found["weight_decay"]
+    assert high / low > 100
+
+
+def test_where_every_run_diverges_the_search_ends_and_says_so():
+    class Breaking(Valley):
+        def run(self, trials):
+            done = super().run(trials)
+            return [replace(r, status=Status.DIVERGED, val_loss=None) for r in done]
+
+    runner = Breaking(2.0, epochs=20 * EPOCHS)
+    trials = Trials(BASE, EXAMPLES)
+    results = run_refine(runner, trials, region_around(BASE, (64,)))
+    outcome = decide_refine(trials, results)
+    assert len(results) <= 5 and decided(outcome)["lr"] == BASE.lr
+    assert "too few" in outcome.decisions[0].reason
