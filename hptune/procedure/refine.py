@@ -19,7 +19,7 @@ from hptune.procedure.batch_size import default_values
 from hptune.procedure.context import Context, Outcome
 from hptune.procedure.defaults import ADAPTIVE
 from hptune.procedure.trial_settings import COLUMNS, REFINE, Trials
-from hptune.results.evidence import Candidate, Comparison
+from hptune.results.evidence import Candidate, Comparison, Evidence
 from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.results.tables import result_row
 from hptune.trials.run import Runner
@@ -93,8 +93,10 @@ def run_refine(
         at_once: Proposals that run together.
     """
     budget, results, first = runner.budget, list[TrialResult](), _first(trials)
-    before = budget.spent
-    turn = before + SHORT_SHARE * (budget.allowed - before)
+    left = budget.allowed - budget.spent
+    reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
+    # Where whole runs would take more than half, none is made: the model reads those of a third.
+    turn = budget.allowed - (reserve if 2 * reserve <= left else 0.0)
     while len(results) < MOST:
         seen = trials.usable([*known, *results])
         if first and (not results or not trials.modelled(seen, by)):
@@ -104,7 +106,8 @@ def run_refine(
         else:
             surface = trials.surface(seen, by)
             best = surface.best()
-            whole = budget.spent >= turn or len(results) >= MOST_SHORT
+            short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
+            whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
             rivals = [trials.base, trials.trial(best)]
             wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
             if not wanted:
@@ -137,7 +140,7 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
         rival = trials.trial(surface.best(others))
         better = surface.probability(trials.setting(rival), trials.setting(base))
         told = (
-            f"{_label(rival)} is expected to end best, and better than {_label(base)} with a "
+            f"{_label(rival)} is the best rival, and better than {_label(base)} with a "
             f"probability of {better:.2f}"
         )
         if better >= CLEARLY:
@@ -165,9 +168,10 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
         for name, value in values.items()
         if value is not None
     ]
-    return Outcome(
-        decisions, own, [_record(decisions[0], finished, chosen, by)] if finished else []
-    )
+    # Side by side as far as they are of one length: whole runs, else those of a third.
+    compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
+    record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if compared else []
+    return Outcome(decisions, own, record)
 
 
 def _first(trials: Trials) -> list[Trial]:

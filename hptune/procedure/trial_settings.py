@@ -24,12 +24,15 @@ class Trials:
         base: A run of full length with what was decided.
         examples: Training examples.
         lr_grows_with_momentum: As of `ResponseSurface`.
+
+    Attributes:
+        epochs: Of a run of full length.
     """
 
     def __init__(self, base: Trial, examples: int, *, lr_grows_with_momentum: bool = True) -> None:
         self.base, self._examples = base, examples
         self._effective = lr_grows_with_momentum
-        self._epochs = self._epochs_of(base)
+        self.epochs = self._epochs_of(base)
 
     def setting(self, trial: Trial) -> Setting:
         """Return a trial's setting; its length counts in epochs."""
@@ -38,7 +41,7 @@ class Trials:
             momentum=trial.momentum,
             weight_decay=trial.weight_decay,
             batch_size=trial.batch_size,
-            length=self._epochs_of(trial) / self._epochs,
+            length=self._epochs_of(trial) / self.epochs,
         )
 
     def trial(self, setting: Setting, length: float = 1.0) -> Trial:
@@ -55,7 +58,7 @@ class Trials:
         return self.base.change(
             stage=REFINE,
             batch_size=size,
-            iterations=max(1, round(length * self._epochs * per_epoch)),
+            iterations=max(1, round(length * self.epochs * per_epoch)),
             lr=lr,
             lr_min=None if self.base.lr_min is None else lr_min(lr),
             momentum=momentum,
