@@ -1,0 +1,240 @@
+"""Refinement: what is left of the budget goes to trials that a model of all trials proposes.
+
+The model is fed with every finished trial of the same problem, whatever its stage and length. What
+was decided before gives way only to a run of full length that the model says is clearly better.
+
+Source: Snoek, Larochelle and Adams 2012.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.proposals import Region, propose
+from hptune.procedure.batch_size import default_values
+from hptune.procedure.context import Context, Outcome
+from hptune.procedure.defaults import ADAPTIVE
+from hptune.procedure.trial_settings import COLUMNS, REFINE, Trials
+from hptune.results.evidence import Candidate, Comparison, Evidence
+from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.results.tables import result_row
+from hptune.trials.run import Runner
+
+# Around what was decided: LR as far as a range test can be wrong, momentum from hardly any to the
+# largest in use, weight decay over the report's grid and one magnitude more.
+LR_FACTOR, DECAY_FACTOR = 30.0, 100.0
+MOMENTUM = (0.1, 0.99)
+LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
+# Runs of a third rank settings nearly as whole ones do and cost a third; shorter ones mislead
+# (scripts/quality/taskset.py).
+SHORT = 1 / 3
+SHORT_SHARE = 2 / 3  # of what is left goes to them, the rest to whole runs
+MOST_SHORT = 40  # trials of a third, by when they have shown what they can
+MOST = 200  # trials: the model's cost grows with their cube
+CLEARLY = 0.8  # probability with which a challenger has to be better
+RULE = "{} expected at full length, where it is better with a probability of {:g} at least"
+
+
+def stage(context: Context, values: None, seeds: int) -> Outcome:
+    """Spend what is left of the budget around what was decided.
+
+    Args:
+        context: The problem; the trials that it has searched feed the model.
+        values: The model proposes them.
+        seeds: A proposal is run once; one that comes again takes the next seed.
+    """
+    by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
+    base = context.base(REFINE, context.lengths(size).final, batch_size=size)
+    sizes = context.sizes_that_fit(default_values(size, examples))
+    trials = Trials(base, examples, lr_grows_with_momentum=context.optimizer not in ADAPTIVE)
+    region = region_around(base, sizes)
+    results = run_refine(context.runner, trials, region, known=context.searched, by=by)
+    return decide_refine(trials, [*context.searched, *results], by)
+
+
+def region_around(base: Trial, sizes: Sequence[int]) -> Region:
+    """Return where refinement looks.
+
+    Args:
+        base: With what was decided.
+        sizes: Batch sizes that fit.
+    """
+    decay = base.weight_decay or LEAST_DECAY
+    low = min(decay / DECAY_FACTOR, LEAST_DECAY) if base.weight_decay else LEAST_DECAY
+    return Region(
+        lr=(base.lr / LR_FACTOR, base.lr * LR_FACTOR),
+        momentum=(min(MOMENTUM[0], base.momentum), max(MOMENTUM[1], base.momentum)),
+        weight_decay=(low, decay * DECAY_FACTOR),
+        batch_sizes=tuple(sorted(sizes)),
+    )
+
+
+def run_refine(
+    runner: Runner,
+    trials: Trials,
+    region: Region,
+    *,
+    known: Sequence[TrialResult] = (),
+    by: Criterion = LOSS,
+    at_once: int = 1,
+) -> list[TrialResult]:
+    """Run proposals at a part of the full length, then the best and what was decided at full length.
+
+    Args:
+        runner: Runs the trials; what its budget has left is spent.
+        trials: Of the problem.
+        region: Where to look.
+        known: Results of the stages before.
+        by: What is better.
+        at_once: Proposals that run together.
+    """
+    budget, results, first = runner.budget, list[TrialResult](), _first(trials)
+    left = budget.allowed - budget.spent
+    reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
+    # Where whole runs would take more than half, none is made: the model reads those of a third.
+    turn = budget.allowed - (reserve if 2 * reserve <= left else 0.0)
+    while len(results) < MOST:
+        seen = trials.usable([*known, *results])
+        if first and (not results or not trials.modelled(seen, by)):
+            wanted = [first.pop(0)]
+        elif not trials.modelled(seen, by):  # nothing that was tried ends
+            return results
+        else:
+            surface = trials.surface(seen, by)
+            best = surface.best()
+            short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
+            whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
+            rivals = [trials.base, trials.trial(best)]
+            wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
+            if not wanted:
+                proposed = propose(surface, region, near=best, count=at_once, seed=len(seen))
+                wanted = [trials.trial(s, 1.0 if whole else SHORT) for s in proposed]
+        wanted = [_unseen(trial, [*seen, *results]) for trial in wanted]
+        if not runner.affords(wanted):
+            return results
+        results += runner.run(wanted)
+    return results
+
+
+def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion = LOSS) -> Outcome:
+    """Take the setting that is expected to end best where it is clearly better than what was decided.
+
+    Args:
+        trials: Of the problem.
+        results: Of all stages.
+        by: What is better.
+    """
+    usable = trials.usable(results)
+    own = [r for r in usable if r.trial.stage == REFINE]
+    finished = [r for r in usable if trials.whole(r.trial) and math.isfinite(by.at_end(r))]
+    base, chosen, told = trials.base, trials.base, "too few trials for a model"
+    if trials.modelled(usable, by):
+        surface = trials.surface(usable, by)
+        # What has run at full length goes before what the model alone recommends.
+        whole = [trials.setting(r.trial) for r in finished]
+        others = [setting for setting in whole if setting != trials.setting(base)]
+        rival = trials.trial(surface.best(others))
+        better = surface.probability(trials.setting(rival), trials.setting(base))
+        told = (
+            f"{_label(rival)} is the best rival, and better than {_label(base)} with a "
+            f"probability of {better:.2f}"
+        )
+        if better >= CLEARLY:
+            chosen = rival
+        else:
+            told += ", so what was decided before is kept"
+    values: dict[str, Any] = {
+        "lr": chosen.lr,
+        "lr_min": chosen.lr_min,
+        "momentum": chosen.momentum,
+        "momentum_min": chosen.momentum_min or chosen.momentum,
+        "weight_decay": chosen.weight_decay,
+        "batch_size": chosen.batch_size,
+    }
+    decisions = [
+        Decision(
+            stage=REFINE,
+            parameter=name,
+            value=value,
+            rule=RULE.format(by, CLEARLY),
+            reason=f"{told}; modelled on {len(usable)} trials",
+            trials=tuple(r.trial.id for r in own),
+            seconds=sum(r.seconds for r in own) if name == "lr" else 0.0,
+        )
+        for name, value in values.items()
+        if value is not None
+    ]
+    # Side by side as far as they are of one length: whole runs, else those of a third.
+    compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
+    record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if compared else []
+    return Outcome(decisions, own, record)
+
+
+def _first(trials: Trials) -> list[Trial]:
+    """Return the trials before there are enough for a model: the LR by 3, and a smaller momentum."""
+    own = trials.setting(trials.base)
+    damping = min(3 * (1 - own.momentum), 0.9)
+    kept = own.lr * damping / (1 - own.momentum)  # LR / (1 - momentum) stays
+    settings = [
+        own,
+        replace(own, lr=own.lr * 3),
+        replace(own, lr=own.lr / 3),
+        replace(own, lr=kept, momentum=1 - damping),
+    ]
+    return [trials.trial(setting, SHORT) for setting in settings]
+
+
+def _unseen(trial: Trial, seen: Sequence[TrialResult]) -> Trial:
+    """Return a trial with the next seed where it was run before."""
+    done = {r.trial.digest for r in seen}
+    while trial.digest in done:
+        trial = trial.change(seed=trial.seed + 1)
+    return trial
+
+
+def _record(
+    decision: Decision, finished: Sequence[TrialResult], chosen: Trial, by: Criterion
+) -> Comparison:
+    """Return the runs of full length, side by side; a setting with its seeds is a candidate."""
+    groups: dict[str, list[TrialResult]] = {}
+    for result in finished:
+        groups.setdefault(_label(result.trial), []).append(result)
+    costs = {k: sum(map(by.at_end, rs)) / len(rs) for k, rs in groups.items()}
+    best = min(costs, key=costs.__getitem__)
+    rows = {k: result_row(rs[0]) for k, rs in groups.items()}
+    candidates = tuple(
+        Candidate(
+            label=label,
+            values={column: rows[label].get(column) for column in COLUMNS},
+            trials=tuple(r.trial.id for r in rs),
+            seeds=tuple(r.trial.seed for r in rs),
+            scores=tuple(by.value(by.at_end(r)) for r in rs),
+            score=by.value(costs[label]),
+            difference=costs[label] - costs[best],
+            noise=None,
+            tied=label == best,
+            status=max((r.status for r in rs), key=list(Status).index),
+            epochs=sum(r.epochs for r in rs),
+        )
+        for label, rs in groups.items()
+    )
+    return Comparison(
+        stage=REFINE,
+        parameter="lr",
+        by=by.name,
+        higher_is_better=by.higher_is_better,
+        candidates=candidates,
+        best=best,
+        chosen=_label(chosen) if _label(chosen) in groups else None,
+        rule=decision.rule,
+        noise=None,
+        epochs=sum(r.epochs for r in finished if r.trial.stage == REFINE),
+    )
+
+
+def _label(trial: Trial) -> str:
+    return f"{trial.lr:g}/{trial.momentum:g}/{trial.weight_decay:g}/{trial.batch_size}"
