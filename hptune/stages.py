@@ -15,6 +15,7 @@ LR_RANGE = "lr-range"
 MOMENTUM = "momentum"
 WEIGHT_DECAY = "weight-decay"
 BATCH_SIZE = "batch-size"
+REFINE = "refine"
 FINAL = "final"
 TRAIN = "train"
 SWEEP = "sweep"
@@ -68,6 +69,12 @@ STAGES: dict[str, Stage] = {
             module="hptune.procedure.batch_size",
             aliases=("batch-size", "batch_size"),
             summary="total batch size",
+        ),
+        Stage(
+            name=REFINE,
+            title="Refinement",
+            parameter="lr",
+            module="hptune.procedure.refine",
         ),
         Stage(name=FINAL, title="Final run", module="hptune.procedure.final", searches=False),
         Stage(name=TRAIN, title="Training run", searches=False),

@@ -16,12 +16,15 @@ from typing import Any
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
 from hptune.procedure.batch_size import default_values
-from hptune.procedure.context import Context, Outcome
 from hptune.procedure.defaults import ADAPTIVE
-from hptune.procedure.trial_settings import COLUMNS, REFINE, Trials
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
+from hptune.procedure.session.fit import sizes_that_fit
+from hptune.procedure.trial_settings import COLUMNS, Trials
 from hptune.results.evidence import Candidate, Comparison, Evidence
 from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.results.tables import result_row
+from hptune.stages import REFINE
 from hptune.trials.run import Runner
 
 # Around what was decided: LR as far as a range test can be wrong, momentum from hardly any to the
@@ -48,8 +51,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         seeds: A proposal is run once; one that comes again takes the next seed.
     """
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
-    base = context.base(REFINE, context.lengths(size).final, batch_size=size)
-    sizes = context.sizes_that_fit(default_values(size, examples))
+    base, sizes = context.whole(REFINE), sizes_that_fit(context, default_values(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=context.optimizer not in ADAPTIVE)
     region = region_around(base, sizes)
     results = run_refine(context.runner, trials, region, known=context.searched, by=by)

@@ -11,9 +11,9 @@ from hptune.analysis.proposals import Region
 from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
 from hptune.results.records import Status, Trial, TrialResult
+from hptune.stages import REFINE
 from hptune.training.lengths import iterations_per_epoch
 
-REFINE = "refine"
 COLUMNS = ("lr", "momentum", "weight_decay", "batch_size")
 
 

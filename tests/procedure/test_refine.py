@@ -50,7 +50,7 @@ class Valley:
             for trial in trials
         ]  # fmt: skip
         for result in results:
-            self.budget.add(result)
+            self.budget.count(result.trial, result.epochs)
         self.asked += results
         return results
 
