@@ -23,9 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hptune.analysis.criterion import Criterion
-from hptune.config.schema import Procedure
-from hptune.procedure.plan import Lengths
-from hptune.results.records import Curve, Decision, Status, TrainingSettings, Trial, TrialResult
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.training.lengths import iterations_per_epoch
 from hptune.trials.budget import Budget
 from hptune.trials.progress import Silent
@@ -144,14 +142,14 @@ class SurrogateRunner:
             if result.status is not Status.PRUNED:
                 self.known.setdefault(trial.digest, result)
                 if result.trial.stage == trial.stage:
-                    self.budget.add(result)
+                    self.budget.count(result.trial, result.epochs)
             results.append(result)
         return results
 
-    def drop(self, result: TrialResult) -> None:
+    def keep(self, result: TrialResult) -> None:
         """Keep a paused trial that will not go on."""
         self.known[result.trial.digest] = result
-        self.budget.add(result)
+        self.budget.count(result.trial, result.epochs)
 
     def affords(self, trials: Sequence[Trial]) -> bool:
         """Say whether the budget allows these."""
@@ -198,8 +196,8 @@ def _epochs(trial: Trial, iterations: int) -> float:
     return iterations / iterations_per_epoch(EXAMPLES, trial.batch_size)
 
 
-class SurrogateContext:
-    """Stands in for `hptune.procedure.context.Context`: values that decisions change.
+class SurrogateSession:
+    """Values that decisions change, and the trials so far.
 
     Args:
         table: OpenML task.
@@ -207,14 +205,8 @@ class SurrogateContext:
         noise: As of `SurrogateRunner`.
     """
 
-    criterion = ERROR
-    optimizer = "sgd"
-    weight_layers = NET[0] + 1
-    epochs = planned_epochs = float(EPOCHS)
-
     def __init__(self, table: str, trainings: float, noise: float = 0.0) -> None:
         self.runner: Any = SurrogateRunner(table, Budget(trainings * EPOCHS), noise)
-        self.task = self.runner.task
         self.searched: list[TrialResult] = []
         self.values: dict[str, Any] = {
             "lr": math.sqrt(1e-4 * 1e-1),  # the middle of its range: there is no range test
@@ -233,41 +225,8 @@ class SurrogateContext:
         decided = np.array([[self.values[name] for name in SPACE]], dtype=float)
         return float(error(self.runner.table, decided)[0]) - best_known(self.runner.table)
 
-    def options(self, stage: str) -> Any:
-        """Return the defaults of a stage's section."""
-        return getattr(Procedure(), stage.replace("-", "_"), None)
-
-    def criterion_of(self, name: str) -> Criterion:
-        """Return what judges by the error."""
-        return ERROR
-
-    def batch_size(self, *, quiet: bool = False) -> int:
-        """Return the batch size that holds now."""
-        return int(self.values["batch_size"])
-
-    def lengths(self, batch_size: int) -> Lengths:
-        """Return the length of full runs for all purposes."""
-        final = EPOCHS * iterations_per_epoch(EXAMPLES, batch_size)
-        return Lengths(range_test=final, short=final, final=final)
-
-    def base(self, stage: str, iterations: int, **changes: Any) -> Trial:
-        """Return a trial with the values that hold now."""
-        changes = {k: v for k, v in changes.items() if k in self.values and v is not None}
-        values = self.values | changes
-        return Trial(stage=stage, task="", seed=0, iterations=iterations, **values)
-
-    def short(self, stage: str) -> Trial:
-        """Return a full run with the values that hold now."""
-        return self.base(stage, self.lengths(self.batch_size()).final)
-
-    def short_settings(self, trial: Trial) -> TrainingSettings:
-        """Return the trial's own."""
-        return trial.settings
-
-    def sizes_that_fit(self, sizes: Sequence[int]) -> list[int]:
-        """Return all."""
-        return list(sizes)
-
-    def variant(self, path: str, value: Any) -> Any:
-        """Return the same: the surrogate has no other keys."""
-        return self
+    def run(self, stage: str, length: float = 1.0) -> Trial:
+        """Return a run of a part of the full length, with the values that hold now."""
+        per_epoch = iterations_per_epoch(EXAMPLES, self.values["batch_size"])
+        iterations = round(length * EPOCHS * per_epoch)
+        return Trial(stage=stage, task="", seed=0, iterations=iterations, **self.values)

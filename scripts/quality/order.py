@@ -12,23 +12,22 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from importlib import import_module
 
 import numpy as np
 
 from hptune.analysis.proposals import Region, propose
-from hptune.procedure.compare import concluded
-from hptune.procedure.lr_range import decide_lr, run_confirmation
-from hptune.procedure.refine import decide_refine, region_around, run_refine
-from hptune.procedure.trial_settings import REFINE, Trials
+from hptune.procedure.compare import PairedRuns, concluded
+from hptune.procedure.lr_range import decide_lr, run_bracket
+from hptune.procedure.refine import SHORT, decide_refine, region_around, run_refine
+from hptune.procedure.trial_settings import Trials
 from hptune.results.records import Trial
-from hptune.stages import BATCH_SIZE, LR_RANGE, MOMENTUM, STAGES, WEIGHT_DECAY
+from hptune.stages import LR_RANGE, REFINE
 from hptune.training.lengths import iterations_per_epoch
 from scripts.quality.lcbench import (
     EPOCHS,
     ERROR,
     EXAMPLES,
-    SurrogateContext,
+    SurrogateSession,
     best_known,
     error,
     sample,
@@ -36,7 +35,6 @@ from scripts.quality.lcbench import (
 )
 
 Order = Callable[[str, float, float], float]
-STAGES_FIRST = 13.0  # trainings of the stages before the refinement, of 26
 SIZES = (16, 32, 64, 128, 256, 512)
 REGION = Region(lr=(1e-4, 1e-1), momentum=(0.1, 0.99), weight_decay=(1e-5, 1e-1), batch_sizes=SIZES)
 
@@ -62,74 +60,53 @@ def main() -> None:
             )
 
 
-def by_stages(table: str, trainings: float, noise: float) -> float:
-    """Return the regret of hptune's stages, each with its share; twice where the budget allows."""
-    context = SurrogateContext(table, trainings, noise)
-    run_stages(context, trainings, rounds=2 if trainings > 40 else 1)
-    return context.regret()
-
-
-def run_stages(context: SurrogateContext, trainings: float, rounds: int) -> None:
-    """Run the LR's confirmation, momentum, weight decay and batch size with full trainings."""
-    names = (LR_RANGE, MOMENTUM, WEIGHT_DECAY, BATCH_SIZE)
-    total, budget = sum(STAGES[name].share for name in names), context.runner.budget
-    budget.allowed = budget.spent
-    for _ in range(rounds):
-        for name in names:
-            budget.allowed += STAGES[name].share / total * trainings / rounds * EPOCHS
-            if name == LR_RANGE:
-                base = context.short(LR_RANGE)
-                found = run_confirmation(context.runner, base, base.lr, seeds=1, by=ERROR)
-                decisions = decide_lr(None, found, base.lr, by=ERROR)
-                outcome, _ = concluded(found, decisions, ERROR, columns=("lr",))
-            else:
-                outcome = import_module(STAGES[name].module).stage(context, None, 1)
-            context.take_in(outcome.decisions, outcome.results)
-
-
 def refined(table: str, trainings: float, noise: float) -> float:
     """Return the regret of refinement alone, from the middle of the LR's range."""
-    return _refined(SurrogateContext(table, trainings, noise), trainings)
+    return _refined(SurrogateSession(table, trainings, noise), trainings)
 
 
-def stages_refined(table: str, trainings: float, noise: float) -> float:
-    """Return the regret of the stages with half of 26 trainings, and refinement with all that is left."""
-    context = SurrogateContext(table, trainings, noise)
-    run_stages(context, min(STAGES_FIRST, trainings / 2), rounds=1)
-    return _refined(context, trainings)
+def bracketed(table: str, trainings: float, noise: float) -> float:
+    """Return the regret of the plan of `hptune run`: an LR bracket, and refinement with what is left."""
+    session = SurrogateSession(table, trainings, noise)
+    session.runner.budget.allowed = trainings * EPOCHS
+    runs = PairedRuns(session.runner, by=ERROR)
+    found = run_bracket(runs, session.run(LR_RANGE, SHORT), session.values["lr"])
+    outcome = concluded(found, decide_lr(None, found, by=ERROR), ERROR, columns=("lr",))
+    session.take_in(outcome.decisions, outcome.results)
+    return _refined(session, trainings)
 
 
-def _refined(context: SurrogateContext, trainings: float) -> float:
-    context.runner.budget.allowed = trainings * EPOCHS
-    trials = Trials(context.short(REFINE), EXAMPLES)
-    known = context.searched
+def _refined(session: SurrogateSession, trainings: float) -> float:
+    session.runner.budget.allowed = trainings * EPOCHS
+    trials = Trials(session.run(REFINE), EXAMPLES)
+    known = session.searched
     results = run_refine(
-        context.runner, trials, region_around(trials.base, SIZES), known=known, by=ERROR
+        session.runner, trials, region_around(trials.base, SIZES), known=known, by=ERROR
     )
     outcome = decide_refine(trials, [*known, *results], ERROR)
-    context.take_in(outcome.decisions, outcome.results)
-    return context.regret()
+    session.take_in(outcome.decisions, outcome.results)
+    return session.regret()
 
 
 def by_model(table: str, trainings: float, noise: float) -> float:
     """Return the regret of the model alone with full trainings, from four random settings."""
-    context = SurrogateContext(table, trainings, noise)
-    trials = Trials(context.short(REFINE), EXAMPLES)
-    trained = context.runner.run([_trial(row) for row in sample(4, seed=0)])
+    session = SurrogateSession(table, trainings, noise)
+    trials = Trials(session.run(REFINE), EXAMPLES)
+    trained = session.runner.run([_trial(row) for row in sample(4, seed=0)])
     while len(trained) < trainings:
         surface = trials.surface(trials.usable(trained), ERROR)
         (found,) = propose(surface, REGION, near=surface.best(), seed=len(trained))
-        trained += context.runner.run([trials.trial(found)])
+        trained += session.runner.run([trials.trial(found)])
     best = trials.surface(trials.usable(trained), ERROR).best()
-    return _regret(context, (best.lr, best.momentum, best.weight_decay, best.batch_size))
+    return _regret(session, (best.lr, best.momentum, best.weight_decay, best.batch_size))
 
 
 def at_random(table: str, trainings: float, noise: float) -> float:
     """Return the regret of the best of random settings."""
-    context = SurrogateContext(table, trainings, noise)
+    session = SurrogateSession(table, trainings, noise)
     rows = sample(round(trainings), seed=0)
-    errors = [r.val_loss for r in context.runner.run([_trial(row) for row in rows])]
-    return _regret(context, rows[int(np.argmin(errors))].tolist())
+    errors = [r.val_loss for r in session.runner.run([_trial(row) for row in rows])]
+    return _regret(session, rows[int(np.argmin(errors))].tolist())
 
 
 def by_tpe(table: str, trainings: float, noise: float) -> float:
@@ -137,7 +114,7 @@ def by_tpe(table: str, trainings: float, noise: float) -> float:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    context = SurrogateContext(table, trainings, noise)
+    session = SurrogateSession(table, trainings, noise)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
 
     def objective(asked: optuna.Trial) -> float:
@@ -147,12 +124,12 @@ def by_tpe(table: str, trainings: float, noise: float) -> float:
             asked.suggest_float("weight_decay", *REGION.weight_decay, log=True),
             asked.suggest_categorical("batch_size", SIZES),
         )
-        (result,) = context.runner.run([_trial(row)])
+        (result,) = session.runner.run([_trial(row)])
         asked.set_user_attr("row", row)
         return float(result.val_loss or 0.0)
 
     study.optimize(objective, n_trials=round(trainings))
-    return _regret(context, study.best_trial.user_attrs["row"])
+    return _regret(session, study.best_trial.user_attrs["row"])
 
 
 def _trial(row: Sequence[float]) -> Trial:
@@ -169,17 +146,16 @@ def _trial(row: Sequence[float]) -> Trial:
     )
 
 
-def _regret(context: SurrogateContext, row: Sequence[float]) -> float:
-    table = context.runner.table
+def _regret(session: SurrogateSession, row: Sequence[float]) -> float:
+    table = session.runner.table
     return float(error(table, np.array([row], dtype=float))[0]) - best_known(table)
 
 
 ORDERS: dict[str, Order] = {
     "random": at_random,
     "tpe": by_tpe,
-    "stages": by_stages,
-    "stages, then refine": stages_refined,
     "refine": refined,
+    "bracket, then refine": bracketed,
     "model": by_model,
 }
 

@@ -26,12 +26,13 @@ import sklearn.datasets
 import torch
 from torch import Tensor, nn
 
+from hptune.analysis.criterion import LOSS
 from hptune.analysis.rules import named_rules
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
-from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
+from hptune.procedure.lr_range import decide_lr, run_bracket, run_lr_range
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import OptimizerSpec, TrainingSettings
@@ -242,9 +243,11 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         test = run_lr_range(runner, base, low=low, high=high, examples=len(task.validation))
         reading = test.reading
         short = base.change(iterations=LENGTH // 2, lr_min=reading.lr_max / 10)
-        candidates = run_confirmation(PairedRuns(runner), short, reading.lr_max, test=test)
+        candidates = run_bracket(
+            PairedRuns(runner), short, reading.lr_max, reached=test.reached(LOSS)
+        )
         try:
-            confirmed = float(decide_lr(test, candidates, reading.lr_max)[0].value)
+            confirmed = float(decide_lr(test, candidates)[0].value)
         except StageError:  # it says so: every candidate diverged
             confirmed = math.nan
     last = test.results[-1].curve

@@ -12,7 +12,8 @@ import pytest
 from hptune.analysis.criterion import LOSS
 from hptune.procedure.refine import SHORT, decide_refine, region_around, run_refine
 from hptune.procedure.trial_settings import Trials, intervals
-from hptune.results.records import Curve, OptimizerSpec, Status, Trial, TrialResult
+from hptune.results.records import Curve, Status, Trial, TrialResult
+from hptune.results.settings import OptimizerSpec
 from hptune.trials.budget import Budget
 
 EPOCHS, EXAMPLES = 30, 1280
