@@ -44,7 +44,7 @@ def run_grid(name: str) -> None:
                     print(name, lr, seed, row["val_loss"], row["seconds"], flush=True)
         curve = grid_curve(name)
         best = round(math.log(curve.best_lr, STEP))
-        around = {k for k in range(best - NEAR, best + NEAR + 1)}
+        around = set(range(best - NEAR, best + NEAR + 1))
         if around <= steps:
             return
         steps |= around

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def has(name: str, **key: Any) -> bool:
 
 def number(text: str) -> float:
     """Return a stored number, infinite where there is none: a run that broke has no loss."""
-    return float(text) if text else float("inf")
+    value = float(text or "inf")
+    return value if math.isfinite(value) else math.inf
 
 
 def chosen(rows: Iterable[dict[str, str]], **key: Any) -> list[dict[str, str]]:
