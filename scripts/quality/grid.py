@@ -138,8 +138,6 @@ def _untrained(name: str, problem: Problem, seed: int) -> store.Row:
         losses = [
             float(task.step(model, b)[0]) for b in task.validation.batches(problem.batch_size)
         ]
-    loss = statistics.mean(losses)
-    if problem.classes is not None:
-        loss = min(loss, math.log(problem.classes))
+    loss = min(statistics.mean(losses), problem.guess)
     row = {"problem": name, "lr": 0.0, "seed": seed, "val_loss": loss}
     return {**row, "test_loss": "", "test_accuracy": "", "seconds": ""}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Score:
         if not own[0]["test_accuracy"]:
             return cls(lost, None)
         reference = statistics.mean(float(r["test_accuracy"]) for r in own)
-        reached = float(row["test_accuracy"] or 1 / (PROBLEMS[name].classes or 1))
+        reached = float(row["test_accuracy"] or math.exp(-PROBLEMS[name].guess))
         return cls(lost, 100 * (reference - reached))
 
 
@@ -83,6 +84,13 @@ def grid(name: str) -> GridCurve:
 
 
 @cache
+def gridded() -> list[str]:
+    """Return the problems whose grid has LRs that every seed was run at."""
+    there = {row["problem"] for row in _grid_rows()}
+    return [name for name in PROBLEMS if name in there and grid(name).lr]
+
+
+@cache
 def _grid_rows() -> list[dict[str, str]]:
     return store.read("grid")
 
@@ -101,7 +109,7 @@ def _by(
 ) -> dict[str, list[dict[str, str]]]:
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        if row["problem"] in PROBLEMS and grid(row["problem"]).lr:
+        if row["problem"] in gridded():
             groups.setdefault(key(row), []).append(row)
     return groups
 
@@ -131,10 +139,8 @@ def _methods(methods: Mapping[str, Sequence[dict[str, str]]]) -> str:
 
 def _grids() -> str:
     lines = []
-    for name in PROBLEMS:
+    for name in gridded():
         curve = grid(name)
-        if not curve.lr:
-            continue
         good = [
             lr for lr, loss in zip(curve.lr, curve.loss, strict=True) if curve.lost(loss) <= CLOSE
         ]
