@@ -35,7 +35,7 @@ def _run(args: argparse.Namespace, name: str, seed: int) -> None:
     if args.command == "problems":
         print(name, PROBLEMS[name].make(0))
     elif args.command == "grid":
-        run_grid(name)
+        run_grid(name, args.first)
     elif args.command == "judge":
         for budget in args.budget:
             run_judge(name, seed, budget=budget, stages=args.stages, label=args.label)
@@ -62,6 +62,8 @@ def _arguments() -> argparse.Namespace:
     for command, text in commands.items():
         own = parsers.add_parser(command, help=text)
         own.add_argument("problems", nargs="*", help=f"of {', '.join(PROBLEMS)}; all by default")
+        if command == "grid":
+            own.add_argument("--first", type=int, metavar="N", help="the first N seeds alone")
         if command in ("judge", "rivals"):
             own.add_argument("--seeds", type=int, nargs="+", default=[0])
             own.add_argument("--budget", type=float, nargs="+", default=[3.0])

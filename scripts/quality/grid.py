@@ -26,16 +26,22 @@ MOMENTUM, MOMENTUM_MIN = 0.95, 0.85
 MOST = 40  # steps that a grid is extended to
 
 
-def run_grid(name: str) -> None:
-    """Train what is missing of a problem's grid."""
+def run_grid(name: str, seeds: int | None = None) -> None:
+    """Train what is missing of a problem's grid.
+
+    Args:
+        name: Of the problem.
+        seeds: The first so many; None takes the problem's own number.
+    """
     problem = PROBLEMS[name]
-    for seed in range(problem.seeds):
+    seeds = seeds or problem.seeds
+    for seed in range(seeds):
         if not store.has("grid", problem=name, lr=0.0, seed=seed):
             store.add("grid", _untrained(name, problem, seed))
     low, high = (round(math.log(lr, STEP)) for lr in problem.lr)
     steps = set(range(low, high + 1, 2))
     for _ in range(MOST):
-        for seed in range(problem.seeds):
+        for seed in range(seeds):
             for step in sorted(steps):
                 lr = float(f"{STEP**step:.3g}")
                 if not store.has("grid", problem=name, lr=lr, seed=seed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,4 +62,27 @@ class RowReader(nn.Module):
         """Return logits (B, classes)."""
         states_BTC, _ = self.gru(rows_BTF)
         logits: Tensor = self.head(states_BTC[:, -1])
+        return logits
+
+
+class Augmented(nn.Module):
+    """A net that sees its training images mirrored and shifted at random, as photos usually are."""
+
+    def __init__(self, make_net: Callable[[], nn.Module], shift: int = 2) -> None:
+        super().__init__()
+        self.net, self.shift = make_net(), shift
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Return logits (B, classes)."""
+        if self.training:
+            B, _, H, W = x_BCHW.shape
+            pad, places = self.shift, torch.arange(H, device=x_BCHW.device)
+            padded = F.pad(x_BCHW, (pad, pad, pad, pad))
+            down, right = torch.randint(0, 2 * pad + 1, (2, B, 1), device=x_BCHW.device)
+            columns = torch.where(torch.rand(B, 1) < 0.5, places, W - 1 - places) + right
+            rows = places + down
+            x_BCHW = padded[
+                torch.arange(B)[:, None, None], :, rows[:, :, None], columns[:, None, :]
+            ].permute(0, 3, 1, 2)
+        logits: Tensor = self.net(x_BCHW)
         return logits

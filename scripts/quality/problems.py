@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 import hptune
 from hptune.models import build
-from scripts.quality.nets import GPT, RowReader
+from scripts.quality.nets import GPT, Augmented, RowReader
 
 IMAGES = Path(__file__).resolve().parents[2] / "data"  # by shared/data/unpack; ignored by git
 TEST_IMAGES = 1500
@@ -73,10 +73,14 @@ def table(seed: int, name: str) -> hptune.Task:
     return hptune.Task(_net("mlp", x.shape[1:], outputs, hidden=[64, 64]), **_divided(x, y, seed))
 
 
-def photos(seed: int, net: str, side: int, train: int, largest: float = 2.0) -> hptune.Task:
+def photos(
+    seed: int, net: str, side: int, train: int, *, largest: float = 2.0, augment: bool = True
+) -> hptune.Task:
     """Return a subset of CIFAR-10 less the training images' mean; `largest` is that of a pixel."""
-    splits = _images("cifar10", side, train, seed)
-    return hptune.Task(_net(net, (3, side, side), 10), **_centred(splits, largest))
+    make_model = _net(net, (3, side, side), 10)
+    if augment:
+        make_model = partial(Augmented, make_model)
+    return hptune.Task(make_model, **_centred(_images("cifar10", side, train, seed), largest))
 
 
 def mnist(seed: int, net: str) -> hptune.Task:
@@ -123,17 +127,17 @@ PROBLEMS: dict[str, Problem] = {
         partial(mnist, net="gru"), 6, 64, 0.1, (1e-3, 0.1), optimizer="adamw", seeds=2
     ),
     "cifar10-3layer-sgd": Problem(
-        partial(photos, net="three-layer", side=32, train=2000, largest=255.0),
+        partial(photos, net="three-layer", side=32, train=2000, largest=255.0, augment=False),
         5, 64, 1e-3, (1e-4, 0.03), seeds=2,
     ),
     "photos-resnet-sgd": Problem(
-        partial(photos, net="resnet-20", side=16, train=2550), 10, 64, 1e-4, (0.01, 3), seeds=2
+        partial(photos, net="resnet-20", side=16, train=2550), 10, 64, 1e-4, (0.03, 1), seeds=2
     ),
     "photos-densenet-sgd": Problem(
-        partial(photos, net="densenet-13-8", side=16, train=1500), 5, 64, 1e-4, (0.01, 3), seeds=2
+        partial(photos, net="densenet-13-8", side=16, train=1500), 5, 64, 1e-4, (0.03, 1), seeds=2
     ),
     "characters-gpt-adamw": Problem(
-        characters, 3, 64, 0.01, (1e-3, 0.1), optimizer="adamw", seeds=2, guess=math.log(96)
+        characters, 3, 64, 0.01, (2e-3, 0.05), optimizer="adamw", seeds=2, guess=math.log(96)
     ),
 }  # fmt: skip
 
