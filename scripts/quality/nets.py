@@ -76,13 +76,13 @@ class Augmented(nn.Module):
         """Return logits (B, classes)."""
         if self.training:
             B, _, H, W = x_BCHW.shape
-            pad, places = self.shift, torch.arange(H, device=x_BCHW.device)
+            place, pad = x_BCHW.device, self.shift
+            down, right = torch.randint(0, 2 * pad + 1, (2, B, 1), device=place)
+            columns = torch.arange(W, device=place)
+            columns = torch.where(torch.rand(B, 1, device=place) < 0.5, columns, columns.flip(0))
+            rows = torch.arange(H, device=place)[None, :, None] + down[:, :, None]
+            every = torch.arange(B, device=place)[:, None, None]
             padded = F.pad(x_BCHW, (pad, pad, pad, pad))
-            down, right = torch.randint(0, 2 * pad + 1, (2, B, 1), device=x_BCHW.device)
-            columns = torch.where(torch.rand(B, 1) < 0.5, places, W - 1 - places) + right
-            rows = places + down
-            x_BCHW = padded[
-                torch.arange(B)[:, None, None], :, rows[:, :, None], columns[:, None, :]
-            ].permute(0, 3, 1, 2)
+            x_BCHW = padded[every, :, rows, (columns + right)[:, None, :]].permute(0, 3, 1, 2)
         logits: Tensor = self.net(x_BCHW)
         return logits
