@@ -39,9 +39,12 @@ class Training:
     """A run of a plain loop.
 
     Attributes:
+        task: What is trained.
+        seed: Of weights and batch order.
+        batch_size: Examples a batch.
         optimizer: Makes the optimizer of a net's parameters.
-        lr: Over that of the optimizer, by iteration.
-        betas: Momentum or beta1 by iteration, empty where it is the optimizer's.
+        lr: Over that of the optimizer, by iteration; as long as the run.
+        momentum: Momentum or beta1 by iteration, empty where it is the optimizer's own.
     """
 
     task: Task

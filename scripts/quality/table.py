@@ -129,12 +129,18 @@ def _methods(methods: Mapping[str, Sequence[dict[str, str]]]) -> str:
             known = [score.regret for score in scores if score.regret is not None]
             losts.append(lost)
             regrets += [statistics.mean(known)] if known else []
-            cells.append(f"{100 * lost:.1f}" + (f" ({statistics.mean(known):+.1f})" * bool(known)))
-        mean = f"{100 * statistics.mean(losts):.1f} ({statistics.mean(regrets):+.2f})"
-        worst = f"{100 * max(losts):.0f} ({max(regrets):+.1f})"
-        lines.append([method, f"{mean}", worst, *cells])
-    head = ["lost % (regret, points)", "mean", "worst", *names]
-    return _table(head, lines)
+            cells.append(_both(lost, known))
+        worst = _both(max(losts), regrets and [max(regrets)])
+        lines.append(
+            [method, str(len(losts)), _both(statistics.mean(losts), regrets), worst, *cells]
+        )
+    return _table(["lost % (regret, points)", "problems", "mean", "worst", *names], lines)
+
+
+def _both(lost: float, regrets: Sequence[float]) -> str:
+    """Return a loss in per cent, and the mean of regrets where there are any."""
+    regret = f" ({statistics.mean(regrets):+.2f})" if regrets else ""
+    return f"{100 * lost:.1f}{regret}"
 
 
 def _grids() -> str:
