@@ -41,7 +41,7 @@ def _run(args: argparse.Namespace, name: str, seed: int) -> None:
             run_judge(name, seed, budget=budget, stages=args.stages, label=args.label)
     elif args.command == "rivals":
         for rival in args.rivals:
-            for budget in args.budget if rival in rivals.SEARCHES else [0.0]:
+            for budget in args.budget if rival in rivals.SEARCHES or args.long else [0.0]:
                 rivals.run_rival(name, rival, seed, budget=budget)
     elif args.command == "identical" and name in CHEAP:
         for share in SHARES:
@@ -72,6 +72,7 @@ def _arguments() -> argparse.Namespace:
             own.add_argument("--label", default="main", help="names the code that decides")
         if command == "rivals":
             known = [*rivals.RECIPES, *rivals.SEARCHES]
+            own.add_argument("--long", action="store_true", help="recipes get the search's epochs")
             own.add_argument("--rivals", nargs="+", choices=known, default=list(rivals.RECIPES))
     args = parser.parse_args()
     for name in args.problems:

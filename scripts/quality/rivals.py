@@ -164,7 +164,8 @@ def run_rival(name: str, rival: str, seed: int, *, budget: float) -> None:
         name: Of the problem.
         rival: One of `RECIPES` or `SEARCHES`.
         seed: Of the split, the sampler and the first training.
-        budget: Epochs of the search over those of the final run; 0 for a recipe, which has none.
+        budget: Epochs of the search over those of the final run. A recipe has no search: its runs
+            are longer by as much, 0 for the final run's length.
     """
     key = {"rival": rival, "problem": name, "seed": seed, "budget": budget}
     if store.has("rivals", **key):
@@ -178,7 +179,7 @@ def run_rival(name: str, rival: str, seed: int, *, budget: float) -> None:
         else:
             make, lr = RECIPES[rival]
             size = problem.batch_size
-            length = lr(problem.epochs * (len(task.train) // size))
+            length = lr(round((1 + budget) * problem.epochs) * (len(task.train) // size))
             runs = [Training(task, seed + k, size, make, length) for k in range(final_seeds(name))]
     except ImportError as error:
         print(f"{rival}: left out: {error}; pip install -e '.[bench]'")

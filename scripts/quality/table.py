@@ -13,6 +13,7 @@ from scripts.quality import store
 from scripts.quality.grid import GridCurve, grid_curve
 from scripts.quality.identical import CHEAP, SHARES, rates
 from scripts.quality.problems import PROBLEMS
+from scripts.quality.rivals import RECIPES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "judgement.md"
 CLOSE = 0.05  # of the fall: an LR that ends within it is as good as the best
@@ -101,7 +102,10 @@ def _judged(row: Mapping[str, str]) -> str:
 
 
 def _rival(row: Mapping[str, str]) -> str:
-    return row["rival"] + (f", budget {float(row['budget']):g}" if float(row["budget"]) else "")
+    budget = float(row["budget"])
+    if row["rival"] in RECIPES:
+        return row["rival"] + (f", {1 + budget:g} times as long" if budget else "")
+    return f"{row['rival']}, budget {budget:g}"
 
 
 def _by(
