@@ -1,142 +1,149 @@
-"""Trains every point of a case's grid and stores what came of it, once for all comparisons.
+"""The ground truth: full 1cycle runs at a grid of LRs, with hptune's first values for the rest.
 
-Usage: python -m scripts.quality.grid CASE [CASE ...] [--splits 10] [--jobs 2] [--best]
-
-With --best, only the point that is best over the splits that are there is trained on the others.
-One CSV a case in scripts/quality/results/; points that are there are not trained again.
+The grid has steps of 1.5 within three steps of the best LR, and of 2.25 farther out, where only the
+shape of the curve is asked for. It is extended until the best has two worse neighbours on both sides.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 import math
-import os
 import statistics
-from concurrent.futures import ProcessPoolExecutor
-from functools import lru_cache, partial
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import pairwise
 from tempfile import TemporaryDirectory
 
 import torch
 
-from hptune.config.build import build_task
-from hptune.results.records import Trial
-from hptune.results.run_dir import RunDir
-from hptune.stages import FINAL
-from hptune.task import Task
-from hptune.training.device import resolve_device
-from hptune.training.lengths import iterations_per_epoch
-from hptune.trials.progress import Silent
-from hptune.trials.run import Runner
-from scripts.quality.cases import CASES, experiment
+import hptune
+from hptune.errors import StageError
+from hptune.training.device import seeded
+from scripts.quality import store
+from scripts.quality.problems import PROBLEMS, Problem
 
-RESULTS = Path(__file__).parent / "results"
-COLUMNS = (
-    *("split", "lr", "momentum", "weight_decay", "batch_size", "epochs", "status"),
-    *("val_loss", "val_accuracy", "test_accuracy"),
-)
-AXES = ("lr", "momentum", "weight_decay", "batch_size")
-MOMENTUM_MIN = 0.85
+STEP = 1.5
+NEAR = 3  # steps of the best within which every one is run
+MOMENTUM, MOMENTUM_MIN = 0.95, 0.85
+MOST = 40  # steps that a grid is extended to
 
 
-def main() -> None:
-    """Train what is missing."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("cases", nargs="+", choices=list(CASES))
-    parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--best", action="store_true")
-    args = parser.parse_args()
-    for name in args.cases:
-        experiment(name, 0)  # writes the case's table before there are several processes
-        path = RESULTS / f"grid-{name}.csv"
-        done = {_key(row) for row in read(path)}
-        points = [best_point(read(path))] if args.best else CASES[name].grid()
-        todo = [{"split": split, **point} for split in range(args.splits) for point in points]
-        todo = [row for row in todo if _key(row) not in done]
-        print(f"{name}: {len(done)} points there, {len(todo)} to train", flush=True)
-        with ProcessPoolExecutor(args.jobs, initializer=_one_thread) as pool:
-            for row in pool.map(partial(_train, name), todo, chunksize=4):
-                _append(path, row)
+def run_grid(name: str, seeds: int | None = None) -> None:
+    """Train what is missing of a problem's grid.
+
+    Args:
+        name: Of the problem.
+        seeds: The first so many; None takes the problem's own number.
+    """
+    problem = PROBLEMS[name]
+    seeds = seeds or problem.seeds
+    for seed in range(seeds):
+        if not store.has("grid", problem=name, lr=0.0, seed=seed):
+            store.add("grid", _untrained(name, problem, seed))
+    low, high = (round(math.log(lr, STEP)) for lr in problem.lr)
+    steps = set(range(low, high + 1, 2))
+    for _ in range(MOST):
+        for seed in range(seeds):
+            for step in sorted(steps):
+                lr = float(f"{STEP**step:.3g}")
+                if not store.has("grid", problem=name, lr=lr, seed=seed):
+                    row = _trained(name, problem, lr, seed)
+                    store.add("grid", row)
+                    print(name, lr, seed, row["val_loss"], row["seconds"], flush=True)
+        curve = grid_curve(name)
+        best = round(math.log(curve.best_lr, STEP))
+        around = set(range(best - NEAR, best + NEAR + 1))
+        if around <= steps:
+            return
+        steps |= around
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a stored grid."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+@dataclass(frozen=True)
+class GridCurve:
+    """The mean final validation loss by LR; a run that broke or rose counts as untrained.
+
+    Attributes:
+        lr: Rising.
+        loss: At each LR.
+        start: The untrained loss.
+    """
+
+    lr: list[float]
+    loss: list[float]
+    start: float
+
+    @property
+    def best_lr(self) -> float:
+        """The LR of the lowest mean loss."""
+        return self.lr[self.loss.index(min(self.loss))]
+
+    def at(self, lr: float) -> float:
+        """Return the loss at an LR, interpolated in log LR; that of the nearest end outside."""
+        lr = min(max(lr, self.lr[0]), self.lr[-1])
+        for (a, at_a), (b, at_b) in pairwise(zip(self.lr, self.loss, strict=True)):
+            if a <= lr <= b:
+                share = math.log(lr / a) / math.log(b / a)
+                return at_a + share * (at_b - at_a)
+        raise AssertionError("the LR lies within the grid")
+
+    def lost(self, loss: float) -> float:
+        """Return how much worse a loss is than the grid's best, over the fall to it."""
+        return (min(loss, self.start) - min(self.loss)) / (self.start - min(self.loss))
 
 
-def best_point(rows: list[dict[str, str]]) -> dict[str, float]:
-    """Return the point of the lowest mean validation loss over the splits that have them all."""
-    losses: dict[tuple[float, ...], list[float]] = {}
+def grid_curve(name: str, seeds: tuple[int, ...] | None = None) -> GridCurve:
+    """Return the stored grid of a problem.
+
+    Args:
+        name: Of the problem.
+        seeds: Over which to take the mean; None takes all.
+    """
+    rows = store.chosen(store.read("grid"), problem=name)
+    rows = [row for row in rows if seeds is None or int(row["seed"]) in seeds]
+    starts = {row["seed"]: float(row["val_loss"]) for row in rows if float(row["lr"]) == 0}
+    losses: dict[float, list[float]] = {}
     for row in rows:
-        loss = float(row["val_loss"] or "inf") if row["status"] == "complete" else math.inf
-        losses.setdefault(tuple(float(row[axis]) for axis in AXES), []).append(loss)
-    fewest = min(len(values) for values in losses.values())
-    best = min(losses, key=lambda point: statistics.mean(losses[point][:fewest]))
-    return dict(zip(AXES, best, strict=True))
+        if float(row["lr"]) > 0:
+            loss = min(store.number(row["val_loss"]), starts[row["seed"]])
+            losses.setdefault(float(row["lr"]), []).append(loss)
+    lrs = sorted(lr for lr, values in losses.items() if len(values) == len(starts))
+    means = [statistics.mean(losses[lr]) for lr in lrs]
+    return GridCurve(lrs, means, statistics.mean(starts.values()))
 
 
-def _key(row: dict[str, object]) -> tuple[float, ...]:
-    return tuple(float(str(row[name])) for name in ("split", *AXES))
-
-
-def _append(path: Path, row: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-    os.nice(15)  # whoever waits at the terminal comes first
-
-
-@lru_cache(maxsize=1)
-def _task(name: str, split: int) -> Task:
-    return build_task(experiment(name, split))
-
-
-def _train(name: str, row: dict[str, float]) -> dict[str, object]:
-    split, batch_size = int(row["split"]), int(row["batch_size"])
-    task, settings = _task(name, split), experiment(name, split)
-    epochs = settings.training.epochs
-    trial = Trial(
-        stage=FINAL,
-        task=task.fingerprint,
-        seed=split,
-        iterations=round(epochs * iterations_per_epoch(len(task.train), batch_size)),
-        batch_size=batch_size,
-        lr=row["lr"],
-        lr_min=row["lr"] / 10,
-        momentum=row["momentum"],
-        momentum_min=MOMENTUM_MIN,
-        weight_decay=row["weight_decay"],
-        policy=settings.policy,
-        optimizer=settings.optimizer,
-        settings=settings.training.settings().change(evaluations=1),
-    )
-    with TemporaryDirectory() as folder, RunDir.open(Path(folder)) as run_dir:
-        runner = Runner(task, run_dir, resolve_device("cpu", "fp32"), Silent())
-        (result,) = runner.read_test(runner.run([trial]))
+def _trained(name: str, problem: Problem, lr: float, seed: int) -> store.Row:
+    """Train at an LR by `hptune.train`, as the final run does, and return a row."""
+    task = problem.make(seed)
+    row = {"problem": name, "lr": lr, "seed": seed}
+    with TemporaryDirectory() as folder:
+        try:
+            trained = hptune.train(
+                task, lr=lr, momentum=MOMENTUM, momentum_min=MOMENTUM_MIN,
+                weight_decay=problem.weight_decay, batch_size=problem.batch_size,
+                epochs=problem.epochs, seed=seed, optimizer=problem.optimizer, precision="fp32",
+                device="cpu", progress=False, out=folder, settings={"training.evaluations": 1},
+            )  # fmt: skip
+        except StageError:  # it diverged
+            return {**row, "val_loss": "", "test_loss": "", "test_accuracy": "", "seconds": ""}
+    (result,) = trained.results
     return {
         **row,
-        "split": split,
-        "batch_size": batch_size,
-        "epochs": epochs,
-        "status": str(result.status),
         "val_loss": result.val_loss,
-        "val_accuracy": result.val_metrics["accuracy"],
-        "test_accuracy": result.test_metrics["accuracy"],
+        "test_loss": result.test_loss,
+        "test_accuracy": result.test_metrics.get("accuracy", ""),
+        "seconds": round(result.seconds, 2),
     }
 
 
-if __name__ == "__main__":
-    main()
+def _untrained(name: str, problem: Problem, seed: int) -> store.Row:
+    """Return the loss of an untrained net, or of guessing where that is lower.
+
+    In training mode: the running averages of an untrained BatchNorm say nothing of its data.
+    """
+    task = problem.make(seed)
+    with seeded(seed, torch.device("cpu")), torch.no_grad():
+        model = task.make_model()
+        losses = [
+            float(task.step(model, b)[0]) for b in task.validation.batches(problem.batch_size)
+        ]
+    loss = min(statistics.mean(losses), problem.guess)
+    row = {"problem": name, "lr": 0.0, "seed": seed, "val_loss": loss}
+    return {**row, "test_loss": "", "test_accuracy": "", "seconds": ""}

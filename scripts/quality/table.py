@@ -1,0 +1,253 @@
+"""One page from all that is stored: docs/judgement.md."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from scripts.quality import store
+from scripts.quality.grid import GridCurve, grid_curve
+from scripts.quality.identical import CHEAP, SHARES, rates
+from scripts.quality.problems import PROBLEMS
+from scripts.quality.rivals import RECIPES
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "judgement.md"
+CLOSE = 0.05  # of the fall: an LR that ends within it is as good as the best
+CANDIDATES, REPEATS = (2, 3, 4, 5), (1, 2, 3, 4)
+INTRODUCTION = """# How good are the decisions?
+
+Written by `python -m scripts.quality table` from the rows in `scripts/quality/results/`; every
+problem is in `scripts/quality/problems.py`. The **grid** of a problem are whole 1cycle runs at LRs a
+factor of 1.5 apart around the best, with momentum 0.95 and hptune's first weight decay and batch
+size, over several seeds (of split and training both). **Lost** is how much worse a final validation
+loss is than that of the grid's best LR, in per cent of the fall from the untrained net (or from
+guessing, where that is lower) to it; less than 0 is better than the grid. **Regret** is the test error
+less that of the grid's best LR on the same split, in points. hptune's final runs and those of the
+rivals are means over 3 seeds, 2 where a training takes long.
+"""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a method reached on a split, against the grid.
+
+    Attributes:
+        lost: Of the final validation loss, over the fall.
+        regret: Of the test error, points; None where a problem has no classes.
+    """
+
+    lost: float
+    regret: float | None
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> Score:
+        """Compare a stored row of any method with the grid, on its own split where that is there."""
+        name, seed = row["problem"], int(row["seed"])
+        whole = grid(name)
+        at_best = store.chosen(_grid_rows(), problem=name, lr=whole.best_lr)
+        own = store.chosen(at_best, seed=seed) or at_best
+        best = statistics.mean(store.number(r["val_loss"]) for r in own)
+        fall = whole.start - min(whole.loss)
+        lost = (min(store.number(row["val_loss"]), whole.start) - best) / fall
+        if not own[0]["test_accuracy"]:
+            return cls(lost, None)
+        reference = statistics.mean(float(r["test_accuracy"]) for r in own)
+        reached = float(row["test_accuracy"] or math.exp(-PROBLEMS[name].guess))
+        return cls(lost, 100 * (reference - reached))
+
+
+def write_table() -> None:
+    """Print the page and store it."""
+    judged = _by(store.read("judge"), _judged)
+    against = _by(store.read("rivals"), _rival)
+    parts = [INTRODUCTION, "## Against the grid, and against rivals\n", _methods(judged | against)]
+    parts += ["## The grids\n", _grids()]
+    parts += [
+        f"## Decided by {method}\n\n{_summary(rows)}\n\n{_decided(rows)}"
+        for method, rows in judged.items()
+    ]
+    if store.read("identical"):
+        parts += ["## Equal candidates\n", _identical()]
+    page = "\n".join(parts)
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page)
+    print(page)
+
+
+@cache
+def grid(name: str) -> GridCurve:
+    """Return a problem's grid, read once."""
+    return grid_curve(name)
+
+
+@cache
+def gridded() -> list[str]:
+    """Return the problems whose grid has LRs that every seed was run at."""
+    there = {row["problem"] for row in _grid_rows()}
+    return [name for name in PROBLEMS if name in there and grid(name).lr]
+
+
+@cache
+def _grid_rows() -> list[dict[str, str]]:
+    return store.read("grid")
+
+
+def _judged(row: Mapping[str, str]) -> str:
+    stages = "" if row["stages"] == "all" else f", {row['stages'].replace(',', ' + ')}"
+    return f"hptune {row['label']}, budget {float(row['budget']):g}{stages}"
+
+
+def _rival(row: Mapping[str, str]) -> str:
+    budget = float(row["budget"])
+    if row["rival"] in RECIPES:
+        return row["rival"] + (f", {1 + budget:g} times as long" if budget else "")
+    return f"{row['rival']}, budget {budget:g}"
+
+
+def _by(
+    rows: Iterable[dict[str, str]], key: Callable[[Mapping[str, str]], str]
+) -> dict[str, list[dict[str, str]]]:
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        if row["problem"] in gridded():
+            groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _methods(methods: Mapping[str, Sequence[dict[str, str]]]) -> str:
+    """Return a row a method: what it lost (and its regret) on each problem, and over all."""
+    names = list(dict.fromkeys(row["problem"] for rows in methods.values() for row in rows))
+    lines = []
+    for method, rows in methods.items():
+        cells, losts, regrets = [], [], []
+        for name in names:
+            scores = [Score.of(row) for row in rows if row["problem"] == name]
+            if not scores:
+                cells.append("-")
+                continue
+            lost = statistics.mean(score.lost for score in scores)
+            known = [score.regret for score in scores if score.regret is not None]
+            losts.append(lost)
+            regrets += [statistics.mean(known)] if known else []
+            cells.append(_both(lost, known))
+        worst = _both(max(losts), regrets and [max(regrets)])
+        lines.append(
+            [method, str(len(losts)), _both(statistics.mean(losts), regrets), worst, *cells]
+        )
+    return _table(["lost % (regret, points)", "problems", "mean", "worst", *names], lines)
+
+
+def _both(lost: float, regrets: Sequence[float]) -> str:
+    """Return a loss in per cent, and the mean of regrets where there are any."""
+    regret = f" ({statistics.mean(regrets):+.2f})" if regrets else ""
+    return f"{100 * lost:.1f}{regret}"
+
+
+def _grids() -> str:
+    lines = []
+    for name in gridded():
+        curve = grid(name)
+        good = [
+            lr for lr, loss in zip(curve.lr, curve.loss, strict=True) if curve.lost(loss) <= CLOSE
+        ]
+        rows = store.chosen(_grid_rows(), problem=name, lr=curve.best_lr)
+        errors = [100 * (1 - float(r["test_accuracy"])) for r in rows if r["test_accuracy"]]
+        error = f"{statistics.mean(errors):.2f}" if errors else "-"
+        loss = f"{curve.start:.3g} to {min(curve.loss):.3g}"
+        ends = f"{min(good):.2g} to {max(good):.2g}"
+        lines.append([name, str(len(rows)), f"{curve.best_lr:.2g}", ends, loss, error])
+    head = [
+        "problem",
+        "seeds",
+        "best LR",
+        "within 5 % of the fall",
+        "validation loss",
+        "test error %",
+    ]
+    return _table(head, lines)
+
+
+def _summary(rows: Sequence[dict[str, str]]) -> str:
+    """Return how the decided values stand against the aims, over all problems and seeds."""
+    lost = [_lost_at_lr(row) for row in rows]
+    regrets = [score.regret for score in map(Score.of, rows) if score.regret is not None]
+    cost = statistics.mean(_search_cost(row) for row in rows if row["lr"])
+    within = [_within(row) for row in rows if row["lr_low"]]
+    told = (
+        f"{len(rows)} runs. The decided LR at full length is within 5 % of the fall in "
+        f"{sum(value <= CLOSE for value in lost) / len(lost):.0%} of them, at worst "
+        f"{100 * max(lost):.0f} % off; test regret {statistics.mean(regrets):+.2f} points, at worst "
+        f"{max(regrets):+.1f}; a search cost {cost:.2f} final runs."
+    )
+    return told + (
+        f" The grid's best LR lies in {statistics.mean(within):.0%} of the intervals."
+        if within
+        else ""
+    )
+
+
+def _decided(rows: Sequence[dict[str, str]]) -> str:
+    head = ["problem", "seed", "LR", "grid's", "lost at the LR %", "momentum", "WD", "batch size",
+            "epochs", "lost %", "regret", "search", "seconds"]  # fmt: skip
+    lines = []
+    for row in rows:
+        score, best = Score.of(row), grid(row["problem"]).best_lr
+        if not row["lr"]:
+            lines.append([row["problem"], row["seed"], row["message"][:60]])
+            continue
+        lines.append([
+            row["problem"], row["seed"], f"{float(row['lr']):.2g}", f"{best:.2g}",
+            f"{100 * _lost_at_lr(row):.1f}", f"{float(row['momentum']):g}",
+            f"{float(row['weight_decay']):.1g}", row["batch_size"], f"{float(row['epochs']):.3g}",
+            f"{100 * score.lost:.1f}", "-" if score.regret is None else f"{score.regret:+.1f}",
+            f"{_search_cost(row):.2f}", f"{float(row['seconds']):.0f}",
+        ])  # fmt: skip
+    return _table(head, [line + [""] * (len(head) - len(line)) for line in lines])
+
+
+def _lost_at_lr(row: Mapping[str, str]) -> float:
+    """Return what the decided LR loses at full length with the grid's other values."""
+    curve = grid(row["problem"])
+    return curve.lost(curve.at(float(row["lr"]))) if row["lr"] else 1.0
+
+
+def _search_cost(row: Mapping[str, str]) -> float:
+    return float(row["search_epochs"]) / PROBLEMS[row["problem"]].epochs
+
+
+def _within(row: Mapping[str, str]) -> bool:
+    return float(row["lr_low"]) <= grid(row["problem"]).best_lr <= float(row["lr_high"])
+
+
+def _identical() -> str:
+    """Return how often a winner is named, and found, by candidates and seeds, over the problems."""
+    lines = []
+    for candidates in CANDIDATES:
+        line = [str(candidates)]
+        for seeds in REPEATS:
+            found = [
+                rates(name, share, candidates=candidates, seeds=seeds)
+                for name in CHEAP
+                for share in SHARES
+                if store.has("identical", problem=name, share=share)
+            ]
+            named, better = (
+                statistics.mean(getattr(rate, what) for rate in found)
+                for what in ("named", "found")
+            )
+            line.append(f"{named:.0%}, {better:.0%}")
+        lines.append(line)
+    told = (
+        "Real trainings that differ in the seed alone: how often `rank` names a winner among equal\n"
+        "candidates, and how often it finds one that is better by twice the standard deviation.\n\n"
+    )
+    return told + _table(["candidates", *(f"{n} seeds" for n in REPEATS)], lines)
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
