@@ -17,7 +17,7 @@ from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
 from hptune.report.plots.style import house_style
 from hptune.report.trust import comparison_of
-from hptune.report.views import comparisons, range_test, select
+from hptune.report.views import comparisons, models, range_test, select
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
@@ -245,6 +245,18 @@ class Trained(Result):
 
 class Tuned(Trained):
     """The outcome of the whole procedure."""
+
+    @property
+    def interval(self) -> dict[str, tuple[float, float]]:
+        """Where the best lr, momentum, weight_decay and batch_size lie with 90 % probability.
+
+        By a model of all trials; empty where there were too few.
+        """
+        return {
+            name: (low, high)
+            for model in models(self.evidence)
+            for name, (low, high) in model.intervals.items()
+        }
 
 
 def frame(curve: Curve, **first: str) -> pd.DataFrame:

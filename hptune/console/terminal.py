@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hptune.results.evidence import Comparison, Evidence
+from hptune.results.evidence import Comparison, Evidence, Model
 from hptune.results.records import Decision, Status, Trial, TrialProgress, TrialResult
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ class Console:
         for one in evidence:
             if isinstance(one, Comparison):
                 self._console.print(comparison_table(one))
+            elif isinstance(one, Model):
+                self._console.print(model_table(one))
         # A maximum and its minimum have warnings in common.
         for warning in dict.fromkeys(warning for d in decisions for warning in d.warnings):
             self._paragraph(f"warning: {warning}", style="yellow")
@@ -163,6 +165,15 @@ def comparison_table(comparison: Comparison) -> Table:
         ended = best if c.status == Status.COMPLETE else c.status
         cells = (c.label, _shown(c.score), _shown(c.difference), str(len(c.seeds)), ended)
         table.add_row(*cells, style="bold" if c.label == comparison.chosen else "")
+    return table
+
+
+def model_table(model: Model) -> Table:
+    """Return where the best values lie, as a table."""
+    title = f"Model of {len(model.trials)} trials: the best value lies between the ends with 90 %"
+    table = _table(title, ["value"], ["decided", "from", "to"])
+    for name, (low, high) in model.intervals.items():
+        table.add_row(name, *map(_shown, (model.values[name], low, high)))
     return table
 
 

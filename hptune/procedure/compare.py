@@ -26,20 +26,23 @@ class PairedRuns:
     Attributes:
         runner: Runs the trials and knows the budget.
         asked: Whether the user asked for them, whatever they cost.
+        share: Of what is left of the budget, that a comparison may take.
     """
 
     runner: Runner
     seeds: int = 1
     by: Criterion = LOSS
     asked: bool = False
+    share: float = 1.0
 
     def cost_of_telling(self, base: Trial, count: int) -> float:
         """Return the epochs that it takes to tell so many candidates apart by runs like `base`."""
         return self.runner.epochs(base) * count * max(self.seeds, TELLING)
 
     def worth(self, base: Trial, count: int) -> bool:
-        """Say whether so many candidates can be told apart for what is left of the budget."""
-        return self.asked or self.runner.budget.affords(self.cost_of_telling(base, count))
+        """Say whether so many candidates can be told apart for what they may take of the budget."""
+        budget, cost = self.runner.budget, self.cost_of_telling(base, count)
+        return self.asked or budget.affords(cost / self.share)
 
     def run(
         self, base: Trial, changes: Mapping[str, Mapping[str, Any]], *, least: int = 0
@@ -116,7 +119,8 @@ def kept(runs: PairedRuns, base: Trial, parameters: Sequence[str], count: int) -
     cost, allowed = runs.cost_of_telling(base, count), runs.runner.budget
     told = (
         f"not compared: telling {count} candidates apart takes about {cost:.3g} epochs, and "
-        f"{max(allowed.allowed - allowed.spent, 0):.3g} are left; raise procedure.budget"
+        f"{max(allowed.allowed - allowed.spent, 0) * runs.share:.3g} are left for it; raise "
+        "procedure.budget"
     )
     return Outcome(
         [

@@ -21,7 +21,7 @@ from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.procedure.trial_settings import COLUMNS, Trials
-from hptune.results.evidence import Candidate, Comparison, Evidence
+from hptune.results.evidence import Candidate, Comparison, Evidence, Model
 from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.results.tables import result_row
 from hptune.stages import REFINE
@@ -38,6 +38,7 @@ SHORT = 1 / 3
 SHORT_SHARE = 2 / 3  # of what is left goes to them, the rest to whole runs
 MOST_SHORT = 40  # trials of a third, by when they have shown what they can
 MOST = 200  # trials: the model's cost grows with their cube
+RIVALS = 3  # that the record tells the probability of
 CLEARLY = 0.8  # probability with which a challenger has to be better
 RULE = "{} expected at full length, where it is better with a probability of {:g} at least"
 
@@ -55,7 +56,11 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     trials = Trials(base, examples, lr_grows_with_momentum=context.optimizer not in ADAPTIVE)
     region = region_around(base, sizes)
     results = run_refine(context.runner, trials, region, known=context.searched, by=by)
-    return decide_refine(trials, [*context.searched, *results], by)
+    results = [*context.searched, *results]
+    outcome = decide_refine(trials, results, by)
+    chosen = trials.decided(outcome.decisions)
+    outcome.evidence += model_record(trials, region, results, chosen, by)
+    return outcome
 
 
 def region_around(base: Trial, sizes: Sequence[int]) -> Region:
@@ -138,7 +143,8 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
         surface = trials.surface(usable, by)
         # What has run at full length goes before what the model alone recommends.
         whole = [trials.setting(r.trial) for r in finished]
-        others = [setting for setting in whole if setting != trials.setting(base)]
+        tried = whole or [replace(s, length=1.0) for s in surface.settings]
+        others = [setting for setting in tried if setting != trials.setting(base)]
         rival = trials.trial(surface.best(others))
         better = surface.probability(trials.setting(rival), trials.setting(base))
         told = (
@@ -163,17 +169,59 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
             parameter=name,
             value=value,
             rule=RULE.format(by, CLEARLY),
-            reason=f"{told}; modelled on {len(usable)} trials",
+            reason=f"{told}; modelled on {len(usable)} trials" if name == "lr" else "with the LR",
             trials=tuple(r.trial.id for r in own),
             seconds=sum(r.seconds for r in own) if name == "lr" else 0.0,
         )
         for name, value in values.items()
-        if value is not None
+        if value is not None and (own or name == "lr")  # what has run nothing changes nothing
     ]
     # Side by side as far as they are of one length: whole runs, else those of a third.
     compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
     record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if compared else []
     return Outcome(decisions, own, record)
+
+
+def model_record(
+    trials: Trials, region: Region, results: Sequence[TrialResult], chosen: Trial, by: Criterion
+) -> list[Evidence]:
+    """Return what the model says of the values decided; nothing where there are too few trials.
+
+    Args:
+        region: Where the best is looked for.
+        results: Of all stages.
+        chosen: A run of full length with the values decided.
+    """
+    usable = trials.usable(results)
+    if not trials.modelled(usable, by):
+        return []
+    surface, at = trials.surface(usable, by), trials.setting(chosen)
+    others = dict.fromkeys(replace(trials.setting(r.trial), length=1.0) for r in usable)
+    rivals = {s: surface.probability(at, s) for s in others if s != replace(at, length=1.0)}
+    nearest = sorted(rivals, key=rivals.__getitem__)[:RIVALS]
+    lines = {axis: surface.line(axis, at, region.values(axis)) for axis in COLUMNS}
+    sign = -1 if by.higher_is_better else 1
+    return [
+        Model(
+            stage=REFINE,
+            trials=tuple(r.trial.id for r in usable),
+            by=by.name,
+            values={axis: getattr(chosen, axis) for axis in COLUMNS},
+            intervals={
+                axis: list(surface.interval(axis, at, region.values(axis))) for axis in COLUMNS
+            },
+            lines={
+                axis: {
+                    "values": line.values.tolist(),
+                    "mean": (sign * line.mean).tolist(),
+                    "low": (sign * line.low).tolist(),
+                    "high": (sign * line.high).tolist(),
+                }
+                for axis, line in lines.items()
+            },
+            rivals={_label(trials.trial(s)): rivals[s] for s in nearest},
+        )
+    ]
 
 
 def _first(trials: Trials) -> list[Trial]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from hptune.analysis.criterion import LOSS, Criterion
-from hptune.analysis.proposals import Region
+from hptune.analysis.criterion import Criterion
 from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
-from hptune.results.records import Status, Trial, TrialResult
+from hptune.results.records import Decision, Status, Trial, TrialResult
 from hptune.stages import REFINE
 from hptune.training.lengths import iterations_per_epoch
 
@@ -85,6 +85,12 @@ class Trials:
             seed=self.base.seed,
         )
 
+    def decided(self, decisions: Sequence[Decision]) -> Trial:
+        """Return a run of full length with the values decided."""
+        values: dict[str, Any] = {d.parameter: d.value for d in decisions}
+        own = {axis: values[axis] for axis in COLUMNS if axis in values}
+        return self.trial(replace(self.setting(self.base), **own))
+
     def whole(self, trial: Trial) -> bool:
         """Say whether a trial is as long as the final run, to a hundredth."""
         return self.setting(trial).length > 0.99
@@ -105,28 +111,6 @@ class Trials:
             base.task, base.policy, base.optimizer, dict(base.extra), None,
         )  # fmt: skip
         return ended and same and (cyclical or min(trial.momentum, base.momentum) <= MOMENTUM_MIN)
-
-
-def intervals(
-    trials: Trials, region: Region, results: Sequence[TrialResult], at: Trial, by: Criterion = LOSS
-) -> dict[str, tuple[float, float]]:
-    """Return where the best value of each hyper-parameter lies with 90 % probability.
-
-    Args:
-        trials: Of the problem.
-        region: Where the best is looked for.
-        results: Of all stages.
-        at: With what was decided; while one hyper-parameter moves, the others stay there.
-        by: What is better.
-
-    Returns:
-        The ends by hyper-parameter; none where there are too few trials for a model.
-    """
-    usable = trials.usable(results)
-    if not trials.modelled(usable, by):
-        return {}
-    surface, setting = trials.surface(usable, by), replace(trials.setting(at), length=1.0)
-    return {axis: surface.interval(axis, setting, region.values(axis)) for axis in COLUMNS}
 
 
 def _rounded(value: float) -> float:

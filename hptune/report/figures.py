@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hptune.report.aggregate import over_seeds
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses, plot_metric, plot_schedule
+from hptune.report.plots.model import plot_model
 from hptune.report.plots.range_test import plot_range_readings, plot_range_test
 from hptune.report.plots.search import plot_search
 from hptune.report.plots.style import house_style, new_figure
@@ -21,6 +22,7 @@ from hptune.report.views import (
     file_name,
     final_runs,
     heading,
+    models,
     paired_curves,
     range_test,
     select,
@@ -64,6 +66,11 @@ def pictures(record: RunRecord) -> list[Picture]:
         drawn = [*_of_range_test(record)]
         for comparison in comparisons(record.evidence):
             drawn += _of_comparison(comparison, record)
+        for model in models(record.evidence):
+            for name in model.lines:
+                caption = f"Along the {parameter(name)}; what else was decided stays."
+                draw = partial(plot_model, model, name)
+                drawn.append(_picture(f"model-{name}", "model", caption, draw))
         for run in runs:
             own = select(ended(run), record.curves)
             if own and not run.baseline:

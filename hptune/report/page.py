@@ -26,6 +26,7 @@ from hptune.report.views import (
     ended,
     final_runs,
     heading,
+    models,
     range_test,
 )
 from hptune.results.atomic import write_atomic
@@ -111,6 +112,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "range_test": tested,
         "decided_lr": decided_lr(tested[0], record.decisions) if tested else None,
         "comparisons": [_comparison(own, record) for own in comparisons(record.evidence)],
+        "models": models(record.evidence),
         "finals": finals,
         "trials": _trials(record),
     }

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hptune.results.evidence import Comparison, Evidence
+from hptune.report.views import comparisons, models
+from hptune.report.wording import rounded
+from hptune.results.evidence import Comparison, Evidence, Model
 from hptune.results.records import Decision
 from hptune.stages import FINAL, SEARCH, STAGES
+
+SURE = 0.95  # probability
 
 
 class Trust(NamedTuple):
@@ -31,16 +35,22 @@ def is_result(decision: Decision) -> bool:
 
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     """Return how far a decision on a hyper-parameter can be trusted, by all that a run recorded."""
-    if decision.stage == FINAL:
+    comparison = comparison_of(decision, evidence)
+    for model in models(evidence):
+        if model.stage == decision.stage and decision.parameter in model.intervals:
+            return _trust_by(model, decision.parameter)
+    dueled = any(own.stage == FINAL for own in comparisons(evidence))
+    if decision.stage == FINAL and not dueled:
         changed = f"The final run changed it ({decision.reason}) and compared it with nothing else."
         return Trust("open", changed)
     if decision.stage == SEARCH:
         return Trust("open", "A joint search runs each trial once, so chance may have chosen it.")
-    comparison = comparison_of(decision, evidence)
     if comparison is not None:
         return _trust_in(comparison)
     stage = STAGES.get(decision.stage)
     if stage is not None and stage.parameter in ("", decision.parameter):
+        if not decision.trials:
+            return Trust("open", "It is the value from before, and was compared with nothing.")
         return Trust("open", "The record of what it was compared with is missing.")
     source = min((decision.rule, decision.reason), key=lambda text: (not text, len(text)))
     return Trust("follows", f"It follows from another decision: {source}.")
@@ -61,6 +71,16 @@ def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Compariso
     return None
 
 
+def _trust_by(model: Model, parameter: str) -> Trust:
+    low, high = (rounded(end) for end in model.intervals[parameter])
+    best = f"By a model of {len(model.trials)} trials the best lies from {low} to {high} with 90 %"
+    if not model.rivals:
+        return Trust("open", f"{best}.")
+    least = min(model.rivals.values())
+    told = f"{best}; what was decided beats its closest rival with a probability of {least:.2f}."
+    return Trust("clear" if least > SURE else "tie", told)
+
+
 def _trust_in(comparison: Comparison) -> Trust:
     ended = [c for c in comparison.candidates if c.score is not None]
     tied = [c.label for c in ended if c.tied]
@@ -74,9 +94,10 @@ def _trust_in(comparison: Comparison) -> Trust:
         better = f"{comparison.best} did better here"
         return Trust("open", f"{better}, but not clearly enough for the rule to take it.")
     if len(tied) > 1:
-        alone = ", as far as one seed each can tell" if seeds < 2 else ""
-        equal = f"{len(tied)} of {of} did equally well within the noise{alone}"
+        equal = f"{len(tied)} of {of} did equally well within the noise"
+        if seeds < 2:
+            equal = f"One seed each does not tell {len(tied)} of {of} apart"
         return Trust("tie", f"{equal}; a rule chose.")
     if seeds < 2:
-        return Trust("clear", f"It did best of {of}, but one seed each cannot tell for sure.")
+        return Trust("clear", f"It did best of {of}, and so far ahead that one seed each tells.")
     return Trust("clear", f"It did best of {of}, by more than the noise over up to {seeds} seeds.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hptune.analysis.lr_range import LrRangeReading
 from hptune.report.wording import parameter, stage_title
-from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, RangeTest
+from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, Model, RangeTest
 from hptune.results.records import Curve, Decision
 from hptune.stages import FINAL, LR_RANGE, STAGES
 
@@ -26,6 +26,11 @@ def range_test(evidence: Sequence[Evidence]) -> tuple[RangeTest, LrRangeReading]
 def comparisons(evidence: Sequence[Evidence]) -> list[Comparison]:
     """Return what the stages compared, in the order in which it was decided."""
     return [one for one in evidence if isinstance(one, Comparison)]
+
+
+def models(evidence: Sequence[Evidence]) -> list[Model]:
+    """Return what models of all trials say."""
+    return [one for one in evidence if isinstance(one, Model)]
 
 
 def final_runs(evidence: Sequence[Evidence]) -> list[FinalRun]:

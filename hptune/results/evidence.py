@@ -82,8 +82,28 @@ class FinalRun:
     baseline: bool = False  # whether these are a comparison's runs
 
 
-Evidence = Comparison | RangeTest | FinalRun
-_KINDS = {"comparison": Comparison, "range-test": RangeTest, "final-run": FinalRun}
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """What a model of all trials says of the values decided, each by its column of results.csv."""
+
+    stage: str
+    trials: tuple[str, ...]  # ids of those that it knows
+    by: str  # "loss", or the metric that it predicts; of the validation set
+    values: Mapping[str, Any]  # decided
+    intervals: Mapping[str, Any]  # two ends, between which the best value lies with 90 %
+    # Along each hyper-parameter, at full length: its values, the mean predicted, and the ends between
+    # which it lies with 90 %, each a list under "values", "mean", "low" and "high".
+    lines: Mapping[str, Any]
+    rivals: Mapping[str, Any]  # the probability that what was decided is better, by a rival's label
+
+
+Evidence = Comparison | RangeTest | FinalRun | Model
+_KINDS = {
+    "comparison": Comparison,
+    "range-test": RangeTest,
+    "final-run": FinalRun,
+    "model": Model,
+}
 
 
 def evidence_key(evidence: Evidence) -> tuple[object, ...]:

@@ -251,7 +251,7 @@ def test_a_stage_that_cannot_tell_its_candidates_apart_says_what_that_would_take
     assert PairedRuns(runs.runner, asked=True).worth(BASE, 4)
     decision = kept(runs, BASE, ("weight_decay",), 4).decisions[0]
     assert decision.value == BASE.weight_decay and not runs.runner.asked
-    assert "takes about 8 epochs, and 7.5 are left" in decision.reason
+    assert "takes about 8 epochs, and 7.5 are left for it" in decision.reason
 
 
 @pytest.mark.parametrize(("fall", "lengths"), [(0.0, [100, 200]), (0.5, [100])])

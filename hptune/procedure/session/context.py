@@ -24,6 +24,9 @@ from hptune.trials.budget import Budget
 from hptune.trials.progress import Progress
 from hptune.trials.run import Runner
 
+# Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
+# (scripts/quality/order.py).
+BESIDE_REFINEMENT = 1 / 4
 FEWEST_EVALUATIONS = 8  # of the validation set in a short run
 HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 
@@ -39,6 +42,7 @@ class Context:
         budget: What the search may cost.
         searched: What the search stages before have run.
         asked: Whether the user asked for this one stage, whatever it costs.
+        refines: Whether refinement is one of the stages that run.
         inputs: The values that hold now.
     """
 
@@ -47,7 +51,7 @@ class Context:
         self._written = problem.experiment.hyper_parameters
         self.budget = Budget()
         self.searched: list[TrialResult] = []
-        self.asked = False
+        self.asked = self.refines = False
         self.inputs = self._inputs_from(())
 
     def variant(self, path: str, value: Any) -> Context:
@@ -95,7 +99,8 @@ class Context:
 
     def paired(self, seeds: int) -> PairedRuns:
         """Return what runs candidates of this problem side by side."""
-        return PairedRuns(self.runner, seeds, self.criterion, asked=self.asked)
+        share = BESIDE_REFINEMENT if self.refines else 1.0
+        return PairedRuns(self.runner, seeds, self.criterion, asked=self.asked, share=share)
 
     def check(self) -> BatchCheck:
         """Run the first batch, so that what does not fit is told before any trial."""

@@ -27,7 +27,7 @@ from hptune.results.atomic import write_atomic
 from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
-from hptune.stages import FINAL, LR_RANGE, SEARCH, STAGES, SWEEP, TRAIN, choose, swept
+from hptune.stages import FINAL, LR_RANGE, REFINE, SEARCH, STAGES, SWEEP, TRAIN, choose, swept
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.trials.budget import Budget
@@ -174,6 +174,7 @@ class Session:
         outcome, whole = Outcome(), plan.budget * plan.epochs
         if LR_RANGE not in wanted:
             outcome = self._learning_rate_first()
+        context.refines = REFINE in wanted
         for stage in wanted:
             context.budget.allowed = plan.search if STAGES[stage].searches else whole
             seeds = plan.final_seeds if stage == FINAL else plan.search_seeds
