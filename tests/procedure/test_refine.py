@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 
 from hptune.analysis.criterion import LOSS
-from hptune.procedure.refine import SHORT, decide_refine, region_around, run_refine
-from hptune.procedure.trial_settings import Trials, intervals
+from hptune.procedure.refine import (
+    SHORT,
+    decide_refine,
+    model_record,
+    region_around,
+    run_refine,
+)
+from hptune.procedure.trial_settings import Trials
+from hptune.results.evidence import evidence_from, evidence_text
 from hptune.results.records import Curve, Status, Trial, TrialResult
 from hptune.results.settings import OptimizerSpec
 from hptune.trials.budget import Budget
@@ -143,12 +150,16 @@ def test_a_setting_keeps_its_epochs_at_another_batch_size():
 def test_each_hyper_parameter_has_an_interval_that_narrows_where_the_cost_depends_on_it():
     runner = Valley(2.0, epochs=8 * EPOCHS)
     trials, region = Trials(BASE, EXAMPLES), region_around(BASE, (32, 64, 128))
-    assert intervals(trials, region, [], BASE) == {}
-    found = intervals(trials, region, run_refine(runner, trials, region), BASE)
-    low, high = found["lr"]
+    assert model_record(trials, region, [], BASE, LOSS) == []
+    (model,) = model_record(trials, region, run_refine(runner, trials, region), BASE, LOSS)
+    low, high = model.intervals["lr"]
     assert 0.01 < low <= 0.1 <= high < 1.0
-    low, high = found["weight_decay"]
+    low, high = model.intervals["weight_decay"]
     assert high / low > 100
+    assert all(0 <= better <= 1 for better in model.rivals.values()) and len(model.rivals) == 3
+    line = model.lines["lr"]
+    assert all(a <= b <= c for a, b, c in zip(line["low"], line["mean"], line["high"], strict=True))
+    assert evidence_from(evidence_text([model]).encode()) == [model]
 
 
 def test_where_every_run_diverges_the_search_ends_and_says_so():
