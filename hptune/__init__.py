@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
-    from hptune.api import Options, Task, from_lightning, lr_find, sweep, train, tune
+    from hptune.api.lightning import from_lightning
+    from hptune.api.options import Options
+    from hptune.api.run import lr_find, sweep, train, tune
+    from hptune.api.task import Task
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
-    from hptune.procedure.session import Outcome, Session
+    from hptune.procedure.outcome import Outcome
+    from hptune.procedure.session.session import Session
 
 __all__ = [
     "DataSpec",
@@ -31,29 +35,24 @@ __all__ = [
     "tune",
 ]
 
-# Where each public name lives; importing hptune imports none of it, torch least of all.
+# Where the public names live; importing hptune imports none of it, torch least of all.
 _HOMES = {
-    "DataSpec": "hptune.data.spec",
-    "HptuneError": "hptune.errors",
-    "InputError": "hptune.errors",
-    "Options": "hptune.api",
-    "Outcome": "hptune.procedure.session",
-    "Session": "hptune.procedure.session",
-    "Splits": "hptune.data.spec",
-    "Task": "hptune.api",
-    "from_lightning": "hptune.api",
-    "load_experiment": "hptune.config.load",
-    "lr_find": "hptune.api",
-    "sweep": "hptune.api",
-    "train": "hptune.api",
-    "tune": "hptune.api",
+    "hptune.api.lightning": ("from_lightning",),
+    "hptune.api.options": ("Options",),
+    "hptune.api.run": ("lr_find", "sweep", "train", "tune"),
+    "hptune.api.task": ("Task",),
+    "hptune.config.load": ("load_experiment",),
+    "hptune.data.spec": ("DataSpec", "Splits"),
+    "hptune.errors": ("HptuneError", "InputError"),
+    "hptune.procedure.outcome": ("Outcome",),
+    "hptune.procedure.session.session": ("Session",),
 }
-_MODULES = ("schedulers",)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"hptune.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'hptune' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    if name == "schedulers":
+        return import_module("hptune.schedulers")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'hptune' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 EXIT_DONE = 0
@@ -28,15 +28,23 @@ class StageError(HptuneError):
 
 
 def did_you_mean(word: object, known: Iterable[str], otherwise: str = "") -> str:
-    """Return "did you mean 'NAME'?" with the known name nearest to a word.
-
-    Args:
-        word: As the user wrote it.
-        known: The names there are.
-        otherwise: What to return where none is near.
-    """
+    """Return "did you mean 'NAME'?" of the known name nearest to a word, `otherwise` where none is."""
     close = get_close_matches(str(word), list(known), 1)
     return f"did you mean {close[0]!r}?" if close else otherwise
+
+
+def one_of(known: Collection[str], value: object, what: str) -> str:
+    """Return a value that must be one of some words.
+
+    Raises:
+        InputError: It is none of them.
+    """
+    if value not in known:
+        raise InputError(
+            f"{what}: {value!r}; must be of {', '.join(known)}; "
+            + did_you_mean(value, known, "choose one of these")
+        )
+    return str(value)
 
 
 def one_line(error: BaseException | str, most: int = 200) -> str:

@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import PurePath
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -41,32 +41,24 @@ _WRAPPERS = (
 )
 _WRAPPED = ("__func__", "__self__", "__wrapped__", "func", "fget", "args", "keywords")
 _OF_EVERY_MODULE = frozenset(vars(nn.Module())) | {"training"}
-_OF_EVERY_CLASS = frozenset(
-    {
-        *("__annotations__", "__dataclass_fields__", "__dict__", "__doc__", "__firstlineno__"),
-        *("__module__", "__static_attributes__", "__weakref__", "_abc_impl"),
-    }
-)
+
+
+class _Empty:
+    """What every class has."""
+
+
+_OF_EVERY_CLASS = {*vars(_Empty), "__annotations__", "__dataclass_fields__", "_abc_impl"}
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What a task is, in short.
+    """What a task is, in short."""
 
-    Attributes:
-        structure: Digest of all but the initial weights: model, code and data.
-        weights: Digest of the initial weights.
-        code: The user's source files, by their paths below the working folder, else by the names
-            of their modules, each with a digest.
-    """
-
-    structure: str
-    weights: str
+    structure: str  # digest of all but the initial weights: model, code and data
+    weights: str  # digest of the initial weights
+    # The user's source files, by their paths below the working folder, else by the names of their
+    # modules, each with a digest.
     code: Mapping[str, str]
-
-    def change(self, *, weights: str) -> Fingerprint:
-        """Return this with other initial weights."""
-        return replace(self, weights=weights)
 
     def __str__(self) -> str:
         """Return twelve hexadecimal digits."""
@@ -84,7 +76,10 @@ def fingerprint(model: nn.Module, parts: Sequence[Any], data: Any) -> Fingerprin
     reader = _Reader()
     structure = _digest([reader.structure(model), reader.read(parts), reader.read(data)])
     modules = [f"{name} {digest}" for name, digest in sorted(reader.modules.items())]
-    return Fingerprint(_digest([structure, *modules]), digest_of_weights(model), reader.code())
+    code = {shown_name(name): digest[:12] for name, digest in sorted(reader.modules.items())}
+    if reader.script:
+        code[shown_name(SCRIPT)] = _digest(reader.script)[:12]
+    return Fingerprint(_digest([structure, *modules]), digest_of_weights(model), code)
 
 
 def digest_of_weights(model: nn.Module) -> str:
@@ -103,25 +98,14 @@ def changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]
 
 
 class _Reader:
-    """Describes objects by digests, and gathers the user's modules on the way.
-
-    Attributes:
-        modules: The user's modules that have a source file, each with the digest of what it says.
-    """
+    """Describes objects by digests, and gathers the user's modules on the way."""
 
     def __init__(self) -> None:
-        self.modules: dict[str, str] = {}
-        self._script: list[str] = []  # what is used of a script or notebook
+        self.modules: dict[str, str] = {}  # the user's that have a source, with the digest of it
+        self.script: list[str] = []  # what is used of a script or notebook
         # By id, with the object itself, so that no other object gets that id.
         self._known: dict[int, tuple[Any, str]] = {}
         self._path: list[int] = []  # what is being described, outermost first
-
-    def code(self) -> dict[str, str]:
-        """Return the digest of each of the user's source files."""
-        found = {shown_name(name): digest[:12] for name, digest in self.modules.items()}
-        if self._script:
-            found[shown_name(SCRIPT)] = _digest(self._script)[:12]
-        return dict(sorted(found.items()))
 
     def structure(self, model: nn.Module) -> str:
         """Describe a model without the values of its weights."""
@@ -169,7 +153,9 @@ class _Reader:
             yield self.structure(item)
             yield digest_of_weights(item)
         elif isinstance(item, Tensor | np.ndarray):
-            yield _content(item)
+            digest = hashlib.blake2b(digest_size=16)
+            _take_in(item, digest)
+            yield digest.hexdigest()
         elif isinstance(item, Mapping):
             yield from sorted(f"{self.read(key)}: {self.read(item[key])}" for key in item)
         elif isinstance(item, set | frozenset):
@@ -206,7 +192,7 @@ class _Reader:
         self._take_in_module(module)
         yield self.read(code)
         if module == SCRIPT:
-            self._script.append(self.read(code))
+            self.script.append(self.read(code))
         names = [name for name in _names(code) if name in function.__globals__]
         yield self.read({name: function.__globals__[name] for name in names})
         yield self.read([function.__defaults__, function.__kwdefaults__, vars(function)])
@@ -243,28 +229,23 @@ def _is_filled(cell: Any) -> bool:
         return False
 
 
-def _content(item: Tensor | np.ndarray[Any, Any]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    if isinstance(item, Tensor):
-        _take_in(item, digest)
-    elif item.dtype.kind in "biufc":
-        digest.update(f"{item.dtype.str} {item.shape}".encode())
-        digest.update(np.ascontiguousarray(item).data)
-    else:
-        digest.update(repr(item.tolist()).encode())
-    return digest.hexdigest()
-
-
-def _take_in(tensor: Tensor, digest: Any) -> None:
-    """Hash shape, type and values of a tensor, piece by piece."""
-    digest.update(f"{tensor.dtype} {'lazy' if is_lazy(tensor) else tuple(tensor.shape)}".encode())
-    if is_lazy(tensor) or tensor.is_meta:
+def _take_in(item: Tensor | np.ndarray[Any, Any], digest: Any) -> None:
+    """Hash shape, type and values of a tensor, piece by piece, or of an array."""
+    if isinstance(item, np.ndarray):
+        if item.dtype.kind in "biufc":
+            digest.update(f"{item.dtype.str} {item.shape}".encode())
+            digest.update(np.ascontiguousarray(item).data)
+        else:
+            digest.update(repr(item.tolist()).encode())
         return
-    tensor = tensor.detach()
-    flat = (tensor if tensor.layout is torch.strided else tensor.to_dense()).reshape(-1)
+    digest.update(f"{item.dtype} {'lazy' if is_lazy(item) else tuple(item.shape)}".encode())
+    if is_lazy(item) or item.is_meta:
+        return
+    values = item.detach()
+    flat = (values if values.layout is torch.strided else values.to_dense()).reshape(-1)
     for piece in torch.split(flat, _CHUNK):
-        values = piece.resolve_conj().resolve_neg().cpu().contiguous()
-        digest.update(values.view(torch.uint8).numpy().data)
+        whole = piece.resolve_conj().resolve_neg().cpu().contiguous()
+        digest.update(whole.view(torch.uint8).numpy().data)
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from hptune.errors import InputError
-from hptune.policies import find_policy, schedule
-from hptune.policies.position import STEPSIZE, Position, length_of
+from hptune.policies import complete, evaluate, find_policy
+from hptune.policies.position import STEPSIZE, Position
 
 __all__ = ["OneCycle"]
 
 _POLICY = find_policy("1cycle")
-
-
-@dataclass(frozen=True)
-class _Now:
-    """LR and momentum of one parameter group at one iteration; momentum None leaves it alone."""
-
-    lr: float
-    momentum: float | None
 
 
 class OneCycle(LRScheduler):
@@ -70,34 +61,36 @@ class OneCycle(LRScheduler):
         groups = optimizer.param_groups
         # A group keeps the LR it had before any scheduler under "initial_lr".
         own = [float(group.get("initial_lr", group["lr"])) for group in groups]
-        self._lr = own if lr is None else _each("lr", lr, len(groups))
-        tenth = [value / 10 for value in self._lr]
-        self._lr_min = tenth if lr_min is None else _each("lr_min", lr_min, len(groups))
-        self._momentum = None if momentum is None else _each("momentum", momentum, len(groups))
-        self._momentum_min = (
-            None if momentum_min is None else _each("momentum_min", momentum_min, len(groups))
-        )
-        if self._momentum is not None:
-            for group in groups:
-                _check_has_momentum(optimizer, group)
-        for k in range(len(groups)):
-            schedule(
-                "1cycle",
-                1,
-                lr=self._lr[k],
-                lr_min=self._lr_min[k],
-                momentum=0.0 if self._momentum is None else self._momentum[k],
-                momentum_min=self._lowest_momentum(k),
+        given = {"lr": own if lr is None else lr, "lr_min": lr_min}
+        given |= {"momentum": momentum, "momentum_min": momentum_min}
+        columns = [_each(name, value, len(groups)) for name, value in given.items()]
+        self._given = list(zip(*columns, strict=True))
+        if momentum is not None and not all("momentum" in g or "betas" in g for g in groups):
+            raise InputError(
+                f"momentum: {type(optimizer).__name__} has neither momentum nor betas to move; pass "
+                "momentum=None"
             )
-        self._stepsize = length_of("stepsize", stepsize, iterations, None)
+        args = complete(_POLICY, {"stepsize": stepsize})
+        run = Position(np.zeros(iterations), 1.0, None, None, args)
+        self._args = args | {"stepsize": run.length("stepsize")}
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the LR of each group at this iteration, and set its momentum."""
-        now = self._now()
-        # Here, as in torch's OneCycleLR: every way to step a scheduler leads through get_lr.
-        self._set_momentum(now)
-        return [values.lr for values in now]
+        at = np.array([float(self.last_epoch)])
+        lrs: list[float | Tensor] = []
+        for group, given in zip(self.optimizer.param_groups, self._given, strict=True):
+            lr, lr_min, momentum, momentum_min = given
+            position = Position(at, lr, lr_min, None, self._args)
+            lowest = None if momentum is None else momentum_min
+            now = evaluate(_POLICY, position, momentum or 0.0, lowest)
+            lrs.append(float(now.lr[0]))
+            # Here, as in torch's OneCycleLR: every way to step a scheduler leads through get_lr.
+            if momentum is not None and "betas" in group:
+                group["betas"] = (float(now.momentum[0]), *group["betas"][1:])
+            elif momentum is not None:
+                group["momentum"] = float(now.momentum[0])
+        return lrs
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state, with its LR and momentum at once.
@@ -106,68 +99,20 @@ class OneCycle(LRScheduler):
         optimizer to the first iteration, which this undoes.
         """
         super().load_state_dict(state_dict)
-        now = self._now()
-        self._set_momentum(now)
-        for group, values in zip(self.optimizer.param_groups, now, strict=True):
+        for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(values.lr)
+                group["lr"].fill_(lr)
             else:
-                group["lr"] = values.lr
-
-    def _set_momentum(self, now: Sequence[_Now]) -> None:
-        for group, values in zip(self.optimizer.param_groups, now, strict=True):
-            if values.momentum is None:
-                continue
-            if "betas" in group:
-                group["betas"] = (values.momentum, *group["betas"][1:])
-            else:
-                group["momentum"] = values.momentum
-
-    def _now(self) -> list[_Now]:
-        """Return what holds for each group at this iteration."""
-        defaults = {parameter.name: parameter.default for parameter in _POLICY.parameters}
-        result = []
-        for k, (lr, lr_min) in enumerate(zip(self._lr, self._lr_min, strict=True)):
-            position = Position(
-                iteration=np.array([float(self.last_epoch)]),
-                lr=lr,
-                lr_min=lr_min,
-                per_epoch=None,
-                args=defaults | {"stepsize": self._stepsize},
-            )
-            result.append(_Now(float(_POLICY.lr(position)[0]), self._momentum_at(k, position)))
-        return result
-
-    def _momentum_at(self, group: int, position: Position) -> float | None:
-        if self._momentum is None:
-            return None
-        high, low = self._momentum[group], self._lowest_momentum(group)
-        if low is None:
-            return high
-        assert _POLICY.cycle is not None
-        return float(high - (high - low) * _POLICY.cycle(position)[0])
-
-    def _lowest_momentum(self, group: int) -> float | None:
-        if self._momentum is None or self._momentum_min is None:
-            return None
-        return self._momentum_min[group]
+                group["lr"] = lr
 
 
-def _each(name: str, value: float | Sequence[float], groups: int) -> list[float]:
+def _each(name: str, value: float | Sequence[float] | None, groups: int) -> list[float | None]:
     """Return one value a group."""
-    if isinstance(value, int | float):
-        return [float(value)] * groups
+    if value is None or isinstance(value, int | float):
+        return [value] * groups
     if len(value) != groups:
         raise InputError(
             f"{name}: {len(value)} values; the optimizer has {groups} parameter groups; give one "
             "number or one value a group"
         )
-    return [float(v) for v in value]
-
-
-def _check_has_momentum(optimizer: Optimizer, group: dict[str, Any]) -> None:
-    if "momentum" not in group and "betas" not in group:
-        raise InputError(
-            f"momentum: {type(optimizer).__name__} has neither momentum nor betas to move; pass "
-            "momentum=None"
-        )
+    return list(value)

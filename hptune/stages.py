@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hptune.errors import InputError, did_you_mean
+from hptune.errors import one_of
 
 LR_RANGE = "lr-range"
 MOMENTUM = "momentum"
@@ -23,29 +23,20 @@ SEARCH = "search"
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What a stage is.
+    """What a stage is."""
 
-    Attributes:
-        name: As in results.csv, decisions.csv and `--stages`.
-        title: For people.
-        parameter: What it decides first; "" where that differs from run to run.
-        module: Has `stage(context, values, seeds)`, and `check(context, values)` where the config's
-            rules do not say all of a listed value; "" where the stage is no part of the procedure.
-        aliases: What `hptune sweep` calls it, the usual name first; none where it cannot be swept.
-        summary: What is compared, for the shell's completion.
-        share: Short runs of the search's budget that it may take. One that another stage has run
-            is not run again, and what a stage leaves is the next one's.
-        searches: Whether it looks for values, by trials whose weights nobody keeps.
-    """
-
-    name: str
-    title: str
-    parameter: str = ""
+    name: str  # as in results.csv, decisions.csv and `--stages`
+    title: str  # for people
+    parameter: str = ""  # what it decides first; "" where that differs from run to run
+    # Has `stage(context, values, seeds)`, and `check(context, values)` where the config's rules do
+    # not say all of a listed value; "" where the stage is no part of the procedure.
     module: str = ""
-    aliases: tuple[str, ...] = ()
-    summary: str = ""
+    aliases: tuple[str, ...] = ()  # what `hptune sweep` calls it, the usual name first
+    summary: str = ""  # what is compared, for the shell's completion
+    # Short runs of the search's budget that it may take. One that another stage has run is not
+    # run again, and what a stage leaves is the next one's.
     share: int = 0
-    searches: bool = True
+    searches: bool = True  # whether it looks for values, by trials whose weights nobody keeps
 
 
 STAGES: dict[str, Stage] = {
@@ -85,12 +76,7 @@ STAGES: dict[str, Stage] = {
             summary="total batch size",
             share=4,
         ),
-        Stage(
-            name=FINAL,
-            title="Final run",
-            module="hptune.procedure.final",
-            searches=False,
-        ),
+        Stage(name=FINAL, title="Final run", module="hptune.procedure.final", searches=False),
         Stage(name=TRAIN, title="Training run", searches=False),
         Stage(name=SWEEP, title="Sweep"),
         Stage(name=SEARCH, title="Joint search", parameter="lr"),
@@ -118,9 +104,5 @@ def choose(names: list[str] | tuple[str, ...], where: str) -> list[Stage]:
     """
     known = {stage.name: stage for stage in procedure()}
     for name in names:
-        if name not in known:
-            raise InputError(
-                f"{where}: {name!r}; must be of {', '.join(known)}; "
-                + did_you_mean(name, known, "choose among these")
-            )
+        one_of(known, name, where)
     return [stage for stage in known.values() if stage.name in names]

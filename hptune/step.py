@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MethodType
 from typing import Any, ClassVar, Protocol
 
 from torch import Tensor, nn
@@ -19,15 +20,12 @@ _LOSS_RULE = "must be one number, the mean over the batch"
 
 
 class Step(Protocol):
-    """How a batch becomes a loss; every task carries one, and all that trains or reads calls it.
-
-    Attributes:
-        stackable: Whether it computes from model and batch alone, so that several trials can be
-            computed as one by `torch.func.vmap`.
-    """
+    """How a batch becomes a loss; every task carries one, and all that trains or reads calls it."""
 
     @property
-    def stackable(self) -> bool: ...
+    def stackable(self) -> bool:
+        """Whether it computes from model and batch alone, so that `torch.func.vmap` can stack it."""
+        ...
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
         """Return the mean loss of a batch, (), and outputs and targets for the metrics.
@@ -39,20 +37,13 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class LossOf:
-    """A step by a loss of (outputs, targets): everything in a batch but its targets is input.
-
-    Attributes:
-        loss: Of torch, or the user's own.
-        aligned: Whether outputs are brought into the shape that a loss of torch takes. The
-            user's own loss gets what the model returns.
-    """
+    """A step by a loss of (outputs, targets): everything in a batch but its targets is input."""
 
     loss: LossFunction
-    aligned: bool = False
+    aligned: bool = False  # as losses of torch want it; the user's own gets what the model returns
     stackable: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
-        """Return loss, outputs and targets of a batch."""
         targets = target_of(batch)
         returned = call(model, inputs_of(batch))
         outputs = outputs_in(returned)
@@ -68,7 +59,6 @@ class LossOfModel:
     stackable: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
-        """Return loss, outputs and targets of a batch."""
         returned = call(model, batch)
         return loss_in(returned), outputs_in(returned, but_loss=True), target_of(batch)
 
@@ -81,7 +71,6 @@ class OwnStep:
     stackable: ClassVar[bool] = False  # it may do anything on the way
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
-        """Return loss, outputs and targets of a batch, the latter two None where not told."""
         returned = self.step(model, batch)
         if isinstance(returned, tuple) and len(returned) == 3:
             loss, outputs, targets = returned
@@ -118,20 +107,14 @@ def call(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, Tensor):
         return model(inputs)
     if isinstance(inputs, Mapping):
-        return _call_by_name(model, inputs)
+        parameters = _signature(model).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        # Columns that the model does not ask for are left out.
+        known = {key: value for key, value in inputs.items() if takes_all or key in parameters}
+        return model(**known) if known else model(inputs)  # which takes the batch as one argument
     if isinstance(inputs, tuple | list) and _binds(model, *inputs):
         return model(*inputs)
     return model(inputs)
-
-
-def _call_by_name(model: nn.Module, inputs: Mapping[str, Any]) -> Any:
-    parameters = _signature(model).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        known = {key: value for key, value in inputs.items() if key in parameters}
-        if not known:  # it takes the batch as one argument
-            return model(inputs)
-        inputs = known  # columns that the model does not ask for are left out
-    return model(**inputs)
 
 
 def _binds(model: nn.Module, *args: Any) -> bool:
@@ -150,9 +133,7 @@ def _signature(model: nn.Module) -> inspect.Signature:
 
 @lru_cache(maxsize=64)
 def _bound_signature(function: Callable[..., Any]) -> inspect.Signature:
-    signature = inspect.signature(function)
-    _, *parameters = signature.parameters.values()  # without self
-    return signature.replace(parameters=parameters)
+    return inspect.signature(MethodType(function, object()))
 
 
 def loss_in(returned: Any) -> Tensor:
@@ -163,15 +144,16 @@ def loss_in(returned: Any) -> Tensor:
     """
     if isinstance(returned, Tensor):
         return number(returned)
-    found = returned.get("loss") if isinstance(returned, Mapping) else None
-    if found is None:
-        found = getattr(returned, "loss", None)
+    found = _entry(returned, "loss")
     if found is None and isinstance(returned, tuple | list):
         numbers = [v for v in returned if isinstance(v, Tensor) and v.numel() == 1]
         found = numbers[0] if len(numbers) == 1 else None
     if found is None:
+        about = f"a {type(returned).__name__}"
+        if isinstance(returned, Mapping):
+            about += f" with {', '.join(map(str, returned))}"
         raise InputError(
-            f"loss: the model returns {_described(returned)} without a loss; it must return a number, "
+            f"loss: the model returns {about} without a loss; it must return a number, "
             "an object with .loss or a dict with 'loss'; give loss= or step="
         )
     return number(found)
@@ -197,9 +179,7 @@ def outputs_in(returned: Any, *, but_loss: bool = False) -> Any:
     if isinstance(returned, Tensor):
         return None if but_loss and returned.ndim == 0 else returned
     for name in ("logits", "outputs", "output", "predictions"):
-        found = returned.get(name) if isinstance(returned, Mapping) else None
-        found = getattr(returned, name, None) if found is None else found
-        if isinstance(found, Tensor):
+        if isinstance(found := _entry(returned, name), Tensor):
             return found
     if isinstance(returned, tuple | list):
         return next((v for v in returned if isinstance(v, Tensor) and v.ndim > 0), None)
@@ -209,38 +189,33 @@ def outputs_in(returned: Any, *, but_loss: bool = False) -> Any:
 def fitted(outputs: Any, targets: Any) -> tuple[Any, Any]:
     """Return outputs and targets in shapes that torch's losses take.
 
-    Classes (..., C) against targets (...) become rows; numbers (N, 1) against (N,) become (N,),
-    which torch would broadcast to (N, N).
+    Classes of many places, (N, ..., C) or (N, C, ...) against (N, ...), become rows, (rows, C)
+    and (rows,); numbers (N, 1) against (N,) become (N,), which torch would broadcast to (N, N).
+
+    Raises:
+        InputError: Either of two dimensions may be the classes.
     """
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         return outputs, targets
+    shape, wanted = outputs.shape, targets.shape
     if targets.is_floating_point():
-        squeezed = [side for side in outputs.shape if side != 1]
-        if outputs.shape != targets.shape and squeezed == [s for s in targets.shape if s != 1]:
-            outputs = outputs.reshape(targets.shape)
+        if shape != wanted and outputs.squeeze().shape == targets.squeeze().shape:
+            outputs = outputs.reshape(wanted)
         return outputs, targets
-    return rows(outputs, targets)
-
-
-def rows(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Return classes of many places, (N, ..., C) or (N, C, ...), as (rows, C) and (rows,)."""
-    if outputs.ndim == 2 and targets.shape == (len(outputs), 1):
+    if len(shape) == 2 and wanted == (len(outputs), 1):
         return outputs, targets[:, 0]
-    if targets.ndim < 2 or outputs.ndim != targets.ndim + 1:
+    last, second = shape[:-1] == wanted, shape[:1] + shape[2:] == wanted
+    if len(wanted) < 2 or not (last or second):
         return outputs, targets
-    last = outputs.shape[:-1] == targets.shape
-    second = outputs.shape[:1] + outputs.shape[2:] == targets.shape
     if last and second:
         raise InputError(
-            f"loss: outputs of shape {tuple(outputs.shape)} and targets of {tuple(targets.shape)}; "
+            f"loss: outputs of shape {tuple(shape)} and targets of {tuple(wanted)}; "
             "either dimension may be the classes; give a function of your own as loss="
         )
-    if second:
-        outputs = outputs.movedim(1, -1)
-    return outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1)
+    places = outputs if last else outputs.movedim(1, -1)
+    return places.reshape(-1, places.shape[-1]), targets.reshape(-1)
 
 
-def _described(returned: Any) -> str:
-    if isinstance(returned, Mapping):
-        return f"a dict with {', '.join(map(str, returned))}"
-    return f"a {type(returned).__name__}"
+def _entry(returned: Any, name: str) -> Any:
+    """Return what a dict or an object has under a name, None where it has nothing."""
+    return returned.get(name) if isinstance(returned, Mapping) else getattr(returned, name, None)

@@ -79,33 +79,22 @@ class MetricSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """All that training needs to know of the user's problem.
+    """All that training needs to know of the user's problem."""
 
-    Attributes:
-        make_model: Returns a fresh model; called under a seed, so that paired trials start equal.
-        train, validation, test: The splits; a test split is optional.
-        step: Computes the mean loss of a batch, and outputs and targets for the metrics.
-        metrics: By name, in the order of their columns.
-        classes: Number of classes, None for other than classification.
-        channels_last: Whether convolutions run in the memory layout that is fastest for them; a
-            model that calls `view` on their outputs may not bear it.
-        data, model: Names for the tables.
-        fingerprint: Identifies model, data and code; part of every trial's id.
-        code: The user's source files that the trials depend on, each with a digest.
-    """
-
-    make_model: Callable[[], nn.Module]
-    step: Step
+    make_model: Callable[[], nn.Module]  # called under a seed, so that paired trials start equal
+    step: Step  # computes the mean loss of a batch, and outputs and targets for the metrics
     train: Source
     validation: Source
     test: Source | None = None
-    metrics: Mapping[str, MetricSpec] = field(default_factory=dict)
-    classes: int | None = None
+    metrics: Mapping[str, MetricSpec] = field(default_factory=dict)  # in the order of their columns
+    classes: int | None = None  # None for other than classification
+    # Whether convolutions run in the memory layout that is fastest for them; a model that calls
+    # `view` on their outputs may not bear it.
     channels_last: bool = True
-    data: str = "data"
+    data: str = "data"  # for the tables, as is `model`
     model: str = "model"
-    fingerprint: str = ""
-    code: Mapping[str, str] = field(default_factory=dict)
+    fingerprint: str = ""  # identifies model, data and code; part of every trial's id
+    code: Mapping[str, str] = field(default_factory=dict)  # the user's source files, with digests
 
     def change(self, **changes: Any) -> Task:
         """Return this task with some fields changed."""

@@ -126,21 +126,17 @@ def _imports(tree: ast.Module, package: str) -> Iterator[str]:
 
 def _place(module: str) -> Path | None:
     """Return where a module comes from, which need not be imported yet: its file, or its folder."""
-    loaded: Any = sys.modules.get(module)
-    if loaded is None:
+    found: Any = sys.modules.get(module)
+    file, folders = getattr(found, "__file__", None), getattr(found, "__path__", None)
+    if found is None:
         parent = module.rpartition(".")[0]
         if parent and not hasattr(sys.modules.get(parent), "__path__"):
             return None  # to look for it would import what is above it
         try:
-            spec = importlib.util.find_spec(module)
+            found = importlib.util.find_spec(module)
         except (ImportError, AttributeError, ValueError):
             return None
-        file, folders = (
-            getattr(spec, "origin", None),
-            getattr(spec, "submodule_search_locations", None),
-        )
-    else:
-        file, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
-    if file is None and folders:  # a folder without __init__.py
-        file = next(iter(folders), None)
+        file = getattr(found, "origin", None)
+        folders = getattr(found, "submodule_search_locations", None)
+    file = file or next(iter(folders or ()), None)  # a folder without __init__.py has no file
     return Path(file).resolve() if file and Path(file).exists() else None

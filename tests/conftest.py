@@ -6,13 +6,10 @@ import math
 import os
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-
-from hptune.training.speed import measure_speed
 
 torch.set_num_threads(1)
 # A shell's background job ignores Ctrl-C, and so would the commands that the tests interrupt.
@@ -24,7 +21,7 @@ def quick() -> Iterator[None]:
     """Plots of few pixels and speeds measured for a moment: no test asserts what more would give."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("hptune.report.plots.style.DPI", 60)
-        patch.setattr("hptune.trials.run.measure_speed", partial(measure_speed, seconds=0.1))
+        patch.setattr("hptune.trials.run.SECONDS", 0.1)
         # So that no test's precision depends on the machine; tests of the probe set their own.
         patch.setattr("hptune.training.execution_mode.WORTH", math.inf)
         yield

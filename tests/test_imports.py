@@ -126,6 +126,15 @@ def test_modules_that_read_import_nothing_heavy(names: list[str]):
     assert done.stdout.strip() == "[]"
 
 
+def test_the_tables_of_a_run_are_shown_without_numpy_and_pydantic():
+    code = (
+        "import sys, hptune.cli.show, hptune.console.terminal, hptune.results.run_dir; "
+        "print([name for name in ('numpy', 'pydantic') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_training_does_not_import_torchs_compiler(optimizer: str, tmp_path: Path):
     code = (

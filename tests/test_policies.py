@@ -349,7 +349,7 @@ def test_any_policy_stays_within_its_bounds(name, iterations, lr, high, low, mod
     [
         ("1cicle", {}, "did you mean '1cycle'"),
         ("1cycle", {"stepsze": 3}, "did you mean 'stepsize'"),
-        ("1cycle", {3: 4}, "no argument 3"),
+        ("1cycle", {3: 4}, "argument of policy 1cycle: 3"),
         ("1cycle", {"stepsize": -3}, "must be a fraction of the run"),
         ("1cycle", {"stepsize": None}, "must be a fraction of the run"),
         ("1cycle", {"stepsize": True}, "must be a fraction of the run"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,37 +18,30 @@ if TYPE_CHECKING:
 
 # Usual names of each column, ours first; compared in lower case without punctuation.
 NAMES = {
-    "iteration": ("iteration", "iter", "step", "steps", "globalstep", "batch", "epoch"),
-    "lr": ("lr", "learningrate", "lrs", "lrsgd", "lradam", "lradamw"),
-    "momentum": ("momentum", "mom", "beta1"),
-    "weight_decay": ("weightdecay", "wd"),
-    "train_loss": (
-        "trainloss",
-        "loss",
-        "traininglossstep",
-        "trainlossstep",
-        "trainingloss",
-        "losses",
-    ),
-    "val_loss": ("valloss", "testloss", "validloss", "validationloss", "evalloss"),
-    "accuracy": (
-        "valaccuracy",
-        "testaccuracy",
-        "valacc",
-        "testacc",
-        "validaccuracy",
-        "validationaccuracy",
-        "evalaccuracy",
-        "accuracy",
-        "acc",
-    ),
-    "train_accuracy": ("trainaccuracy", "trainacc", "trainingaccuracy"),
-    "seconds": ("seconds", "time", "walltime"),
+    "iteration": "iteration iter step steps globalstep batch epoch",
+    "lr": "lr learningrate lrs lrsgd lradam lradamw",
+    "momentum": "momentum mom beta1",
+    "weight_decay": "weightdecay wd",
+    "train_loss": "trainloss loss traininglossstep trainlossstep trainingloss losses",
+    "val_loss": "valloss testloss validloss validationloss evalloss",
+    "accuracy": "valaccuracy testaccuracy valacc testacc validaccuracy validationaccuracy "
+    "evalaccuracy accuracy acc",
+    "train_accuracy": "trainaccuracy trainacc trainingaccuracy",
+    "seconds": "seconds time walltime",
 }
 # Read in the place of losses that are not there.
 ERRORS = {
-    "train_loss": ("trainerror", "trainerr", "trainingerror"),
-    "val_loss": ("valerror", "testerror", "validerror", "validationerror", "valerr", "testerr"),
+    "train_loss": "trainerror trainerr trainingerror",
+    "val_loss": "valerror testerror validerror validationerror valerr testerr",
+}
+DOCUMENT: dict[str, Any] = {
+    "kind": "training",
+    "verdict": "cannot-say",
+    "lr_min": None,
+    "lr_max": None,
+    "diverged_at_iteration": None,
+    "reasons": [],
+    "advice": [],
 }
 _NOT_A_NUMBER = ("nan", "-nan", "none", "null")
 RISING = 0.95  # of the steps of LR: a range test only rises
@@ -65,7 +57,8 @@ def diagnose(path: Path) -> dict[str, Any]:
     import pandas as pd
 
     try:
-        separator = _separator(path)
+        with path.open(encoding="utf-8") as file:
+            separator = max(",;\t", key=file.readline().count)
         # As text: a blank is a loss that was not read, "nan" may be one that was.
         table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator)
         if separator != ",":  # there 0,1 may be a number
@@ -91,8 +84,8 @@ def curve_of(table: pd.DataFrame) -> tuple[Curve, bool]:
 
     columns = {_plain(str(name)): name for name in reversed(table.columns)}
 
-    def column(names: Sequence[str], *, loss: bool) -> FloatArray:
-        name = next((columns[n] for n in names if n in columns), None)
+    def column(names: str, *, loss: bool) -> FloatArray:
+        name = next((columns[n] for n in names.split() if n in columns), None)
         if name is None:
             return np.full(len(table), np.nan)
         values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
@@ -132,18 +125,25 @@ def diagnose_curve(curve: Curve) -> dict[str, Any]:
             "no column to read: none of train_loss, loss, val_loss, test_loss, val_accuracy, "
             "test_accuracy has numbers"
         )
-        return _document("training", "cannot-say", reasons=[reason], advice=["log a loss"])
-    return _range_test(curve) if is_range_test(curve) else _training(curve)
+        return DOCUMENT | {"reasons": [reason], "advice": ["log a loss"]}
+    if is_range_test(curve):
+        return _range_test(curve)
+    reading = read_training(curve)
+    return DOCUMENT | {
+        "verdict": reading.verdict,
+        "diverged_at_iteration": reading.diverged_at,
+        "reasons": list(reading.reasons),
+        "advice": list(reading.advice),
+    }
 
 
 def is_range_test(curve: Curve) -> bool:
     """Say whether LR only rises, and by much."""
     lr = curve.lr[np.isfinite(curve.lr)]
-    if len(lr) < 5 or lr.max() <= 0:
-        return False
     positive = lr[lr > 0]
-    rises = np.mean(np.diff(lr) > 0)
-    return bool(rises >= RISING and positive[-1] >= RANGE * positive[0])
+    if len(lr) < 5 or not len(positive):
+        return False
+    return bool(np.mean(np.diff(lr) > 0) >= RISING and positive[-1] >= RANGE * positive[0])
 
 
 def _range_test(curve: Curve) -> dict[str, Any]:
@@ -152,59 +152,31 @@ def _range_test(curve: Curve) -> dict[str, Any]:
     if reading.lr_divergence is not None:
         with np.errstate(invalid="ignore"):
             at = int(curve.iteration[np.flatnonzero(curve.lr >= reading.lr_divergence * 0.999)[0]])
+    verdict, advice = {
+        "ok": (
+            "balanced" if at is None else "diverged",
+            f"train with 1cycle from LR {reading.lr_min:.2g} to {reading.lr_max:.2g}",
+        ),
+        "still-improving": (
+            "underfit",
+            "test again up to a larger LR: the loss still improves at the end",
+        ),
+        "diverges-at-once": ("diverged", "test again from an LR a hundred times smaller"),
+        "never-learns": (
+            "not-learning",
+            "check the labels, the loss and the initial weights; widen the range",
+        ),
+        "cannot-say": ("cannot-say", "read the loss more often, over more iterations"),
+    }[reading.verdict]
     usable = reading.verdict in ("ok", "still-improving")
-    verdict = {
-        "ok": "diverged" if at is not None else "balanced",
-        "still-improving": "underfit",
-        "diverges-at-once": "diverged",
-        "never-learns": "not-learning",
-    }.get(reading.verdict, "cannot-say")
-    advice = {
-        "ok": [f"train with 1cycle from LR {reading.lr_min:.2g} to {reading.lr_max:.2g}"],
-        "still-improving": ["test again up to a larger LR: the loss still improves at the end"],
-        "diverges-at-once": ["test again from an LR a hundred times smaller"],
-        "never-learns": ["check the labels, the loss and the initial weights; widen the range"],
-    }.get(reading.verdict, ["read the loss more often, over more iterations"])
-    return _document(
-        "lr-range",
-        verdict,
-        lr_min=reading.lr_min if usable else None,
-        lr_max=reading.lr_max if usable else None,
-        diverged_at=at,
-        reasons=[reading.reason, *reading.warnings],
-        advice=advice,
-    )
-
-
-def _training(curve: Curve) -> dict[str, Any]:
-    reading = read_training(curve)
-    return _document(
-        "training",
-        reading.verdict,
-        diverged_at=reading.diverged_at,
-        reasons=list(reading.reasons),
-        advice=list(reading.advice),
-    )
-
-
-def _document(
-    kind: str,
-    verdict: str,
-    *,
-    lr_min: float | None = None,
-    lr_max: float | None = None,
-    diverged_at: int | None = None,
-    reasons: list[str],
-    advice: list[str],
-) -> dict[str, Any]:
-    return {
-        "kind": kind,
+    return DOCUMENT | {
+        "kind": "lr-range",
         "verdict": verdict,
-        "lr_min": lr_min,
-        "lr_max": lr_max,
-        "diverged_at_iteration": diverged_at,
-        "reasons": reasons,
-        "advice": advice,
+        "lr_min": reading.lr_min if usable else None,
+        "lr_max": reading.lr_max if usable else None,
+        "diverged_at_iteration": at,
+        "reasons": [reading.reason, *reading.warnings],
+        "advice": [advice],
     }
 
 
@@ -223,13 +195,6 @@ def _error(accuracy: FloatArray) -> FloatArray:
     # A rounded share may exceed 1 by its last digit.
     whole = 100.0 if np.nanmax(accuracy, initial=0.0) > 1.01 else 1.0
     return (whole - accuracy) / whole
-
-
-def _separator(path: Path) -> str:
-    """Return what stands between the columns' names."""
-    with path.open(encoding="utf-8") as file:
-        header = file.readline()
-    return max(",;\t", key=header.count)
 
 
 def _plain(name: str) -> str:

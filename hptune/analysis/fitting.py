@@ -14,13 +14,16 @@ from hptune.results.divergence import diverged_at
 from hptune.results.records import Curve
 
 LEAST_POINTS = 5
-RISEN = 0.05  # of the fall, above the lowest validation loss: the run has overfitted
-FALLING = 0.03  # of the fall, in the last twentieth of the run: too short or too weak a run
-MEMORISED = 1 / 500  # of the early training loss: nothing is left to fit
-LARGE_LR = 0.2  # of its maximum: a run that has memorised here has too little regularisation
-SHARE = 0.1  # of the readings with a large LR at which nothing is left to fit
+# The fall is that of the validation loss, from early in the run to its minimum.
+RISEN = 0.05  # of the fall: a validation loss this far above its minimum has risen
+FALLING = 0.03  # of the fall, within the last twentieth of the run: the loss is not flat yet
+MEMORISED = 1 / 500  # of the early training loss: below this a net has memorised its data
+LARGE_LR = 0.2  # of its maximum
+SHARE = 0.1  # of the readings with a large LR that have to be below MEMORISED
 KNOWS = 0.1  # of the early validation loss: below it memorising has done no harm
 LEARNED = 0.05  # of accuracy, or of the early loss: a run that gains less has not learned
+RECENT = 3  # readings on either side of the comparison that tells a plateau
+FLAT = 0.05  # of the fall so far: a gain below this is none
 
 ADVICE = {
     "underfit": (
@@ -56,7 +59,16 @@ class TrainingReading:
 
 
 def read_training(curve: Curve) -> TrainingReading:
-    """Read a training run; a curve too short or too blank gets the verdict "cannot-say"."""
+    """Classify a training run by the shape of its validation loss.
+
+    In this order: a loss that diverges; fewer than five readings (cannot-say); a loss that falls by
+    no more than its noise (not-learning); one that rises clearly above its minimum while the
+    training loss does not (overfit), or a training loss near 0 while LR is still large (overfit);
+    one that still falls in the last twentieth of the run (underfit); else it is flat (balanced).
+
+    Source: Smith 2018, Remarks 1 and 2: a validation loss that still falls at the end is
+    underfitting, one that turns up is overfitting, and a flat end is the aim.
+    """
     at = _diverged_at(curve)
     if at is not None:
         return _reading("diverged", f"the loss diverged at iteration {at}", at=at)
@@ -70,10 +82,11 @@ def read_training(curve: Curve) -> TrainingReading:
         )
     # The first reading may be of the untrained net, whose loss says nothing of the run.
     early = float(np.median(val[1 : max(3, len(val) // 10 + 1)]))
-    # Spikes at a large LR are cut: they would drown the course.
-    course = smooth(np.minimum(val, max(early, float(np.median(val))) + _spread(val)))
-    lowest, end = int(course.argmin()), float(np.median(val[-max(1, len(val) // 20) :]))
-    best = float(course[lowest])
+    middle = float(np.median(val))
+    # Spikes at a large LR are cut, or the smoothed loss would follow them.
+    smoothed = smooth(np.minimum(val, max(early, middle) + (middle - float(val.min()))))
+    lowest, end = int(smoothed.argmin()), float(np.median(val[-max(1, len(val) // 20) :]))
+    best = float(smoothed[lowest])
     # Without a training loss, the best of the validation loss says whether anything was learned.
     if _has_not_learned(curve, val, train, early, end if len(train) else best):
         return _reading(
@@ -81,17 +94,17 @@ def read_training(curve: Curve) -> TrainingReading:
         )
     fall = max(early - best, 1e-12)
     noise = noise_of(val[-max(LEAST_POINTS, len(val) // 4) :])
-    fit = _train_course(train)
-    rise = end - best
+    fit = smooth(train) if len(train) >= 3 else np.array([np.nan])
+    told = "no training loss" if np.isnan(fit[-1]) else f"the training loss ends at {fit[-1]:.4g}"
     if (
-        rise > max(RISEN * fall, 3 * noise)
+        end - best > max(RISEN * fall, 3 * noise)
         and lowest < 0.9 * len(val)
         and not fit[-1] > fit[int(lowest / len(val) * len(fit))]  # or it was not read
     ):
         return _reading(
             "overfit",
             f"the validation loss is lowest ({best:.4g}) at iteration {when[lowest]} and ends at "
-            f"{end:.4g}; {_shown(fit)}",
+            f"{end:.4g}; {told}",
         )
     memorised = _memorised_at(curve)
     if memorised is not None and end > KNOWS * early:
@@ -100,7 +113,9 @@ def read_training(curve: Curve) -> TrainingReading:
             f"the training loss has nothing left to fit from iteration {memorised} on, with LR "
             f"still large, while the validation loss ends at {end:.4g}",
         )
-    falling = _fall_at_end(val)
+    tail = val[-max(3, round(len(val) / 20)) :]
+    half = len(tail) // 2
+    falling = float(np.median(tail[:half]) - np.median(tail[-half:]))
     if falling > max(FALLING * fall, 2 * noise):
         return _reading(
             "underfit",
@@ -109,7 +124,7 @@ def read_training(curve: Curve) -> TrainingReading:
         )
     return _reading(
         "balanced",
-        f"the validation loss is flat at the end: {end:.4g}, lowest {best:.4g}; {_shown(fit)}",
+        f"the validation loss is flat at the end: {end:.4g}, lowest {best:.4g}; {told}",
     )
 
 
@@ -118,7 +133,7 @@ def _reading(verdict: str, *reasons: str, at: int | None = None) -> TrainingRead
 
 
 def _diverged_at(curve: Curve) -> int | None:
-    """Return the iteration at which the training loss diverged, or a loss stopped being a number."""
+    """Return the iteration at which the training loss diverged, or a loss became infinite."""
     for losses in (curve.train_loss, curve.val_loss):
         read = np.flatnonzero(~np.isnan(losses))
         at = diverged_at(losses[read].tolist()) if losses is curve.train_loss else None
@@ -129,39 +144,21 @@ def _diverged_at(curve: Curve) -> int | None:
     return None
 
 
-def _spread(val: FloatArray) -> float:
-    return float(np.median(val) - val.min())
-
-
-def _train_course(train: FloatArray) -> FloatArray:
-    return smooth(train) if len(train) >= 3 else np.array([np.nan])
-
-
-def _shown(fit: FloatArray) -> str:
-    return f"the training loss ends at {fit[-1]:.4g}" if fit[-1] == fit[-1] else "no training loss"
-
-
-def _fall_at_end(val: FloatArray) -> float:
-    """Return how much the loss fell within the last twentieth of the run, three readings at least."""
-    tail = val[-max(3, round(len(val) / 20)) :]
-    half = len(tail) // 2
-    return float(np.median(tail[:half]) - np.median(tail[-half:]))
-
-
 def _memorised_at(curve: Curve) -> int | None:
-    """Return the iteration at which the training data were memorised, if LR was still large then.
+    """Return the iteration from which the training loss is near 0, if LR was still large there.
 
+    Such a net has memorised its training data in spite of the regularisation by a large LR.
     Source: Zhang 2017 for memorising; Smith 2018, Remark 6 for what it says of the balance.
     """
     read = np.isfinite(curve.train_loss) & np.isfinite(curve.lr)
     if read.sum() < LEAST_POINTS:
         return None
-    course, lr = smooth(curve.train_loss[read]), curve.lr[read]
-    early = float(np.median(course[: max(1, len(course) // 20)]))
-    if early <= 0 or course.min() < 0:
+    smoothed, lr = smooth(curve.train_loss[read]), curve.lr[read]
+    early = float(np.median(smoothed[: max(1, len(smoothed) // 20)]))
+    if early <= 0 or smoothed.min() < 0:
         return None  # a loss that passes 0 has no such floor
     large = lr >= LARGE_LR * lr.max()
-    fitted = large & (course <= MEMORISED * early)
+    fitted = large & (smoothed <= MEMORISED * early)
     if fitted.sum() < SHARE * large.sum():
         return None
     return int(curve.iteration[read][int(np.argmax(fitted))])
@@ -170,6 +167,7 @@ def _memorised_at(curve: Curve) -> int | None:
 def _has_not_learned(
     curve: Curve, val: FloatArray, train: FloatArray, early: float, end: float
 ) -> bool:
+    """Return whether neither loss falls by more than its noise, nor the accuracy rises."""
     share = max(1, len(train) // 20)
     first = float(np.median(train[:share])) if len(train) else early
     last = float(np.median(train[-share:])) if len(train) else end
@@ -181,3 +179,16 @@ def _has_not_learned(
         guesses = float(np.median(accuracy[-3:])) <= float(accuracy[0]) + LEARNED
         return guesses and fall <= LEARNED * max(abs(first), abs(early))
     return fall <= 3 * min(noise_of(losses) for losses in (train, val) if len(losses))
+
+
+def on_plateau(curve: Curve) -> bool:
+    """Say whether the last readings of the validation loss no longer fall, from the start of a run.
+
+    Source: Smith 2018, section 4.4, Figure 12: weight decays are compared from a snapshot taken there.
+    """
+    read = curve.val_loss[np.isfinite(curve.val_loss)]
+    if len(read) < 2 * RECENT:
+        return False
+    before, now = np.median(read[-2 * RECENT : -RECENT]), np.median(read[-RECENT:])
+    fall = max(curve.train_loss[0], read[0]) - min(before, now)
+    return bool(fall > 0 and before - now < FLAT * fall)

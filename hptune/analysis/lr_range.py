@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,14 +100,14 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
     # In the order of the seeds: that of a set would change from process to process.
     verdict = max(dict.fromkeys(verdicts), key=lambda v: (verdicts.count(v), v == "ok"))
     same = [mark for mark in marks if mark.verdict == verdict]
-    begin, lowest, rise, divergence = (
-        _median([getattr(mark, name) for mark in same])
-        for name in ("begin", "lowest", "rise", "divergence")
-    )
-    first, last = _median([m.first for m in marks]), _median([m.last for m in marks])
-    low, middle, high = _maximum(verdict, lowest, rise, divergence, first, last)
+    ends: dict[str, Any] = {name: _median(marks, name) for name in ("first", "last")}
+    shown: dict[str, Any] = {
+        name: _median(same, name) for name in ("begin", "lowest", "rise", "divergence")
+    }
+    typical = replace(same[0], **ends, **shown)
+    low, middle, high = _maximum(typical)
     if verdict == "ok" and len(same) > 1:
-        own = [_maximum(verdict, m.lowest, m.rise, m.divergence, first, last)[1] for m in same]
+        own = [_maximum(replace(mark, **ends))[1] for mark in same]
         low, high = min(low, *own), max(high, *own)
     warnings = []
     if verdict != "ok":
@@ -115,19 +116,18 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
         warnings.append("the usable LR is uncertain by more than a decade")
     if len(set(verdicts)) > 1:
         warnings.append(f"the seeds disagree: {', '.join(verdicts)}")
-    value = _lr(middle)
-    assert value is not None
+    value = float(10**middle)
     return LrRangeReading(
         verdict=verdict,
-        lr_begin=_lr(begin),
-        lr_lowest=_lr(lowest),
-        lr_rise=_lr(rise),
-        lr_divergence=_lr(divergence),
+        lr_begin=_lr(typical.begin),
+        lr_lowest=_lr(typical.lowest),
+        lr_rise=_lr(typical.rise),
+        lr_divergence=_lr(typical.divergence),
         lr_max=value,
         interval=(10**low, 10**high),
         lr_min=value / 10,
-        by=same[0].by,
-        reason=_reason(verdict, same[0].by, begin, lowest, rise, divergence, value),
+        by=typical.by,
+        reason=_reason(typical, value),
         warnings=tuple(warnings),
     )
 
@@ -137,8 +137,7 @@ def _mark(curve: Curve, examples: int | None) -> _Marks:
     usable = np.isfinite(curve.lr) & (curve.lr > 0)
     x = np.log10(curve.lr[usable]) if usable.any() else np.array([-2.0])
     x = delayed(x, curve.momentum[usable])
-    train = curve.train_loss[usable]
-    divergence = _divergence(x, train)
+    divergence = _divergence(x, curve.train_loss[usable])
     if np.isfinite(curve.val_loss[usable]).sum() >= LEAST_POINTS:
         marks = _marks(x, curve.val_loss, usable, divergence, "validation")
         if not examples or examples >= FEW_EXAMPLES:
@@ -152,55 +151,44 @@ def _marks(
     x: FloatArray, everything: FloatArray, usable: NDArray[np.bool_], divergence: float, by: str
 ) -> _Marks:
     """Read one of a test's losses, over the iterations with a usable LR."""
-    ends = (float(x[0]), float(x[-1]))
-
-    def nothing(verdict: str) -> _Marks:
-        return _Marks(verdict=verdict, divergence=divergence, first=ends[0], last=ends[1], by=by)
-
+    first, last = float(x[0]), float(x[-1])
+    marks = _Marks(verdict="cannot-say", first=first, last=last, by=by, divergence=divergence)
     loss = everything[usable]
     known = np.isfinite(loss)
     if known.sum() < LEAST_POINTS:
-        if not math.isnan(divergence) and divergence < ends[0] + 0.3 * (ends[1] - ends[0]) + 1e-9:
-            return nothing("diverges-at-once")
-        return nothing("cannot-say")
+        early = divergence < first + 0.3 * (last - first) + 1e-9  # False where it is NaN
+        return replace(marks, verdict="diverges-at-once") if early else marks
     x, loss = x[known], loss[known]
     untrained = float(everything[np.isfinite(everything)][0])  # LR may begin at 0
     start = float(np.median(loss[: max(2, len(loss) // START)]))
-    smoothed = smooth(_clipped(loss, start))
+    highest = start + CLIP * max(start - float(loss.min()), 1e-12 * abs(start))
+    smoothed = smooth(np.minimum(loss, highest))
     best = int(smoothed.argmin())
     fall = start - float(smoothed[best])
-    if not has_learned(loss, smoothed, untrained) or fall <= 1e-9 * abs(start):
-        early = not math.isnan(divergence) and divergence < (ends[0] + ends[1]) / 2
-        return nothing("diverges-at-once" if early else "never-learns")
-    begin = float(x[begin_of_learning(smoothed, start)])
-    turn = turning_point(smoothed, fall)
-    rise = divergence if turn is None else float(x[turn])
+    if not _has_learned(loss, smoothed, untrained) or fall <= 1e-9 * abs(start):
+        early = divergence < (first + last) / 2
+        return replace(marks, verdict="diverges-at-once" if early else "never-learns")
+    # It has turned up where it is clearly above its lowest, after that.
+    rise = max(RISE * fall, LEARNED * noise_of(smoothed[: best + 1]))
+    over = np.flatnonzero(smoothed[best:] > smoothed[best] + rise)
+    turn = float(x[best + over[0]]) if len(over) else divergence
     lowest = float(x[best])
-    open_ended = math.isnan(rise) and lowest > ends[1] - EDGE * (ends[1] - ends[0])
-    verdict = "still-improving" if open_ended else "ok"
-    return _Marks(
-        verdict=verdict,
-        begin=begin,
+    open_ended = math.isnan(turn) and lowest > last - EDGE * (last - first)
+    return replace(
+        marks,
+        verdict="still-improving" if open_ended else "ok",
+        begin=float(x[np.argmax(smoothed < start - BEGIN * fall)]),
         lowest=lowest,
-        rise=rise,
-        divergence=divergence,
-        first=ends[0],
-        last=ends[1],
-        by=by,
+        rise=turn,
         start=start,
         fall=fall,
     )
 
 
-def has_learned(loss: FloatArray, smoothed: FloatArray, untrained: float) -> bool:
+def _has_learned(loss: FloatArray, smoothed: FloatArray, untrained: float) -> bool:
     """Return whether a loss falls by more than its noise before it is lowest.
 
     From its highest point, or from the untrained net: one that learns at once has no plateau.
-
-    Args:
-        loss: (N,), finite.
-        smoothed: The same without its spikes, (N,).
-        untrained: The loss before the first step.
     """
     best = int(smoothed.argmin())
     noise = noise_of(loss[: best + 1] if best >= LEAST_POINTS else loss)
@@ -208,26 +196,6 @@ def has_learned(loss: FloatArray, smoothed: FloatArray, untrained: float) -> boo
     left = min(1.0, math.sqrt(USUAL_WIDTH / width_of(len(loss))))
     fall = float(smoothed[: best + 1].max() - smoothed[best])
     return fall > LEARNED * noise * left or untrained - float(smoothed[best]) > 2 * LEARNED * noise
-
-
-def begin_of_learning(smoothed: FloatArray, start: float) -> int:
-    """Return the place from which on a loss has come down by a tenth of its fall.
-
-    Source: Smith 2018, section 4.1: the minimum LR is where the loss begins to fall.
-    """
-    return int(np.argmax(smoothed < start - BEGIN * (start - float(smoothed.min()))))
-
-
-def turning_point(smoothed: FloatArray, fall: float) -> int | None:
-    """Return the place after the lowest loss where it has risen clearly; None where it has not.
-
-    Source: Smith 2018, Remark 1: the largest usable LR is where the validation loss turns up.
-    """
-    best = int(smoothed.argmin())
-    rise = max(RISE * fall, LEARNED * noise_of(smoothed[: best + 1]))
-    over = smoothed > smoothed[best] + rise
-    over[: best + 1] = False
-    return int(np.argmax(over)) if over.any() else None
 
 
 def delayed(x: FloatArray, momentum: FloatArray) -> FloatArray:
@@ -248,65 +216,53 @@ def delayed(x: FloatArray, momentum: FloatArray) -> FloatArray:
 
 def _divergence(x: FloatArray, train: FloatArray) -> float:
     """Return the log10 LR at which the training loss diverged; NaN between numbers is a blank."""
-    known = np.flatnonzero(np.isfinite(train))
-    blank = np.isnan(train)
-    blank[(known[-1] + 1 if len(known) else len(train)) :] = False
-    if not len(train) or (not len(known) and not np.isinf(train).any()):
+    if np.isnan(train).all():
         return math.nan
-    at = diverged_at(train[~blank].tolist())
-    return math.nan if at is None else float(x[~blank][at])
+    known = np.flatnonzero(np.isfinite(train))
+    end = known[-1] + 1 if len(known) else len(train)
+    read = np.flatnonzero(~np.isnan(train) | (np.arange(len(train)) >= end))
+    at = diverged_at(train[read].tolist())
+    return math.nan if at is None else float(x[read[at]])
 
 
-def _clipped(loss: FloatArray, start: float) -> FloatArray:
-    fall = start - float(np.min(loss))
-    return np.minimum(loss, start + CLIP * max(fall, 1e-12 * abs(start)))
-
-
-def _maximum(
-    verdict: str, lowest: float, rise: float, divergence: float, first: float, last: float
-) -> tuple[float, float, float]:
+def _maximum(marks: _Marks) -> tuple[float, float, float]:
     """Return lower bound, value and upper bound of the maximum, as log10 LR."""
-    if verdict == "ok":
+    if marks.verdict == "ok":
         # Between the lowest loss and the turn: the loss follows the LR with a delay, so the
         # first is too low and the second too high.
-        high = last if math.isnan(rise) else rise
-        return lowest, (lowest + high) / 2, high
-    if verdict == "still-improving":
-        return lowest, last, last + 1
-    if verdict == "diverges-at-once":
-        at = first if math.isnan(divergence) else divergence
+        high = marks.last if math.isnan(marks.rise) else marks.rise
+        return marks.lowest, (marks.lowest + high) / 2, high
+    if marks.verdict == "still-improving":
+        return marks.lowest, marks.last, marks.last + 1
+    if marks.verdict == "diverges-at-once":
+        at = marks.first if math.isnan(marks.divergence) else marks.divergence
         return at - 3, at - 2, at - 1
-    middle = (first + last) / 2
-    return first, middle, last
+    return marks.first, (marks.first + marks.last) / 2, marks.last
 
 
-def _reason(
-    verdict: str,
-    by: str,
-    begin: float,
-    lowest: float,
-    rise: float,
-    divergence: float,
-    value: float,
-) -> str:
-    if verdict == "never-learns":
-        return f"the {by} loss falls nowhere by more than its noise"
-    if verdict == "cannot-say":
+def _reason(marks: _Marks, value: float) -> str:
+    if marks.verdict == "never-learns":
+        return f"the {marks.by} loss falls nowhere by more than its noise"
+    if marks.verdict == "cannot-say":
         return "too few finite losses to read"
-    if verdict == "diverges-at-once":
+    if marks.verdict == "diverges-at-once":
         return "the loss diverges before it has fallen"
-    parts = [f"{by} loss falls from LR {10**begin:.2g}", f"is lowest at {10**lowest:.2g}"]
-    if not math.isnan(rise):
-        parts.append(f"turns up at {10**rise:.2g}")
-    if not math.isnan(divergence):
-        parts.append(f"diverges at {10**divergence:.2g}")
-    if verdict == "still-improving":
+    parts = [
+        f"{marks.by} loss falls from LR {10**marks.begin:.2g}",
+        f"is lowest at {10**marks.lowest:.2g}",
+    ]
+    if not math.isnan(marks.rise):
+        parts.append(f"turns up at {10**marks.rise:.2g}")
+    if not math.isnan(marks.divergence):
+        parts.append(f"diverges at {10**marks.divergence:.2g}")
+    if marks.verdict == "still-improving":
         parts.append("and still improves where the test ends")
     return ", ".join(parts) + f"; largest usable LR about {value:.2g}"
 
 
-def _median(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
+def _median(marks: Sequence[_Marks], name: str) -> float:
+    """Return the median of what the curves show; NaN where none shows it."""
+    known = [value for mark in marks if not math.isnan(value := getattr(mark, name))]
     return float(np.median(known)) if known else math.nan
 
 

@@ -26,47 +26,32 @@ def noise_of_difference(
     """Return the standard deviation of the difference between two candidates, for one seed.
 
     Args:
-        candidates: Results by label, one a seed.
         costs: What each of them reached, as `by` judges it.
         best: Label of the leader, whose costs are finite.
-        by: What is better.
     """
     finite = {k: values for k, values in costs.items() if all(map(math.isfinite, values))}
     end = float(np.mean(costs[best]))
     fall = abs(typical_start(candidates[best], by) - end)
     guess = max(
         FLOOR * fall,
-        jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]]),
-        noise_of_sample(end, fall, by.examples),
+        _jitter_at_end([by.known_evaluations(r.curve) for k in finite for r in candidates[k]]),
     )
-    squares, degrees = spread_of_repeats(finite, best)
-    pooled = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
-    return max(FLOOR * fall, pooled)
-
-
-def noise_of_sample(end: float, fall: float, examples: int | None) -> float:
-    """Return what a validation set of so many examples leaves open; 0 where its size is not known.
-
-    What nets have not learned, paired runs share, so only the fall is uncertain. Over few
-    examples that cannot be relied on.
-    """
-    if not examples:
-        return 0.0
-    return sampling_error(end if examples < FEW_EXAMPLES else min(abs(end), fall), examples)
-
-
-def spread_of_repeats(costs: Mapping[str, Sequence[float]], best: str) -> tuple[float, int]:
-    """Return the squared deviations of paired differences from the best, and their degrees of freedom."""
-    squares, degrees = 0.0, 0
-    for label, values in costs.items():
+    if by.examples:
+        # What nets have not learned, paired runs share, so only the fall is uncertain. Over few
+        # examples that cannot be relied on.
+        uncertain = end if by.examples < FEW_EXAMPLES else min(abs(end), fall)
+        guess = max(guess, sampling_error(uncertain, by.examples))
+    squares, degrees = 0.0, 0  # of the paired differences from the best
+    for label, values in finite.items():
         n = min(len(values), len(costs[best]))
         if label != best and n > 1:
             squares += float(np.var(np.subtract(values[:n], costs[best][:n]))) * n
             degrees += n - 1
-    return squares, degrees
+    pooled = math.sqrt((GUESS_WEIGHT * guess**2 + squares) / (GUESS_WEIGHT + degrees))
+    return max(FLOOR * fall, pooled)
 
 
-def jitter_at_end(evaluations: Sequence[FloatArray]) -> float:
+def _jitter_at_end(evaluations: Sequence[FloatArray]) -> float:
     """Return the standard deviation of the last evaluation, guessed from the last two or three.
 
     The step between two of them holds the trend as well; the bend of three has less of it but

@@ -12,7 +12,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.noise import noise_of_difference, typical_start
 from hptune.errors import StageError
 from hptune.results.evidence import Candidate, Comparison
-from hptune.results.records import Status, TrialResult
+from hptune.results.records import Decision, Status, TrialResult
 from hptune.results.tables import result_row
 
 SIGNIFICANT = 1.0  # noises between two candidates that differ
@@ -71,7 +71,6 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
 
     Args:
         candidates: Results by label, one a seed, the seeds in the same order for all.
-        by: What is better.
     """
     costs = {label: [by.at_end(r) for r in results] for label, results in candidates.items()}
     survived = {
@@ -79,21 +78,18 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
         for label, results in candidates.items()
     }
     scores = _scores(costs)
-    order = sorted(candidates, key=lambda k: (scores[k], -survived[k]))
+    order = tuple(sorted(candidates, key=lambda k: (scores[k], -survived[k])))
     best = order[0]
     if not math.isfinite(scores[best]):
         nothing = "every candidate diverged"
-        return Ranking(
-            tuple(order), best, scores, (best,), {}, math.nan, nothing, (nothing,), failed=True
-        )
+        return Ranking(order, best, scores, (best,), {}, math.nan, nothing, (nothing,), failed=True)
     single = noise_of_difference(candidates, costs, best, by)
     noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
-    ties = tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k])
     return Ranking(
-        order=tuple(order),
+        order=order,
         best=best,
         scores=scores,
-        ties=ties,
+        ties=tuple(k for k in order if scores[k] - scores[best] <= SIGNIFICANT * noises[k]),
         noises=noises,
         noise=noises[best],
         reason=_in_words(order, scores, candidates, noises[best], by),
@@ -147,33 +143,29 @@ def _in_words(
 ) -> str:
     """Return a ranking as one sentence, and all values after it."""
     best, seeds = order[0], len(candidates[order[0]])
-    told = f"over {seeds} seeds" if seeds > 1 else "guessed from the curves of one seed"
+    shown = {label: by.shown(scores[label]) for label in order}
     if len(order) == 1:
-        return f"{best} was compared with nothing; it reached validation {by.name} {by.shown(scores[best])}"
-    sentence = (
-        f"{best} was best of {len(order)} by validation {by.name}, {by.shown(scores[best])} against "
-        f"{by.shown(scores[order[1]])}; the noise is {noise:.2g}, {told}"
-    )
-    shown = [
-        f"{label}: {by.shown(scores[label])}"
-        + ", stopped early" * (candidates[label][0].status is Status.PRUNED)
-        for label in order
+        return f"{best} was compared with nothing; it reached validation {by.name} {shown[best]}"
+    told = f"over {seeds} seeds" if seeds > 1 else "guessed from the curves of one seed"
+    values = [
+        f"{label}: {value}" + ", stopped early" * (candidates[label][0].status is Status.PRUNED)
+        for label, value in shown.items()
     ]
-    return f"{sentence} ({', '.join(shown)})"
+    return (
+        f"{best} was best of {len(order)} by validation {by.name}, {shown[best]} against "
+        f"{shown[order[1]]}; the noise is {noise:.2g}, {told} ({', '.join(values)})"
+    )
 
 
 def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return a mean cost a candidate, on the footing of the one with the most seeds."""
-    most = max(len(values) for values in costs.values())
-    reference = min(
-        (label for label in costs if len(costs[label]) == most),
-        key=lambda label: float(np.mean(costs[label])),
-    )
-    mean = float(np.mean(costs[reference]))
+    means = {label: float(np.mean(values)) for label, values in costs.items()}
+    reference = min(costs, key=lambda label: (-len(costs[label]), means[label]))
+    mean, shared = means[reference], costs[reference]
     if not math.isfinite(mean):
-        return {label: float(np.mean(values)) for label, values in costs.items()}
+        return means
     return {
-        label: mean + float(np.mean(values) - np.mean(costs[reference][: len(values)]))
+        label: mean + float(np.mean(values) - np.mean(shared[: len(values)]))
         for label, values in costs.items()
     }
 
@@ -181,57 +173,73 @@ def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
 def comparison(
     candidates: Mapping[str, Sequence[TrialResult]],
     by: Criterion,
+    decision: Decision,
     *,
-    stage: str,
-    parameter: str,
     columns: Sequence[str],
     chosen: str | None,
-    rule: str,
     interval: tuple[float, float] | None = None,
 ) -> Comparison:
     """Return what a decision compared, as a record: the very numbers by which `rank` ranks.
 
     Args:
-        candidates: Results by label, one a seed.
-        by: What is better.
-        stage: For which stage.
-        parameter: What was compared, as the decision calls it.
+        decision: On what was compared.
         columns: The columns of results.csv that the candidates set.
         chosen: Label of the candidate that was decided for.
-        rule: By which rule.
         interval: Plausible bounds of the value.
     """
     ranking = rank(candidates, by)
-    best = ranking.scores[ranking.best]
-
-    def one(label: str, results: Sequence[TrialResult]) -> Candidate:
-        row = result_row(results[0])
-        score = ranking.scores[label]
-        ended = math.isfinite(score)
-        return Candidate(
-            label=label,
-            values={column: row.get(column) for column in columns},
-            trials=tuple(r.trial.id for r in results),
-            seeds=tuple(r.trial.seed for r in results),
-            scores=tuple(by.value(by.at_end(r)) for r in results),
-            score=by.value(score),
-            difference=score - best if ended else None,
-            noise=ranking.noises.get(label) if ended else None,
-            tied=label in ranking.ties and not ranking.failed,
-            status=max((r.status for r in results), key=list(Status).index),
-            epochs=sum(r.epochs for r in results),
-        )
-
     return Comparison(
-        stage=stage,
-        parameter=parameter,
+        stage=decision.stage,
+        parameter=decision.parameter,
         by=by.name,
         higher_is_better=by.higher_is_better,
-        candidates=tuple(one(label, results) for label, results in candidates.items()),
+        candidates=tuple(
+            candidate(
+                label,
+                results,
+                by,
+                columns,
+                score=ranking.scores[label],
+                best=ranking.scores[ranking.best],
+                noise=ranking.noises.get(label),
+                tied=label in ranking.ties and not ranking.failed,
+            )
+            for label, results in candidates.items()
+        ),
         best=None if ranking.failed else ranking.best,
         chosen=chosen,
-        rule=rule,
+        rule=decision.rule,
         noise=None if ranking.failed else ranking.noise,
         interval=interval,
-        epochs=sum(r.epochs for rs in candidates.values() for r in rs if r.trial.stage == stage),
+        epochs=sum(
+            r.epochs for rs in candidates.values() for r in rs if r.trial.stage == decision.stage
+        ),
+    )
+
+
+def candidate(
+    label: str,
+    results: Sequence[TrialResult],
+    by: Criterion,
+    columns: Sequence[str],
+    *,
+    score: float,
+    best: float,
+    tied: bool,
+    noise: float | None = None,
+) -> Candidate:
+    """Return one candidate of a comparison, as a record; its score and the best one are costs."""
+    row, ended = result_row(results[0]), math.isfinite(score)
+    return Candidate(
+        label=label,
+        values={column: row.get(column) for column in columns},
+        trials=tuple(r.trial.id for r in results),
+        seeds=tuple(r.trial.seed for r in results),
+        scores=tuple(by.value(by.at_end(r)) for r in results),
+        score=by.value(score),
+        difference=max(0.0, score - best) if ended else None,
+        noise=noise if ended else None,
+        tied=tied,
+        status=max((r.status for r in results), key=list(Status).index),
+        epochs=sum(r.epochs for r in results),
     )

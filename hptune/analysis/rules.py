@@ -5,10 +5,12 @@ Source: fastai's `learner.lr_find` (valley, steep, minimum, slide).
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from itertools import accumulate
 
-FloatArray = NDArray[np.float64]
+import numpy as np
+
+from hptune.analysis.smoothing import FloatArray
+
 SMOOTHING = 0.98  # fastai's, over iterations
 
 
@@ -35,42 +37,32 @@ def named_rules(lr: FloatArray, train_loss: FloatArray) -> dict[str, float]:
         "valley": _valley(lr, loss),
         "steep": float(lr[skip:][slopes[skip:].argmin()]),
         "minimum": float(lr[loss.argmin()]) / 10,
-        "slide": _slide(lr, slopes, loss),
+        "slide": _slide(lr, slopes),
     }
 
 
 def _ema(values: FloatArray) -> FloatArray:
-    smoothed = np.empty_like(values)
-    mean = 0.0
-    for k, value in enumerate(values):
-        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
-        smoothed[k] = mean / (1 - SMOOTHING ** (k + 1))
-    return smoothed
+    """Return the exponential moving average, corrected for its start at 0."""
+    means = accumulate(
+        values.tolist(), lambda mean, value: SMOOTHING * mean + (1 - SMOOTHING) * value, initial=0.0
+    )
+    return np.array([mean / (1 - SMOOTHING**k) for k, mean in enumerate(means) if k])
 
 
 def _valley(lr: FloatArray, loss: FloatArray) -> float:
     """Two thirds down the longest falling stretch."""
-    n = len(loss)
-    longest = np.ones(n, dtype=int)
-    begin = 0
-    end = 1
-    for i in range(1, n):
-        for j in range(i):
-            if loss[i] < loss[j] and longest[i] < longest[j] + 1:
-                longest[i] = longest[j] + 1
-        if longest[i] > longest[end]:
-            end = i
-            begin = end - longest[end]
+    longest = np.ones(len(loss), dtype=int)
+    for i in range(1, len(loss)):
+        longest[i] += longest[:i][loss[:i] > loss[i]].max(initial=0)
+    end = 1 + int(longest[1:].argmax())
+    begin = end - int(longest[end])
     third = (end - begin) // 3
     return float(lr[max(0, begin + third + third // 2)])
 
 
-def _slide(lr: FloatArray, slopes: FloatArray, loss: FloatArray, gap: int = 15) -> float:
+def _slide(lr: FloatArray, slopes: FloatArray, gap: int = 15) -> float:
     """Where the slope before the steep rise is gentle again."""
     right, left = -1, -gap
-    usable = slopes
-    while right >= -len(loss) + gap and abs(usable[right] - usable[left]) > 0.5:
+    while left > -len(lr) and abs(slopes[right] - slopes[left]) > 0.5:
         right, left = right - 1, left - 1
-        if abs(left) > len(loss):
-            break
     return float(lr[max(left, -len(lr))])

@@ -5,25 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 
 SPREAD = 0.5  # of an example's loss, as a share of the mean
 FEW_EXAMPLES = 256  # validation sets below this leave much to chance
-
-
-def running_median(values: FloatArray, width: int) -> FloatArray:
-    """Return the median of each point's neighbourhood: a lone spike leaves no trace.
-
-    Args:
-        values: (N,), finite.
-        width: Points in the neighbourhood, odd; fewer at the ends.
-    """
-    half = width // 2
-    return np.array(
-        [np.median(values[max(0, k - half) : k + half + 1]) for k in range(len(values))]
-    )
 
 
 def smooth(values: FloatArray, fraction: float = 0.05) -> FloatArray:
@@ -34,8 +22,9 @@ def smooth(values: FloatArray, fraction: float = 0.05) -> FloatArray:
         fraction: Of the curve, the width of either neighbourhood; three points at least.
     """
     width = width_of(len(values), fraction)
-    medians = running_median(values, width)
     half = width // 2
+    near = sliding_window_view(np.pad(values, half, constant_values=np.nan), width)
+    medians = np.nanmedian(near, axis=1)  # of fewer points at the ends
     padded = np.pad(medians, half, mode="edge")
     return np.convolve(padded, np.full(width, 1 / width), mode="valid")
 

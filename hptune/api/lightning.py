@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from hptune.api.start import CopyOf
 from hptune.api.task import Task
 from hptune.data.given import given_split
+from hptune.data.sources.columns import leaves
 from hptune.errors import InputError, one_line
 from hptune.step import Read, loss_in, number
 from hptune.task import MetricSpec
@@ -54,7 +55,7 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
     Raises:
         InputError: Manual optimization, several optimizers or loaders, or what does not fit.
     """
-    make_model = _factory(module)
+    make_model = CopyOf(module) if isinstance(module, nn.Module) else module
     with seeded(0, _CPU):
         model = make_model()
         _check(model)
@@ -67,7 +68,7 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
         train=loaders["train"],
         validation=loaders.get("validation"),
         test=loaders.get("test"),
-        step=LightningStep(tuple(metrics)),
+        step=LightningStep(),
         metrics=metrics,
         data=type(datamodule).__name__,
         model=type(model).__name__,
@@ -78,13 +79,8 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
 
 @dataclass(frozen=True)
 class LightningStep:
-    """A module's own training step while it trains, else its validation step.
+    """A module's own training step while it trains, else its validation step."""
 
-    Attributes:
-        metrics: Names of what the validation step logs, each read as the mean over the batches.
-    """
-
-    metrics: tuple[str, ...] = ()
     stackable: ClassVar[bool] = False  # a module logs on the way
 
     def __call__(self, model: Any, batch: Any) -> Read:
@@ -98,7 +94,7 @@ class LightningStep:
         if loss is None:
             with _logged(model):
                 loss = loss_in(_step(model.training_step, batch))
-        return loss, values if self.metrics else None, batch_size_of(batch)
+        return loss, values, batch_size_of(batch)
 
 
 @dataclass
@@ -106,30 +102,17 @@ class LoggedMean:
     """The mean over the examples of what is logged batch by batch."""
 
     name: str
-    total: Tensor = field(default_factory=lambda: torch.zeros(()))
+    total: Tensor | float = 0.0
     count: int = 0
 
     def update(self, outputs: Any, targets: Any) -> None:
         """Take in what was logged on a batch, and its number of examples."""
-        self.total = self.total.to(outputs[self.name].device) + outputs[self.name] * targets
+        self.total = self.total + outputs[self.name] * targets
         self.count += targets
 
     def compute(self) -> Tensor:
         """Return the mean."""
-        return self.total / max(self.count, 1)
-
-
-def _factory(module: Any) -> Callable[[], nn.Module]:
-    """Return what makes fresh modules: the function given, or copies of the object given."""
-    if not isinstance(module, nn.Module):
-        return cast("Callable[[], nn.Module]", module)
-    return CopyOf(module, prepare=_configure)
-
-
-def _configure(module: Any) -> None:
-    configure = getattr(module, "configure_model", None)
-    if configure is not None and not _is_lightnings(configure):
-        configure()
+        return torch.as_tensor(self.total) / max(self.count, 1)
 
 
 def _check(model: Any) -> None:
@@ -183,7 +166,7 @@ def _optimizer(model: Any) -> dict[str, Any]:
             f"module: configure_optimizers fails without a Trainer ({type(error).__name__}: "
             f"{one_line(error, 160)}); must give an optimizer; let it not ask the Trainer"
         ) from error
-    optimizers = _optimizers_in(configured)
+    optimizers = [found for found in leaves(configured) if isinstance(found, Optimizer)]
     if len(optimizers) != 1:
         raise InputError(
             f"module: configure_optimizers gives {len(optimizers)} optimizers; must give one; use "
@@ -196,37 +179,26 @@ def _optimizer(model: Any) -> dict[str, Any]:
         for name, value in optimizer.defaults.items()
         if name in accepted and name not in _VALUES and value != accepted[name].default
     }
-    section: dict[str, Any] = {"name": type(optimizer).__name__.lower(), "args": args}
-    return section | {"rules": _rules(model, optimizer)}
-
-
-def _optimizers_in(configured: Any) -> list[Optimizer]:
-    if isinstance(configured, Mapping):
-        configured = configured["optimizer"]
-    if isinstance(configured, tuple | list):
-        flat = (
-            configured[0] if configured and isinstance(configured[0], list | tuple) else configured
-        )
-        return [found for one in flat for found in _optimizers_in(one)]
-    return [configured] if isinstance(configured, Optimizer) else []
+    name = type(optimizer).__name__.lower()
+    return {"name": name, "args": args, "rules": _rules(model, optimizer)}
 
 
 def _rules(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:
     """Return the parameter groups as multipliers of the first group's LR and the largest decay."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    lr = float(optimizer.param_groups[0]["lr"])
-    decay = max(float(group.get("weight_decay", 0.0)) for group in optimizer.param_groups)
+    groups = optimizer.param_groups
+    lr, decay = groups[0]["lr"], max(group.get("weight_decay", 0.0) for group in groups)
+    group_of = {id(parameter): group for group in groups for parameter in group["params"]}
     rules = []
-    for group in optimizer.param_groups:
-        scales = {
-            "lr": float(group["lr"]) / lr if lr else 1.0,
-            "weight_decay": float(group.get("weight_decay", 0.0)) / decay if decay else 1.0,
-        }
+    for name, parameter in model.named_parameters():
+        scales = {"lr": 0.0}  # in no group, so frozen
+        if group := group_of.get(id(parameter)):
+            scales = {
+                "lr": float(group["lr"] / lr) if lr else 1.0,
+                "weight_decay": group.get("weight_decay", 0.0) / decay if decay else 1.0,
+            }
         if set(scales.values()) != {1.0}:
-            rules += [{"match": names[id(p)], **scales} for p in group["params"] if id(p) in names]
-    kept = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    frozen = [name for key, name in names.items() if key not in kept]
-    return rules + [{"match": name, "lr": 0.0} for name in frozen]
+            rules.append({"match": name, **scales})
+    return rules
 
 
 def _metrics(model: Any, batch: Any) -> dict[str, MetricSpec]:

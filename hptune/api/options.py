@@ -1,14 +1,11 @@
-"""The keywords that all functions share, and what they are turned into."""
+"""The keywords that all functions share, and the session that they open."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -16,15 +13,19 @@ import torch
 from hptune.api.start import with_kept_start
 from hptune.api.task import Task
 from hptune.config.load import with_value
-from hptune.config.schema import Experiment, Model
+from hptune.config.schema import Experiment, HyperParameters, Model
+from hptune.console.terminal import Console
 from hptune.data import GIVEN, DataSpec
 from hptune.errors import HptuneError, InputError, did_you_mean
-from hptune.procedure.session import Session
-from hptune.results.records import Scalar
+from hptune.procedure.session.session import Session
 from hptune.training.device import seeded
-from hptune.trials.progress import Progress, Silent
 
-_VALUES = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
+# Where in the YAML each keyword stands.
+_KEYS = {
+    **{name: name for name in ("optimizer", "policy", "seed")},
+    **{name: f"training.{name}" for name in ("epochs", "precision")},
+    **{name: f"hyper_parameters.{name}" for name in HyperParameters.model_fields},
+}
 _OF_THE_TASK = ("data", "loss", "metrics")
 _OF_THE_MODEL = ("model.args", "model.dropout")
 
@@ -70,57 +71,43 @@ class Options(TypedDict, total=False):
     settings: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Place:
-    """A run directory.
-
-    Attributes:
-        path: Where it is.
-        temporary: Whether it goes with what was found in it.
-    """
-
-    path: Path
-    temporary: bool
-
-
 @contextmanager
 def session(
-    task: Task, options: Options, *, starting: bool = False, **settings: Any
-) -> Iterator[tuple[Session, Place]]:
+    task: Task, options: Options, out: Path, *, starting: bool = False
+) -> Iterator[Session]:
     """Open a run directory for a task; the caller's random states and precision stay as they are.
 
     Args:
         task: What to tune.
         options: As the user gave them.
+        out: The run directory.
         starting: Whether values are to start from, rather than to use whatever was decided.
-        settings: Keys of the experiment with "__" for the dots, which the function itself sets.
     """
     _check(task, options)
-    experiment = _experiment(task, options, {k.replace("__", "."): v for k, v in settings.items()})
-    flags = {name: options.get(name) for name in (*_VALUES, "epochs")}
-    if starting:
-        for name in _VALUES:
-            if name in options:
-                experiment = with_value(experiment, f"hyper_parameters.{name}", flags.pop(name))
-    out = options.get("out")
-    place = Place(Path(mkdtemp(prefix="hptune-")) if out is None else Path(out), out is None)
-    progress = _progress(options.get("progress", True))
-    restart = options.get("restart", False)
-    with _in_python_words(), _undisturbed(experiment.seed), _removed_on_error(place):
-        started, keep_start = with_kept_start(task, place.path, restart, progress.message)
-        opened = Session.open(
-            experiment,
-            place.path,
-            device=options.get("device", "auto"),
-            progress=progress,
-            flags=_scalars(flags),
-            restart=restart,
-            jobs=_jobs(options.get("jobs", 1)),
-            task=started,
-        )
-        with opened:
-            keep_start()  # now that the directory is this process's
-            yield opened, place
+    experiment = _experiment(task, options)
+    flags = {"epochs": experiment.training.epochs} if "epochs" in options else {}
+    if not starting:
+        flags |= {k: v for k, v in experiment.hyper_parameters if k in options and v is not None}
+    restart, jobs = options.get("restart", False), options.get("jobs", 1)
+    progress = _Console(silent=not options.get("progress", True))
+    try:
+        with _undisturbed(experiment.seed):
+            started, keep_start = with_kept_start(task, out, restart, progress.message)
+            opened = Session.open(
+                experiment,
+                out,
+                device=options.get("device", "auto"),
+                progress=progress,
+                flags=flags,
+                restart=restart,
+                jobs=None if jobs == "auto" else jobs,
+                task=started,
+            )
+            with opened:
+                keep_start()  # now that the directory is this process's
+                yield opened
+    except HptuneError as error:
+        raise type(error)(_in_python_words(str(error))) from error.__cause__
 
 
 def check_key(key: str) -> None:
@@ -136,20 +123,17 @@ def check_key(key: str) -> None:
         )
 
 
-def _experiment(task: Task, options: Options, own: Mapping[str, Any]) -> Experiment:
-    settings: dict[str, Any] = {}
+def _experiment(task: Task, options: Options) -> Experiment:
+    values: dict[str, Any] = {}
     if task.optimizer is not None:
-        settings["optimizer"] = dict(task.optimizer)
-    for name in ("optimizer", "policy"):
-        if name in options:
-            value: Any = options[name]
-            settings |= {f"{name}.name": value} if isinstance(value, str) else {name: dict(value)}
-    keys = {"epochs": "training.epochs", "seed": "seed", "precision": "training.precision"}
-    for name, key in keys.items():
-        if name in options:
-            settings[key] = options[name]  # type: ignore[literal-required]
+        values["optimizer"] = dict(task.optimizer)
     if task.batch_size is not None:
-        settings["hyper_parameters.batch_size"] = min(task.batch_size, len(task.train))
+        values["hyper_parameters.batch_size"] = min(task.batch_size, len(task.train))
+    for name, value in options.items():
+        if name in ("optimizer", "policy") and isinstance(value, str):
+            values[f"{name}.name"] = value
+        elif name in _KEYS:
+            values[_KEYS[name]] = value
     for key in options.get("settings", {}):
         check_key(key)
     experiment = Experiment(
@@ -157,7 +141,7 @@ def _experiment(task: Task, options: Options, own: Mapping[str, Any]) -> Experim
         data=DataSpec(name=GIVEN, args={**task.splits, "content": task.content}),
         model=Model(name=task.model),
     )
-    for key, value in {**settings, **own, **options.get("settings", {})}.items():
+    for key, value in {**values, **options.get("settings", {})}.items():
         experiment = with_value(experiment, key, value)
     return experiment
 
@@ -174,77 +158,24 @@ def _check(task: Any, options: Mapping[str, Any]) -> None:
                 f"{name}: no such keyword; must be of {', '.join(known)}; "
                 + did_you_mean(name, known, "see hptune.Options")
             )
-
-
-def _scalars(flags: Mapping[str, object]) -> dict[str, Scalar]:
-    """Return the values given, each a number.
-
-    Raises:
-        InputError: One is none.
-    """
-    numbers: dict[str, Scalar] = {}
-    for name, value in flags.items():
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise InputError(f"{name}: {value!r}; must be a number of at least 0; correct it")
-        numbers[name] = value
-    return numbers
-
-
-def _jobs(jobs: object) -> int | None:
-    """Return the number of trials at once, None to choose it.
-
-    Raises:
-        InputError: It is no such number.
-    """
-    if jobs == "auto":
-        return None
-    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
+    jobs = options.get("jobs", 1)
+    if jobs != "auto" and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
         raise InputError(f"jobs: {jobs!r}; must be auto or a number of at least 1; correct it")
-    return jobs
 
 
-def _progress(wanted: bool) -> Progress:
-    if not wanted:
-        return Silent()
-    from hptune.console.terminal import Console
-
-    class InPythonWords(Console):
-        def message(self, text: str) -> None:
-            super().message(in_python_words(text))
-
-    return InPythonWords()
+class _Console(Console):
+    def message(self, text: str) -> None:
+        super().message(_in_python_words(text))
 
 
-@contextmanager
-def _removed_on_error(place: Place) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        if place.temporary:
-            shutil.rmtree(place.path, ignore_errors=True)
-        raise
-
-
-@contextmanager
-def _in_python_words() -> Iterator[None]:
-    """Let errors of the block speak of keywords, not of the shell's options."""
-    try:
-        yield
-    except HptuneError as error:
-        raise type(error)(in_python_words(str(error))) from error.__cause__
-
-
-def in_python_words(text: str) -> str:
+def _in_python_words(text: str) -> str:
     """Return a message of the shell with keywords in the place of options."""
-    text = re.sub(r"--([a-z][a-z-]*)(?=:)", lambda m: m[1].replace("-", "_"), text)
     text = text.replace("--restart", "restart=True")
-    return re.sub(r"--([a-z][a-z-]*) ?(?=cpu|cuda)|--([a-z][a-z-]*)", _keyword, text)
+    return re.sub(r"--([a-z][a-z-]*)(:| ?)", _keyword, text)
 
 
 def _keyword(found: re.Match[str]) -> str:
-    return (found[1] or found[2]).replace("-", "_") + "="
+    return found[1].replace("-", "_") + (":" if found[2] == ":" else "=")
 
 
 @contextmanager

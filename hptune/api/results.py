@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import shutil
-import statistics
-import weakref
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from hptune.api.options import Place
 from hptune.api.task import Task
-from hptune.errors import HptuneError
-from hptune.procedure.session import Outcome
+from hptune.report.plots.candidates import plot_candidates
+from hptune.report.plots.final import plot_losses
+from hptune.report.plots.range_test import plot_range_test
+from hptune.report.plots.style import house_style
+from hptune.report.trust import comparison_of
+from hptune.report.views import comparisons, range_test, select
 from hptune.results.evidence import Comparison, Evidence
+from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
 from hptune.results.tables import result_row
 from hptune.training.device import seeded
@@ -25,11 +27,6 @@ from hptune.training.device import seeded
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-
-_NO_RECORD = (
-    "{out} has no record of what was compared; must be written by this version of hptune; "
-    "run it again with restart=True"
-)
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,15 +49,6 @@ class Result:
     evidence: list[Evidence]
     trial: Trial
 
-    @classmethod
-    def of(cls, task: Task, place: Place, outcome: Outcome, now: Trial, **more: Any) -> Self:
-        """Return what an outcome in a run directory amounts to."""
-        found = (outcome.decisions, outcome.results, outcome.evidence)
-        result = cls(task, place.path, *found, now, **more)
-        if place.temporary:
-            weakref.finalize(result, shutil.rmtree, place.path, ignore_errors=True)
-        return result
-
     @property
     def decision(self) -> Decision:
         """The decision that was asked for."""
@@ -69,7 +57,7 @@ class Result:
     @property
     def comparisons(self) -> list[Comparison]:
         """What was compared for the decisions, in the order in which it was decided."""
-        return [one for one in self.evidence if isinstance(one, Comparison)]
+        return comparisons(self.evidence)
 
     @property
     def lr(self) -> float:
@@ -116,29 +104,16 @@ class Result:
         """The histories of all trials under each other, with the trial's id and stage."""
         import pandas as pd
 
-        frames = []
-        for result in self.results:
-            one = frame(result.curve)
-            one.insert(0, "trial", result.trial.id)
-            one.insert(1, "stage", str(result.trial.stage))
-            frames.append(one)
+        frames = [frame(r.curve, trial=r.trial.id, stage=r.trial.stage) for r in self.results]
         return pd.concat(frames, ignore_index=True)
 
     @property
     def trials(self) -> pd.DataFrame:
         """The trials, a row each, with the columns of results.csv."""
-        import pandas as pd
-
-        return pd.DataFrame([result_row(result) for result in self.results])
+        return _rows(self.results)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw what was found as the report does, into axes of yours or new ones.
-
-        Raises:
-            HptuneError: The run has no record of what was found.
-        """
-        from hptune.report.plots.style import house_style
-
+        """Draw what was found as the report does, into axes of yours or new ones."""
         with house_style():
             if ax is None:
                 import matplotlib.pyplot as plt
@@ -148,7 +123,6 @@ class Result:
         return ax
 
     def _draw(self, ax: Axes) -> None:
-        """Draw what was found."""
         raise NotImplementedError
 
     @property
@@ -173,13 +147,8 @@ class LrFind(Result):
     """What an LR range test found."""
 
     def _draw(self, ax: Axes) -> None:
-        """Draw the losses of the last range test against LR, with the LR that was decided."""
-        from hptune.report.plots import plot_range_test
-        from hptune.report.views import range_test, select
-
         found = range_test(self.evidence)
-        if found is None:
-            raise HptuneError(_NO_RECORD.format(out=self.out))
+        assert found is not None  # the stage has just recorded it
         test, reading = found
         plot_range_test(select(test.trials, self._by_trial), reading, self.lr, ax)
 
@@ -210,30 +179,19 @@ class Sweep(Result):
 
     @property
     def comparison(self) -> Comparison:
-        """The candidates side by side, as the decision compared them.
-
-        Raises:
-            HptuneError: The run directory has no record of it.
-        """
-        from hptune.report.trust import comparison_of
-
+        """The candidates side by side, as the decision compared them."""
         comparison = comparison_of(self.decision, self.evidence)
-        if comparison is None:
-            raise HptuneError(_NO_RECORD.format(out=self.out))
+        assert comparison is not None  # the stage has just recorded it
         return comparison
 
     def _draw(self, ax: Axes) -> None:
-        """Draw what the candidates were judged by, the one that was chosen in colour."""
-        from hptune.report.plots import plot_candidates
-
         plot_candidates(self.comparison, self._by_trial, ax)
 
     @property
     def _main(self) -> TrialResult:
         """The first seed of the candidate that was decided for."""
         comparison = self.comparison
-        label = comparison.chosen or comparison.best
-        trials = next(c.trials for c in comparison.candidates if c.label == label)
+        trials = next(c.trials for c in comparison.candidates if c.label == comparison.chosen)
         return next(result for result in self.results if result.trial.id in trials)
 
 
@@ -249,24 +207,15 @@ class Trained(Result):
     @property
     def metrics(self) -> dict[str, float]:
         """Losses and metrics at the end, on validation and test data: the mean over the seeds."""
-        rows = [result_row(result) for result in self._completed]
-        names = [n for n in rows[0] if n.startswith(("val_", "test_"))]
-        found: dict[str, float] = {}
-        for name in ["train_loss", *names]:
-            values = [value for row in rows if isinstance(value := row[name], float)]
-            if len(values) == len(rows):
-                found[name] = statistics.mean(values)
-        return found
+        reached = (
+            _rows(self._completed).filter(regex="^(train_loss$|val_|test_)").dropna(axis="columns")
+        )
+        return {str(name): float(mean) for name, mean in reached.mean().items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the trained weights, on the CPU, of the seed with the lowest validation loss."""
-        path = self.out / "checkpoints" / f"{self._main.trial.id}.pt"
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
-            raise HptuneError(
-                f"{path}: no weights there; the run directory was changed; train again with restart=True"
-            ) from None
+        path = RunPaths(self.out).checkpoint(self._main.trial.id)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         weights: dict[str, Tensor] = state["model"]
         return weights
 
@@ -282,9 +231,6 @@ class Trained(Result):
         return self.load(model).cpu().eval()
 
     def _draw(self, ax: Axes) -> None:
-        """Draw training and validation loss, mean and spread over the seeds."""
-        from hptune.report.plots import plot_losses
-
         plot_losses([result.curve for result in self._completed], ax)
 
     @property
@@ -294,30 +240,24 @@ class Trained(Result):
 
     @property
     def _main(self) -> TrialResult:
-        def loss(result: TrialResult) -> float:
-            return float("inf") if result.val_loss is None else result.val_loss
-
-        return min(self._completed, key=loss)
+        return min(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
 
 
 class Tuned(Trained):
     """The outcome of the whole procedure."""
 
 
-def frame(curve: Curve) -> pd.DataFrame:
-    """Return a curve with the columns of its CSV."""
+def frame(curve: Curve, **first: str) -> pd.DataFrame:
+    """Return a curve with the columns of its CSV, after others that hold one value."""
     import pandas as pd
 
-    return pd.DataFrame(
-        {
-            "iteration": curve.iteration,
-            "epoch": curve.epoch,
-            "lr": curve.lr,
-            "momentum": curve.momentum,
-            "weight_decay": curve.weight_decay,
-            "train_loss": curve.train_loss,
-            "val_loss": curve.val_loss,
-            **{f"val_{name}": values for name, values in curve.metrics.items()},
-            "seconds": curve.seconds,
-        }
-    )
+    columns = {**first, **vars(curve)}
+    metrics, seconds = columns.pop("metrics"), columns.pop("seconds")
+    named = {f"val_{name}": values for name, values in metrics.items()}
+    return pd.DataFrame({**columns, **named, "seconds": seconds})
+
+
+def _rows(results: Sequence[TrialResult]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame([result_row(result) for result in results])

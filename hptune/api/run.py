@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Unpack
+import shutil
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any, TypeVar, Unpack
 
 from hptune.api.options import Options, check_key, session
-from hptune.api.results import LrFind, Sweep, Trained, Tuned
+from hptune.api.results import LrFind, Result, Sweep, Trained, Tuned
 from hptune.api.task import Task
 from hptune.errors import InputError
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.session import Session
 from hptune.results.records import Scalar
+from hptune.stages import swept
 
-_PARAMETER = {
-    "wd": "weight_decay",
-    "weight-decay": "weight_decay",
-    "batch-size": "batch_size",
-    "dropout": "model.dropout",
-}
+R = TypeVar("R", bound=Result)
 
 
 def lr_find(task: Task, *, seeds: int | None = None, **options: Unpack[Options]) -> LrFind:
@@ -32,9 +34,7 @@ def lr_find(task: Task, *, seeds: int | None = None, **options: Unpack[Options])
     """
     if "lr" in options:
         raise InputError(f"lr: {options['lr']!r}; is what lr_find finds; leave it out")
-    with session(task, options) as (opened, place):
-        outcome = opened.lr_find(seeds=seeds)
-        return LrFind.of(task, place, outcome, opened.now())
+    return _result(LrFind, task, options, lambda opened: opened.lr_find(seeds=seeds))
 
 
 def sweep(
@@ -61,12 +61,15 @@ def sweep(
     Raises:
         InputError: Something does not fit; the line says what to change.
     """
-    path = _PARAMETER.get(parameter, parameter)
-    if path != "lr":
-        check_key(path)
-    with session(task, options) as (opened, place):
-        outcome = opened.sweep(parameter, values=values, seeds=seeds)
-        return Sweep.of(task, place, outcome, opened.now(), parameter=path)
+    check_key(parameter)
+    stage = swept(parameter)
+    short = {"dropout": "model.dropout"}
+    decided = stage.parameter if stage else short.get(parameter, parameter)
+
+    def command(opened: Session) -> Outcome:
+        return opened.sweep(parameter, values=values, seeds=seeds)
+
+    return _result(Sweep, task, options, command, parameter=decided)
 
 
 def train(task: Task, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
@@ -83,9 +86,7 @@ def train(task: Task, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
         InputError: Something does not fit; the line says what to change.
         StageError: No seed completed.
     """
-    with session(task, options) as (opened, place):
-        outcome = opened.train(seeds=seeds)
-        return Trained.of(task, place, outcome, opened.now())
+    return _result(Trained, task, options, lambda opened: opened.train(seeds=seeds))
 
 
 def tune(
@@ -109,7 +110,32 @@ def tune(
         StageError: A stage could not decide.
     """
     wanted = None if stages is None else [*(s for s in stages if s != "final"), "final"]
-    own = {"procedure__final__seeds": seeds}
-    with session(task, options, starting=True, **own) as (opened, place):
-        outcome = opened.run(stages=wanted)
-        return Tuned.of(task, place, outcome, opened.now())
+    # A user's own setting of the same key wins.
+    options["settings"] = {"procedure.final.seeds": seeds, **options.get("settings", {})}
+    return _result(Tuned, task, options, lambda opened: opened.run(stages=wanted), starting=True)
+
+
+def _result(
+    kind: type[R],
+    task: Task,
+    options: Options,
+    command: Callable[[Session], Outcome],
+    *,
+    starting: bool = False,
+    **more: Any,
+) -> R:
+    """Return what a command finds. A temporary run directory goes with the result."""
+    given = options.get("out")
+    out = Path(mkdtemp(prefix="hptune-") if given is None else given)
+    try:
+        with session(task, options, out, starting=starting) as opened:
+            outcome = command(opened)
+            found = (outcome.decisions, outcome.results, outcome.evidence, opened.now())
+        result = kind(task, out, *found, **more)
+    except BaseException:
+        if given is None:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+    if given is None:
+        weakref.finalize(result, shutil.rmtree, out, ignore_errors=True)
+    return result

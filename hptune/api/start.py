@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from hptune.fingerprint import Fingerprint, digest_of_weights
+from hptune.fingerprint import digest_of_weights
 from hptune.task import Task
 from hptune.training.snapshot import load_state, model_state, save_state
 
@@ -25,19 +25,15 @@ class CopyOf:
     Attributes:
         module: What is copied, without the Trainer that it may be attached to.
         weights: To start from; None for the module's own.
-        prepare: Is called with each copy before it gets its weights.
     """
 
     module: nn.Module
     weights: Mapping[str, Tensor] | None = None
-    prepare: Callable[[Any], None] | None = None
 
     def __call__(self) -> nn.Module:
         """Return a fresh copy."""
-        attached = (getattr(self.module, name, None) for name in _ATTACHED)
+        attached = [getattr(self.module, name, None) for name in _ATTACHED]
         copied = deepcopy(self.module, {id(one): None for one in attached if one is not None})
-        if self.prepare is not None:
-            self.prepare(copied)
         if self.weights is not None:
             copied.load_state_dict(self.weights)
         return copied
@@ -59,18 +55,18 @@ def with_kept_start(
     """
     if not isinstance(task.make_model, CopyOf):
         return cast("Task", task), lambda: None
-    identity: Fingerprint = task.identity
-    path = out / "snapshots" / f"start-{identity.structure[:12]}.pt"
+    path = out / "snapshots" / f"start-{task.identity.structure[:12]}.pt"
     state = None if restart else load_state(path)
     if state is None:
-        given = {"model": model_state(task.make_model())}
-        return cast("Task", task), partial(save_state, path, given)
+        return cast("Task", task), partial(
+            save_state, path, {"model": model_state(task.make_model())}
+        )
     start = replace(task.make_model, weights=state["model"])
     kept = digest_of_weights(start())
-    if kept != identity.weights:
+    if kept != task.identity.weights:
         tell(
             f"module: starts from the weights kept in {out}, not from those given now; --restart "
             "starts from these"
         )
-    started: Task = task.change(make_model=start, fingerprint=str(identity.change(weights=kept)))
-    return started, lambda: None
+    identity = str(replace(task.identity, weights=kept))
+    return task.change(make_model=start, fingerprint=identity), lambda: None

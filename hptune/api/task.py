@@ -9,16 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
-from hptune.api.metrics import KINDS, MetricInputs, Metrics, metrics_for
-from hptune.api.probe import (
-    Probe,
-    fresh_models,
-    has_lazy_parameters,
-    initialize_lazy,
-    probe,
-    supports_channels_last,
-)
+from hptune.api.metrics import KINDS, Metrics, metrics_for
+from hptune.api.probe import Probe, probe
 from hptune.api.start import CopyOf
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.spec import DataSpec
@@ -26,11 +20,16 @@ from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
 from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
 from hptune.task import Task as Record
+from hptune.training.check_batch import check_labels, first_batch, read_batch
 from hptune.training.device import seeded
+from hptune.training.model import (
+    fresh_models,
+    initialize_lazy,
+    supports_channels_last,
+)
 
 VALIDATION = 0.15  # of the training data, where no validation data are given
 _CPU = torch.device("cpu")
-_BINARY_LOSSES = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits)
 
 
 class Task(Record):
@@ -96,25 +95,31 @@ class Task(Record):
         with seeded(0, _CPU):
             parts, how = _parts(train, validation, test, split_seed)
             net, spare = fresh_models(make_model)
-            batch = _first_batch(parts["train"])
+            given = parts["train"]
+            batch = first_batch(given.source().to(_CPU), min(2, len(given)))
             computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
-            if has_lazy_parameters(net):
+            # In evaluation mode: normalisation layers may refuse so small a batch.
+            _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
+            found = probe(outputs, targets)
+            if any(is_lazy(parameter) for parameter in net.parameters()):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
-                net, spare = fresh_models(make_model)
-            found = probe(spare, computed, batch)
-            metric_inputs = _metric_inputs(kind, computed, found)
-            classes = _classes(metric_inputs, found, parts)
+                net, _ = fresh_models(make_model)
+            used = computed.loss if isinstance(computed, LossOf) else None
+            read_as = _kind(kind, used, found)
+            classes = _classes(read_as, found, parts)
             digests = []
             for name, part in parts.items():
                 parts[name], digest = part.read()
                 digests.append(digest)
             # Of a module given as an object, the weights are no part of what its code is.
-            factory = make_model.prepare if isinstance(make_model, CopyOf) else make_model
+            factory = None if isinstance(make_model, CopyOf) else make_model
             readers = [part.code() for part in parts.values()]
             code = [factory, computed, metrics, kind, readers]
             self.identity = fingerprint(net, code, digests)
             channels_last = supports_channels_last(spare, computed, batch)
-            specs = metrics_for(metrics, metric_inputs, found.outputs)
+            # Probabilities need no sigmoid.
+            logits = not (used is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
+            specs = metrics_for(metrics, read_as, found.outputs, logits=logits)
         self.batch_size = parts["train"].batch_size
         self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None
@@ -141,10 +146,8 @@ class Task(Record):
         )
 
     def __repr__(self) -> str:
-        counts = ", ".join(
-            f"{name}={self.splits[name]}" for name in ("train", "validation", "test")
-        )
-        return f"Task(model={self.model}, data={self.data}, {counts}, metrics={list(self.metrics)})"
+        about = f"model={self.model}, data={self.data}, splits={dict(self.splits)}"
+        return f"Task({about}, metrics={list(self.metrics)})"
 
 
 def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str, GivenSplit], str]:
@@ -160,19 +163,6 @@ def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str,
     if test is not None:
         parts["test"] = given_split(test, "test")
     return parts, how
-
-
-def _first_batch(given: GivenSplit) -> Any:
-    try:
-        return next(iter(given.source().batches(min(2, len(given)))))
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"train: the first examples do not make a batch ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}); examples must be tensors of one shape or "
-            "numbers, in tuples or dicts; give a DataLoader with a collate_fn"
-        ) from error
 
 
 def _loss_step(
@@ -212,45 +202,27 @@ def _loss_step(
     return LossOf(loss, aligned=ours)
 
 
-def _metric_inputs(kind: str | None, step: Any, found: Probe) -> MetricInputs | None:
+def _kind(given: str | None, loss: LossFunction | None, found: Probe) -> str | None:
     """Say what the outputs mean, None where there is nothing to compute a metric from."""
-    if found.kind is None:
+    if found.kind is None or given is not None:
+        return given if found.kind else None
+    if loss in _OF_LABELS or isinstance(loss, _CLASSES_OF_LABELS):
+        return "multilabel"
+    soft = loss is F.cross_entropy or isinstance(loss, nn.CrossEntropyLoss)
+    if soft and found.kind == "regression":  # the targets are shares of classes
         return None
-    loss = step.loss if isinstance(step, LossOf) else None
-    if kind is None:
-        binary = loss in (*_BINARY_LOSSES, _bce) or isinstance(
-            loss, nn.BCELoss | nn.BCEWithLogitsLoss | nn.MultiLabelSoftMarginLoss
-        )
-        soft = isinstance(loss, nn.CrossEntropyLoss) or loss in (_cross_entropy, F.cross_entropy)
-        if binary:
-            kind = "multilabel"
-        elif soft and found.kind == "regression":
-            return None  # shares of classes as targets
-        else:
-            kind = found.kind
-    probabilities = loss is F.binary_cross_entropy or isinstance(loss, nn.BCELoss)
-    return MetricInputs(kind, logits=not probabilities)
+    return found.kind
 
 
-def _classes(
-    metric_inputs: MetricInputs | None, found: Probe, parts: Mapping[str, GivenSplit]
-) -> int | None:
+def _classes(kind: str | None, found: Probe, parts: Mapping[str, GivenSplit]) -> int | None:
     """Return the number of classes; refuse targets that the model has no output for."""
-    if metric_inputs is None or metric_inputs.kind != "classification":
+    if kind != "classification":
         return None
     for name, part in parts.items():
         labels = part.labels() if part.in_memory else None
-        if labels is not None and not 0 <= labels.min() <= labels.max() < found.outputs:
-            raise InputError(
-                f"{name}: classes {labels.min()} to {labels.max()}; must be from 0 to "
-                f"{found.outputs - 1}, for the model has {found.outputs} outputs; give it as many "
-                "as there are classes"
-            )
+        if labels is not None:
+            check_labels(name, labels, found.outputs)
     return found.outputs
-
-
-def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(outputs, targets)
 
 
 def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -263,9 +235,7 @@ def _bce(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
 
 
-LOSSES: Mapping[str, LossFunction] = {
-    "cross-entropy": _cross_entropy,
-    "mse": _mse,
-    "bce": _bce,
-}
+LOSSES: Mapping[str, LossFunction] = {"cross-entropy": F.cross_entropy, "mse": _mse, "bce": _bce}
 _USUAL_LOSS = {"classification": "cross-entropy", "regression": "mse", "multilabel": "bce"}
+_OF_LABELS = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, _bce)
+_CLASSES_OF_LABELS = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)

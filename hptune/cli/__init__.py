@@ -7,32 +7,41 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
-from click.shell_completion import CompletionItem
 
-from hptune.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, HptuneError, did_you_mean
+from hptune.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    HptuneError,
+    did_you_mean,
+    one_line,
+)
 
 STARTED = time.monotonic()  # of this process, about
 
-# In the order of use. The help text stands here so that --help imports no command.
-COMMANDS = {
-    "init": "Look at your data and write a config that runs.",
-    "check": "Validate the config, run one batch, show the plan.",
-    "lr-find": "Run the LR range test and confirm the maximum LR.",
-    "sweep": "Sweep momentum, wd, batch-size, lr, dropout or any key.",
-    "train": "Train with the decided values.",
-    "run": "Run the whole procedure, resumable.",
-    "search": "Search jointly through Optuna, to compare or to refine.",
-    "show": "Show a run directory's decisions and trials.",
-    "report": "Write a page and plots of a run directory.",
-    "diagnose": "Read any training curve or LR range test.",
-    "policies": "List the learning-rate policies, or print one as CSV.",
-}
+# In the order of use; each is a module of this package.
+COMMANDS = (
+    "init",
+    "check",
+    "lr-find",
+    "sweep",
+    "train",
+    "run",
+    "search",
+    "show",
+    "report",
+    "diagnose",
+    "policies",
+)
+PROJECT = Path("pyproject.toml")
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are modules of this package."""
+    """A group whose commands are imported when they are called or listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of use."""
@@ -56,17 +65,6 @@ class LazyGroup(click.Group):
             hint = did_you_mean(args[0], COMMANDS, f"choose of {', '.join(COMMANDS)}")
             raise click.UsageError(f"no command {args[0]!r}; {hint}") from error
 
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
-        """Complete the commands without importing them, and the group's options."""
-        names = [name for name in COMMANDS if name.startswith(incomplete)]
-        commands = [CompletionItem(name, help=COMMANDS[name]) for name in names]
-        return [*commands, *click.Command.shell_complete(self, ctx, incomplete)]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hptune")
@@ -77,9 +75,10 @@ def group(context: click.Context) -> None:
     With no CONFIG, ./hptune.yaml is used, else the bundled digits experiment. Defaults of --out,
     --device, --track and --quiet come from HPTUNE_OUT, ... or [tool.hptune] in ./pyproject.toml.
     """
-    from hptune.cli.defaults import file_defaults
+    if PROJECT.is_file():
+        from hptune.cli.defaults import file_defaults
 
-    context.default_map = dict.fromkeys(COMMANDS, file_defaults())
+        context.default_map = dict.fromkeys(COMMANDS, file_defaults(PROJECT))
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -91,19 +90,14 @@ def run(args: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are one line on stderr."""
     try:
         group.main(args=list(args), prog_name="hptune", standalone_mode=False)
+        return EXIT_DONE
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.UsageError as error:
-        return _failed(" ".join(error.format_message().split()), EXIT_BAD_INPUT)
-    except HptuneError as error:
-        if "--debug" in args:
-            raise
-        return _failed(str(error), error.exit_code)
+        told, code = error.format_message(), EXIT_BAD_INPUT
     except (KeyboardInterrupt, click.Abort):
-        return _failed(
-            "interrupted; what was finished is saved: the same command goes on from there",
-            EXIT_INTERRUPTED,
-        )
+        told = "interrupted; what was finished is saved: the same command goes on from there"
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, `hptune show | head` for one; nothing is left to be told.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -111,11 +105,10 @@ def run(args: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in args:
             raise
-        shown = " ".join(str(error).split())[:300]
-        return _failed(f"{type(error).__name__}: {shown}; --debug shows the traceback", EXIT_FAILED)
-    return 0
-
-
-def _failed(text: str, code: int) -> int:
-    click.echo(f"error: {' '.join(text.split())}", err=True)
+        if isinstance(error, HptuneError):
+            told, code = str(error), error.exit_code
+        else:
+            told = f"{type(error).__name__}: {one_line(error, 300)}; --debug shows the traceback"
+            code = EXIT_FAILED
+    click.echo(f"error: {' '.join(told.split())}", err=True)
     return code

@@ -1,14 +1,13 @@
 """What the shell completes besides files and folders: keys of the config, stages, policies, what is swept.
 
-`_HPTUNE_COMPLETE=bash_source hptune` prints click's own script for bash; zsh and fish likewise. Bash
-takes = for the end of a word, so there the values of `--set KEY=` are not offered. Nothing here may
-import torch: the shell waits for it at every TAB.
+`_HPTUNE_COMPLETE=bash_source hptune` prints click's own script for bash; zsh and fish likewise.
+Nothing here may import torch: the shell waits for it at every TAB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterator
+from typing import Any, get_origin
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,17 +15,7 @@ from click.shell_completion import CompletionItem
 from hptune.stages import procedure
 
 Items = list[CompletionItem[str]]
-Complete = Callable[[click.Context, click.Parameter, str], Items]
 SWEPT = {"lr": "maximum learning rate", "dropout": "rate of the model's dropout layers"}
-
-
-def words(*known: str) -> Complete:
-    """Return what completes some words."""
-
-    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-        return [CompletionItem(word) for word in known if word.startswith(incomplete)]
-
-    return complete
 
 
 def stages(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
@@ -47,59 +36,33 @@ def sweep_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> I
     """Complete what can be swept: the named hyper-parameters, then any key."""
     known = {stage.aliases[0]: stage.summary for stage in procedure() if stage.aliases} | SWEPT
     named = [CompletionItem(k, help=h) for k, h in known.items() if k.startswith(incomplete)]
-    return named if named else _next_keys(incomplete, end="")
+    return named or _next_keys(incomplete, end="")
 
 
 def settings(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
-    """Complete KEY.PATH=VALUE: section by section, and the values where they are few."""
-    key, equals, value = incomplete.partition("=")
-    if not equals:
-        return _next_keys(incomplete, end="=")
-    _, choices = _keys().get(key, ("", ()))
-    return [CompletionItem(f"{key}={c}") for c in choices if c.startswith(value)]
+    """Complete the key of KEY.PATH=VALUE, section by section."""
+    return _next_keys(incomplete, end="=")
 
 
 def _next_keys(incomplete: str, end: str) -> Items:
     """Return the keys, those of a section only where it is begun."""
+    from hptune.config.schema import Experiment
+
     items: dict[str, CompletionItem[str]] = {}
-    for path, (text, _) in _keys().items():
-        if not path.startswith(incomplete):
-            continue
-        head, dot, _ = path[len(incomplete) :].partition(".")
-        value = incomplete + head + (dot or end)
-        items.setdefault(value, CompletionItem(value, help=None if dot else text))
+    for path, text in _keys(Experiment):
+        if path.startswith(incomplete):
+            head, dot, _ = path[len(incomplete) :].partition(".")
+            value = incomplete + head + (dot or end)
+            items.setdefault(value, CompletionItem(value, help=None if dot else text))
     return list(items.values())
 
 
-def _keys() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Return every key of the config with its description and its values where they are few."""
-    from hptune.config.schema import Experiment
-    from hptune.policies import POLICIES
-
-    keys: dict[str, tuple[str, tuple[str, ...]]] = {}
-
-    def add(model: Any, prefix: str) -> None:
-        for name, field in model.model_fields.items():
-            inner = field.annotation
-            if isinstance(inner, type) and hasattr(inner, "model_fields"):
-                add(inner, f"{prefix}{name}.")
-            elif get_origin(inner) is dict:
-                keys[f"{prefix}{name}."] = (field.description or "", ())
-            else:
-                keys[prefix + name] = (field.description or "", _choices(inner))
-
-    add(Experiment, "")
-    keys["policy.name"] = (keys["policy.name"][0], tuple(POLICIES))
-    return keys
-
-
-def _choices(annotation: Any) -> tuple[str, ...]:
-    """Return the values of a Literal or of a truth value, alone or beside null."""
-    if annotation is bool:
-        return ("true", "false")
-    if get_origin(annotation) is Literal:
-        return tuple(str(value) for value in get_args(annotation))
-    inner = [arg for arg in get_args(annotation) if arg is not type(None)]
-    if len(inner) == 1 and len(get_args(annotation)) == 2:
-        return (*_choices(inner[0]), "null") if _choices(inner[0]) else ()
-    return ()
+def _keys(model: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the path of every key of the config with its description."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if hasattr(inner, "model_fields"):
+            yield from _keys(inner, f"{prefix}{name}.")
+        else:
+            dot = "." if get_origin(inner) is dict else ""
+            yield prefix + name + dot, field.description or ""

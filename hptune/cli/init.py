@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-from hptune.cli.options import LOCAL_CONFIG
-
-if TYPE_CHECKING:
-    from hptune.config.starter import Sections
-    from hptune.data.inspect import Found
+from hptune.cli.options import LOCAL_CONFIG, debug_option, json_option, print_json
+from hptune.errors import HptuneError, InputError
 
 
 @click.command("init")
@@ -27,26 +22,21 @@ if TYPE_CHECKING:
     help=f"File to write [{LOCAL_CONFIG}].",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file where it exists.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="Write the file and say nothing.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@debug_option
 def command(
-    path: Path | None,
-    target: str | None,
-    output: Path,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-    debug: bool,
+    path: Path | None, target: str | None, output: Path, force: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Look at PATH, a folder of images, an npz or a csv, and write a config that runs.
+    """Look at your data and write a config that runs.
 
-    Without PATH, the config of the bundled digits is written.
+    PATH is a folder of images, an npz or a csv. Without it, the config of the bundled digits is
+    written.
     """
-    from hptune.config.starter import choose, write_starter
+    from hptune.config.load import name_from, parse_value
+    from hptune.config.starter import write_starter
     from hptune.data.inspect import inspect
-    from hptune.data.inspect.report import describe
-    from hptune.errors import InputError
+    from hptune.results.atomic import write_atomic
 
     if output.exists() and not force:
         raise InputError(
@@ -55,22 +45,33 @@ def command(
     if path is None and target is not None:
         raise InputError(f"--target: {target!r}; is for a csv; give its PATH too")
     found = None if path is None else inspect(path, target=target)
-    summary = ["the bundled digits: no data are needed"] if found is None else describe(found)
-    written = None
-    if found is None:
-        sections, name = choose(None), "digits"
-    else:
-        sections, name = choose(found, _as_written(found.path, output)), _name_of(found.path)
-    if found is None or not found.problems:
-        written = output
-        _write(output, write_starter(name, sections, summary, output.name))
+    problems = () if found is None else found.problems
+    facts = None
+    told, name, place = ["the bundled digits: no data are needed"], "digits", ""
+    if found is not None:
+        told = found.describe()
+        name, place = name_from(found.path.resolve().stem), _as_written(found.path, output)
+        imbalance = found.imbalance and asdict(found.imbalance)
+        facts = asdict(found) | {"path": str(found.path), "imbalance": imbalance}
+    text = write_starter(found, place, name=name, summary=told, file=output.name)
+    if not problems:
+        try:
+            write_atomic(output, text)
+        except HptuneError as error:
+            raise InputError(f"--output: {error}; or give another --output") from None
     if as_json:
-        click.echo(json.dumps(_document(found, sections, written), indent=2))
+        config = None if problems else str(output)
+        settings = {key: value for key, value in parse_value(text, "").items() if key != "name"}
+        print_json({"config": config, "found": facts, "settings": settings})
     elif not quiet:
-        _tell(summary, found, sections, written)
-    if found is not None and found.problems:
-        more = f" (and {len(found.problems) - 1} more)" if len(found.problems) > 1 else ""
-        raise InputError(f"{found.problems[0]}{more}; nothing was written")
+        warnings = () if found is None else found.warnings
+        click.echo("\n".join([*told, *(f"warning: {warning}" for warning in warnings)]))
+        if not problems:
+            given = "" if output == LOCAL_CONFIG else f" {output}"
+            click.echo(f"\nwrote {output}; next: hptune check{given}, then hptune run{given}")
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise InputError(f"{problems[0]}{more}; nothing was written")
 
 
 def _as_written(path: Path, output: Path) -> str:
@@ -79,58 +80,3 @@ def _as_written(path: Path, output: Path) -> str:
     if data.is_relative_to(folder) or not path.is_absolute():
         return os.path.relpath(data, folder)
     return str(data)
-
-
-def _name_of(path: Path) -> str:
-    """Return a name for the experiment; it is also that of the run directory."""
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in path.resolve().stem)
-    return name.strip("-.") or "experiment"
-
-
-def _write(output: Path, text: str) -> None:
-    from hptune.errors import HptuneError, InputError
-    from hptune.results.atomic import write_atomic
-
-    try:
-        write_atomic(output, text)
-    except HptuneError as error:
-        raise InputError(f"--output: {error}; or give another --output") from None
-
-
-def _tell(
-    summary: list[str], found: Found | None, sections: Sections, written: Path | None
-) -> None:
-    for line in summary:
-        click.echo(line)
-    for warning in () if found is None else found.warnings:
-        click.echo(f"warning: {warning}")
-    if written is None:
-        return
-    click.echo()
-    for section, settings in sections.items():
-        for s in settings:
-            if not s.hint and s.key not in ("path", "args"):
-                key = f"{section}.{s.key}" if s.key else section
-                value = json.dumps(s.value) if not isinstance(s.value, str) else s.value
-                click.echo(f"{key:<18}{value}" + (f"  ({s.why})" if s.why else ""))
-    config = "" if written == LOCAL_CONFIG else f" {written}"
-    click.echo(f"\nwrote {written}; next: hptune check{config}, then hptune run{config}")
-
-
-def _document(found: Found | None, sections: Sections, written: Path | None) -> dict[str, Any]:
-    settings = {
-        section: values[0].value
-        if section == "metrics"
-        else {s.key: s.value for s in values if not s.hint}
-        for section, values in sections.items()
-    }
-    document: dict[str, Any] = {
-        "config": None if written is None else str(written),
-        "found": None,
-        "settings": settings,
-    }
-    if found is not None:
-        facts = asdict(found) | {"path": str(found.path)}
-        facts["imbalance"] = None if found.imbalance is None else asdict(found.imbalance)
-        document["found"] = facts
-    return document

@@ -1,109 +1,106 @@
-"""The options that every command shares, and what they are turned into."""
+"""The options that commands share, and what they are turned into."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hptune.cli.completion import settings, words
-from hptune.cli.defaults import RUN_DIR
+from hptune.cli.completion import settings
 from hptune.trackers import NAMES as TRACKERS
+from hptune.trials.executors import EXECUTORS
 
 if TYPE_CHECKING:
-    from hptune.config.schema import Experiment
-    from hptune.procedure.session import Session
-    from hptune.results.records import Scalar
-    from hptune.trials.executors import ExecutorName
-    from hptune.trials.progress import Progress
+    from hptune.procedure.outcome import Outcome
+    from hptune.procedure.session.session import Session
+    from hptune.results.records import Decision, Scalar
+    from hptune.results.tables import Row
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., Any]
 LOCAL_CONFIG = Path("hptune.yaml")
+RUN_DIR = "runs/{name}"  # {name} stands for the experiment's
+debug_option = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+baseline_option = click.option(
+    "--baseline",
+    type=click.Choice(["step", "multistep", "inv", "exponential", "cosine", "constant"]),
+    help="Train a comparison too, by a policy of the usual kind at its usual length.",
+)
+seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+# Options that stand for a key of the config.
+_KEYS = {
+    "seed": "seed",
+    "baseline": "procedure.final.baseline",
+    "sampler": "search.sampler",
+    "budget": "search.budget",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Common:
-    """The common options as given."""
+    """The shared options as given."""
 
     config: Path | None
     overrides: tuple[str, ...]
-    out: Path | None
+    out: Path
     device: str
-    seed: int | None
     json: bool
     quiet: bool
-    executor: ExecutorName = "auto"
     jobs: int | None = None
+    executor: str = "auto"
     track: tuple[str, ...] = ()
+    restart: bool = False
 
-    def with_setting(self, override: str) -> Common:
-        """Return the options with one more `--set`, for a flag that stands for a key."""
-        return replace(self, overrides=(*self.overrides, override))
-
-    def experiment(self) -> tuple[Experiment, str]:
-        """Return the experiment and where it comes from: CONFIG, ./hptune.yaml or the bundled one."""
+    def session(self, *, flags: dict[str, Scalar] | None = None, dry: bool = False) -> Session:
+        """Open the run directory for work and say which experiment it is."""
+        from hptune.cli.tracking import Tracking
         from hptune.config.load import BUNDLED, load_experiment
+        from hptune.console.terminal import Console
+        from hptune.procedure.session.session import Session
+        from hptune.trackers import open_tracker
+        from hptune.trials.progress import ProgressGroup
 
         path = self.config
         if path is None and LOCAL_CONFIG.exists():
             path = LOCAL_CONFIG
-        overrides = [*self.overrides, *([] if self.seed is None else [f"seed={self.seed}"])]
-        return load_experiment(path, overrides), BUNDLED if path is None else str(path)
-
-    def run_dir(self, experiment: Experiment) -> Path:
-        """Return --out, else runs/<experiment name>."""
-        return Path(str(self.out or RUN_DIR).replace("{name}", experiment.name))
-
-    def session(
-        self,
-        *,
-        flags: dict[str, Scalar] | None = None,
-        restart: bool = False,
-        dry: bool = False,
-    ) -> Session:
-        """Open the run directory for work and say which experiment it is."""
-        from hptune.console.terminal import Console
-        from hptune.procedure.session import Session
-        from hptune.trials.progress import ProgressGroup
-
-        experiment, source = self.experiment()
-        out = self.run_dir(experiment)
-        console = Console(silent=self.json or self.quiet)
-        progress = ProgressGroup([console, *self._trackers(out, experiment.name)])
-        progress.message(f"{experiment.name}: {source}, results in {out}")
+        experiment = load_experiment(path, self.overrides)
+        out = run_dir_of(experiment.name, self.out)
+        trackers = [
+            Tracking(name, open_tracker(name, run_dir=out, experiment=experiment.name))
+            for name in dict.fromkeys(self.track)
+        ]
+        progress = ProgressGroup([Console(silent=self.json or self.quiet), *trackers])
+        progress.message(f"{experiment.name}: {path or BUNDLED}, results in {out}")
         return Session.open(
             experiment,
             out,
             device=self.device,
             progress=progress,
             flags=flags or {},
-            restart=restart,
+            restart=self.restart,
             executor=self.executor,
             jobs=self.jobs,
             dry=dry,
         )
 
-    def _trackers(self, out: Path, experiment: str) -> list[Progress]:
-        from hptune.cli.tracking import Tracking
-        from hptune.trackers import open_tracker
+    def print_outcome(self, session: Session, outcome: Outcome) -> None:
+        """Print what a stage command gives: one JSON document, or nothing more than was shown."""
+        from hptune.results.tables import result_row
 
-        return [
-            Tracking(name, open_tracker(name, run_dir=out, experiment=experiment))
-            for name in dict.fromkeys(self.track)
-        ]
+        if self.json:
+            rows = [result_row(result) for result in outcome.results]
+            print_run(session.run_dir.path, outcome.decisions, rows)
 
 
-def common_options(function: F) -> F:
+def common_options(function: Function) -> Function:
     """Add CONFIG and the common options to a command; it receives them as `common`."""
 
-    @click.argument(
-        "config",
-        required=False,
-        type=click.Path(path_type=Path),
-    )
+    @click.argument("config", required=False, type=click.Path(path_type=Path))
     @click.option(
         "--set",
         "overrides",
@@ -115,6 +112,7 @@ def common_options(function: F) -> F:
     @click.option(
         "--out",
         type=click.Path(path_type=Path),
+        default=RUN_DIR,
         envvar="HPTUNE_OUT",
         help="Run directory, in which {name} stands for the experiment's name [runs/{name}].",
     )
@@ -122,111 +120,92 @@ def common_options(function: F) -> F:
         "--device",
         default="auto",
         envvar="HPTUNE_DEVICE",
-        shell_complete=words("auto", "cpu", "cuda", "cuda:0", "mps"),
         help="auto, cpu, cuda, cuda:N or mps [auto].",
     )
     @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run.")
     @click.option("--json", is_flag=True, help="One JSON document on stdout, nothing else.")
     @click.option("--quiet/--no-quiet", envvar="HPTUNE_QUIET", help="No progress on stderr.")
-    @click.option("--debug", is_flag=True, help="Show tracebacks.")
-    def wrapped(
-        config: Path | None,
-        overrides: tuple[str, ...],
-        out: Path | None,
-        device: str,
-        seed: int | None,
-        json: bool,
-        quiet: bool,
-        debug: bool,
-        **kwargs: Any,
-    ) -> Any:
-        common = Common(config, overrides, out, device, seed, json, quiet)
-        return function(common, **kwargs)
+    @debug_option
+    @functools.wraps(function)  # the options of the function itself, too
+    def wrapped(**given: Any) -> Any:
+        for option, key in _KEYS.items():
+            value = given.pop(option, None)
+            if value is not None:
+                given["overrides"] += (f"{key}={value}",)
+        common = {item.name: given.pop(item.name) for item in fields(Common) if item.name in given}
+        return function(Common(**common), **given)
 
-    return _with_options_of(function, wrapped)
+    return wrapped
 
 
-class _Jobs(click.ParamType[int | None]):
+class _Jobs(click.IntRange):
     """A number of trials at once, or "auto", which is None."""
 
-    name = "N|auto"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> int | None:
-        if value == "auto":
-            return None
-        if not str(value).isdigit() or int(value) < 1:
-            self.fail(f"{value!r} is neither auto nor a number of at least 1", param, ctx)
-        return int(value)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> Any:
+        return None if value == "auto" else super().convert(value, param, ctx)
 
 
-def execution_options(function: F) -> F:
-    """Add what a command that trains has beside; it receives it within `common`."""
-
-    @click.option("--jobs", type=_Jobs(), help="Trials at once [auto: the cores, or the GPUs].")
-    @click.option(
-        "--executor",
-        type=click.Choice(["auto", "inline", "processes", "fused"]),
-        default="auto",
-        help="How trials are run [auto: by a timed probe].",
-    )
-    @click.option(
-        "--track",
-        type=click.Choice(TRACKERS),
-        multiple=True,
-        envvar="HPTUNE_TRACK",
-        help="Hand every trial to another tool too; repeatable.",
-    )
-    def wrapped(
-        common: Common,
-        jobs: int | None,
-        executor: ExecutorName,
-        track: tuple[str, ...],
-        **kwargs: Any,
-    ) -> Any:
-        common = replace(common, jobs=jobs, executor=executor, track=track)
-        return function(common, **kwargs)
-
-    return _with_options_of(function, wrapped)
-
-
-def _with_options_of(function: F, wrapped: Callable[..., Any]) -> F:
-    """Give a wrapper the name, the help text and the options of what it wraps."""
-    wrapped.__doc__ = function.__doc__
-    wrapped.__name__ = function.__name__
-    # Options declared on the function itself are kept by click on this attribute.
-    params = getattr(function, "__click_params__", [])
-    wrapped.__click_params__ = params + getattr(wrapped, "__click_params__", [])  # type: ignore[attr-defined]
-    return wrapped  # type: ignore[return-value]
+def training_options(function: Function) -> Function:
+    """Add the common options, and beside them what every command that trains has."""
+    for option in (
+        click.option("--restart", is_flag=True, help="Run finished trials again."),
+        click.option(
+            "--track",
+            type=click.Choice(TRACKERS),
+            multiple=True,
+            envvar="HPTUNE_TRACK",
+            help="Hand every trial to another tool too; repeatable.",
+        ),
+        click.option(
+            "--executor",
+            type=click.Choice(list(EXECUTORS)),
+            default="auto",
+            help="How trials are run: "
+            + "; ".join(f"{kind.name}, {kind.summary}" for kind in EXECUTORS.values())
+            + " [auto].",
+        ),
+        click.option(
+            "--jobs",
+            type=_Jobs(min=1),
+            metavar="N|auto",
+            help="Trials at once [auto: the cores, or the GPUs].",
+        ),
+    ):
+        function = option(function)
+    return common_options(function)
 
 
-restart_option = click.option("--restart", is_flag=True, help="Run finished trials again.")
-baseline_option = click.option(
-    "--baseline",
-    type=click.Choice(["step", "multistep", "inv", "exponential", "cosine", "constant"]),
-    help="Train a comparison too, by a policy of the usual kind at its usual length.",
-)
-seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+def output_options(function: Function) -> Function:
+    """Add what a command has that only prints: --json, and --quiet and --debug as everywhere."""
+    for option in (
+        debug_option,
+        click.option(
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            help="Accepted as everywhere; there is no progress here.",
+        ),
+        json_option,
+    ):
+        function = option(function)
+    return function
 
 
-def with_baseline(common: Common, policy: str | None) -> Common:
-    """Return the options with the baseline that a flag asks for."""
-    if policy is None:
-        return common
-    return common.with_setting(f"procedure.final.baseline={policy}")
+def run_dir_of(experiment: str, out: Path | str) -> Path:
+    """Return the run directory that --out names for an experiment."""
+    return Path(str(out).replace("{name}", experiment))
 
 
-def print_outcome(common: Common, session: Session, decisions: Any, results: Any) -> None:
-    """Print what a stage command gives: one JSON document, or nothing more than was shown."""
-    if not common.json:
-        return
-    import json
-
+def print_json(document: Any) -> None:
+    """Print plain values as one JSON document."""
     from hptune.results.cells import finite
-    from hptune.results.tables import decision_row, result_row
 
-    document = {
-        "run_dir": str(session.run_dir.path),
-        "decisions": [decision_row(d) for d in decisions],
-        "trials": [result_row(r) for r in results],
-    }
     click.echo(json.dumps(finite(document), indent=2))
+
+
+def print_run(run_dir: Path, decisions: Sequence[Decision], trials: Sequence[Row]) -> None:
+    """Print decisions and trials of a run directory as one JSON document."""
+    from hptune.results.tables import decision_row
+
+    rows = [decision_row(decision) for decision in decisions]
+    print_json({"run_dir": str(run_dir), "decisions": rows, "trials": trials})

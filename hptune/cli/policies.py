@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from hptune.cli.completion import policies
+from hptune.cli.options import output_options, print_json
+from hptune.errors import InputError
 
 
 @click.command("policies")
@@ -20,91 +21,51 @@ from hptune.cli.completion import policies
 @click.option("--momentum-mode", default="auto", help="auto, cyclical, increasing or constant.")
 @click.option("--set", "args", multiple=True, metavar="KEY=VALUE", help="An argument; repeatable.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print iteration,lr,momentum.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
-@click.option("--quiet", is_flag=True, help="Accepted as everywhere; there is no progress here.")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@output_options
 def command(
     name: str | None,
     iterations: int | None,
-    lr: float,
-    lr_min: float | None,
-    momentum: float,
-    momentum_min: float | None,
-    momentum_mode: str,
     args: tuple[str, ...],
     as_csv: bool,
     as_json: bool,
-    quiet: bool,
-    debug: bool,
+    **values: Any,
 ) -> None:
-    """List the learning-rate policies, or print the series of one."""
-    from hptune.errors import InputError
+    """List the learning-rate policies, or print one as CSV."""
+    from hptune.config.load import parse_setting
     from hptune.policies import COMMON, POLICIES, find_policy, schedule
 
-    if name is None or iterations is None:
-        if as_csv:
-            raise InputError("--csv: a series needs NAME and --iterations N; give both")
-        chosen = list(POLICIES.values()) if name is None else [find_policy(name)]
-        _list(chosen, COMMON, as_json)
+    if name is not None and iterations is not None:
+        given = dict(parse_setting(text) for text in args)
+        series = schedule(name, iterations, args=given, **values)
+        rows = zip(range(iterations), series.lr.tolist(), series.momentum.tolist(), strict=True)
+        if as_json:
+            print_json([{"iteration": i, "lr": lr, "momentum": m} for i, lr, m in rows])
+        else:
+            click.echo("iteration,lr,momentum")
+            click.echo("\n".join(f"{i},{lr!r},{momentum!r}" for i, lr, momentum in rows))
         return
-    series = schedule(
-        name,
-        iterations,
-        lr=lr,
-        lr_min=lr_min,
-        momentum=momentum,
-        momentum_min=momentum_min,
-        momentum_mode=momentum_mode,
-        args=_arguments(args),
-    )
-    rows = zip(range(iterations), series.lr.tolist(), series.momentum.tolist(), strict=True)
+    if as_csv:
+        raise InputError("--csv: a series needs NAME and --iterations N; give both")
+    chosen = list(POLICIES.values()) if name is None else [find_policy(name)]
     if as_json:
-        names = ("iteration", "lr", "momentum")
-        click.echo(json.dumps([dict(zip(names, row, strict=True)) for row in rows]))
+        print_json(
+            [
+                {
+                    "name": policy.name,
+                    "summary": policy.summary,
+                    "parameters": {p.name: p.default for p in policy.parameters},
+                }
+                for policy in chosen
+            ]
+        )
         return
-    click.echo("iteration,lr,momentum")
-    click.echo("\n".join(f"{i},{lr!r},{momentum!r}" for i, lr, momentum in rows))
-
-
-def _list(policies: list[Any], common: tuple[Any, ...], as_json: bool) -> None:
-    if as_json:
-        listing = [
-            {
-                "name": policy.name,
-                "summary": policy.summary,
-                "parameters": {p.name: p.default for p in policy.parameters},
-            }
-            for policy in policies
-        ]
-        click.echo(json.dumps(listing, indent=2))
-        return
-    for policy in policies:
-        click.echo(f"{policy.name:<20}{policy.summary}")
-        for p in policy.parameters:
-            click.echo(f"{'':<22}{p.name} [{_default(p.default)}]: {p.text}")
-    click.echo("any policy")
-    for p in common:
-        click.echo(f"{'':<22}{p.name} [{_default(p.default)}]: {p.text}")
+    lists = [(f"{policy.name:<20}{policy.summary}", policy.parameters) for policy in chosen]
+    for title, parameters in [*lists, ("any policy", COMMON)]:
+        click.echo(title)
+        for p in parameters:
+            default = f"{p.default:.4g}" if isinstance(p.default, float) else p.default
+            click.echo(f"{'':<22}{p.name} [{default}]: {p.text}")
     click.echo(
         "\nLengths are a fraction of the run up to 1, iterations above 1, or '41 epochs', "
         "'5000 iterations'."
     )
-
-
-def _default(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _arguments(given: tuple[str, ...]) -> dict[str, Any]:
-    from hptune.errors import InputError
-
-    arguments: dict[str, Any] = {}
-    for text in given:
-        key, sign, value = text.partition("=")
-        if not sign or not key:
-            raise InputError(f"--set: {text!r}; must be KEY=VALUE; write --set stepsize=0.45, say")
-        try:
-            arguments[key.strip()] = float(value)
-        except ValueError:
-            arguments[key.strip()] = value.strip()
-    return arguments

@@ -1,9 +1,9 @@
-"""What hears of a run beside the terminal: trackers, whose failures cost no trial."""
+"""Trackers beside the terminal: they are handed trials and decisions, and their failures cost no trial."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from typing import Any
 
 import click
 
@@ -22,8 +22,8 @@ class Tracking(Progress):
     a server that is down would cost its time limit at every trial.
 
     Args:
-        name: Of the tracker.
-        tracker: Is handed every trial that ends or is reused.
+        name: The tracker's name, for messages.
+        tracker: Keeps every trial that ends or is reused.
     """
 
     def __init__(self, name: str, tracker: Tracker) -> None:
@@ -35,8 +35,8 @@ class Tracking(Progress):
         """Hand the trial on; one of full length when its stage ends and the test set is read."""
         if result.trial.stage in WHOLE_RUNS:
             self._reused[result.trial.id] = reused
-            return
-        self._try(lambda: self._tracker.log_trial(result, reused=reused))
+        else:
+            self._try(self._tracker.log_trial, result, reused=reused)
 
     def stage_finished(
         self,
@@ -49,19 +49,18 @@ class Tracking(Progress):
         for result in results:
             if result.trial.id in self._reused:
                 reused = self._reused.pop(result.trial.id)
-                self._try(partial(self._tracker.log_trial, result, reused=reused))
-        self._try(lambda: self._tracker.log_decisions(stage, decisions))
+                self._try(self._tracker.log_trial, result, reused=reused)
+        self._try(self._tracker.log_decisions, stage, decisions)
 
-    def _try(self, call: Callable[[], None]) -> None:
+    def _try(self, call: Callable[..., None], *args: Any, **options: Any) -> None:
         if self._failed:
             return
         try:
-            call()
+            call(*args, **options)
         except Exception as error:
             self._failed = True
-            shown = one_line(error)
             click.echo(
-                f"--track {self._name}: failed ({type(error).__name__}: {shown}); the run goes on "
-                "without it, and the same command run again hands over what is missing",
+                f"--track {self._name}: failed ({type(error).__name__}: {one_line(error)}); the run "
+                "goes on without it, and the same command run again hands over what is missing",
                 err=True,
             )

@@ -5,23 +5,14 @@ from __future__ import annotations
 import click
 
 from hptune.cli.completion import policies
-from hptune.cli.options import (
-    Common,
-    baseline_option,
-    common_options,
-    execution_options,
-    print_outcome,
-    restart_option,
-    with_baseline,
-)
+from hptune.cli.options import Common, baseline_option, training_options
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _MOMENTUM = click.FloatRange(min=0, max=1)
 
 
 @click.command("train")
-@common_options
-@execution_options
+@training_options
 @click.option(
     "--policy",
     shell_complete=policies,
@@ -36,17 +27,10 @@ _MOMENTUM = click.FloatRange(min=0, max=1)
 @click.option("--epochs", type=_POSITIVE, help="Length of the run.")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, help="Repeats over seeds [1].")
 @baseline_option
-@restart_option
-def command(
-    common: Common,
-    policy: str | None,
-    seeds: int,
-    baseline: str | None,
-    restart: bool,
-    **flags: float | None,
-) -> None:
-    """Train with the decided values and read the test set once at the end."""
-    common = with_baseline(common, baseline)
-    with common.session(flags=dict(flags), restart=restart) as session:
-        outcome = session.train(policy=policy, seeds=seeds)
-        print_outcome(common, session, outcome.decisions, outcome.results)
+def command(common: Common, policy: str | None, seeds: int, **flags: float | None) -> None:
+    """Train with the decided values.
+
+    The test set is read once at the end.
+    """
+    with common.session(flags=dict(flags)) as session:
+        common.print_outcome(session, session.train(policy=policy, seeds=seeds))

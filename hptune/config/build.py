@@ -101,21 +101,16 @@ def _given_model(
             f"model.args: {args}; make_model refuses them ({one_line(error)}); "
             "give it arguments of these names"
         ) from error
-    if dropout is not None:
-        _set_dropout(model, type(model).__name__, dropout)
-    return model
+    return _with_dropout(model, type(model).__name__, dropout)
 
 
 def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:
     name, args = experiment.model.name, dict(experiment.model.args)
     rate = experiment.model.dropout
-    passed = rate is not None and _takes_dropout(name)
-    if passed:
-        args["dropout"] = rate
+    if rate is not None and _takes_dropout(name):
+        args["dropout"], rate = rate, None
     model = models.build(name, args, input_shape=splits.input_shape, outputs=splits.outputs)
-    if rate is not None and not passed:
-        _set_dropout(model, name, rate)
-    return model
+    return _with_dropout(model, name, rate)
 
 
 def _takes_dropout(name: str) -> bool:
@@ -128,7 +123,10 @@ def _takes_dropout(name: str) -> bool:
         return False
 
 
-def _set_dropout(model: nn.Module, name: str, rate: float) -> None:
+def _with_dropout(model: nn.Module, name: str, rate: float | None) -> nn.Module:
+    """Set the rate of a model's dropout layers; None leaves them."""
+    if rate is None:
+        return model
     layers = [module for module in model.modules() if isinstance(module, _DROPOUTS)]
     if not layers:
         raise InputError(
@@ -137,6 +135,7 @@ def _set_dropout(model: nn.Module, name: str, rate: float) -> None:
         )
     for layer in layers:
         layer.p = rate
+    return model
 
 
 def _loss(experiment: Experiment, splits: Splits) -> LossFunction:
@@ -149,22 +148,23 @@ def _loss(experiment: Experiment, splits: Splits) -> LossFunction:
             f"training.label_smoothing: {smoothing:g} with loss {name}; goes with cross-entropy "
             "alone; set it to 0"
         )
-    if name == "cross-entropy":
-        if not classifies:
-            raise InputError(
-                "loss: 'cross-entropy' on a regression; needs classes; use mse or set data.kind to "
-                "classification"
-            )
-        return partial(nn.functional.cross_entropy, label_smoothing=smoothing)
-    if name == "mse":
-        if classifies:
-            raise InputError("loss: 'mse' on classes; needs numbers; use cross-entropy")
-        return nn.functional.mse_loss
     if ":" in name:
         return _own_loss(name)
-    raise InputError(
-        f"loss: {name!r}; must be one of {', '.join(LOSSES)} or package.module:callable; choose one"
-    )
+    if name not in LOSSES:
+        raise InputError(
+            f"loss: {name!r}; must be one of {', '.join(LOSSES)} or package.module:callable; "
+            "choose one"
+        )
+    if classifies and name == "mse":
+        raise InputError("loss: 'mse' on classes; needs numbers; use cross-entropy")
+    if not classifies and name == "cross-entropy":
+        raise InputError(
+            "loss: 'cross-entropy' on a regression; needs classes; use mse or set data.kind to "
+            "classification"
+        )
+    if classifies:
+        return partial(nn.functional.cross_entropy, label_smoothing=smoothing)
+    return nn.functional.mse_loss
 
 
 def _own_loss(name: str) -> LossFunction:

@@ -19,6 +19,7 @@ _RULES = {
     "int_from_float": "must be a valid integer",
     "int_parsing": "must be a valid integer",
     "string_type": "must be text; put it in quotes",
+    "string_too_short": "must not be empty",
     "too_short": "must have one value at least",
     "tuple_type": "must be a list; write [A, B]",
 }
@@ -38,10 +39,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _problem(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
-    location, kind, context = problem["loc"], problem["type"], problem.get("ctx", {})
+    location, kind, message = problem["loc"], problem["type"], problem["msg"]
     key = ".".join(map(str, location))
-    if kind == "explained":  # by a validator of ours, complete with the key
-        return str(problem["msg"])
     if kind == "extra_forbidden":
         known = list(_section(model, location[:-1]).model_fields)
         remedy = did_you_mean(str(location[-1]), known, f"the keys are {', '.join(known)}")
@@ -50,27 +49,21 @@ def _problem(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
         return f"{key}: missing; must be given; add it"
     if location[-1] == "[key]" or kind == "invalid_key":
         return f"{key.removesuffix('.[key]')}: a key that is no text; put it in quotes"
-    return f"{key}: {_short(problem['input'])}; {_rule(kind, problem['msg'], context, location, model)}"
-
-
-def _rule(
-    kind: str,
-    message: str,
-    context: Mapping[str, Any],
-    location: Sequence[str | int],
-    model: type[BaseModel],
-) -> str:
-    """Return what a value must be, and the remedy."""
     if kind in ("model_type", "model_attributes_type"):
         keys = ", ".join(_section(model, location).model_fields)
-        return f"must be a section; write keys with values below it, of {keys}"
-    rule = _RULES.get(kind)
-    if rule is None:
+        rule = f"must be a section; write keys with values below it, of {keys}"
+    elif kind in _RULES:
+        rule = _RULES[kind]
+    else:
         text = message.removeprefix("Input ").removeprefix("Value error, ")
         rule = (text[0].lower() + text[1:]).replace("should", "must")
-    if kind == "literal_error":
-        return f"{rule}; choose one of these"
-    return rule if ";" in rule else f"{rule}; correct the value"
+    if ";" not in rule:
+        rule += "; choose one of these" if kind == "literal_error" else "; correct the value"
+    value = problem["input"]
+    shown = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[: _SHOWN - 3]}..."
+    return f"{key}: {shown}; {rule}"
 
 
 def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[BaseModel]:
@@ -82,10 +75,3 @@ def _section(model: type[BaseModel], location: Sequence[str | int]) -> type[Base
         inner = (annotation, *getattr(annotation, "__args__", ()))
         model = next(t for t in inner if isinstance(t, type) and issubclass(t, BaseModel))
     return model
-
-
-def _short(value: Any) -> str:
-    """Return a value as it stands in YAML, cut to fit a line."""
-    plain = value is None or isinstance(value, bool)
-    shown = json.dumps(value) if plain else repr(value)
-    return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."

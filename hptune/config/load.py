@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from importlib import resources
 from pathlib import Path
@@ -17,10 +18,9 @@ from hptune.config.schema import Experiment
 from hptune.config.yaml_text import parse as parse_value
 from hptune.errors import InputError
 
-__all__ = ["BUNDLED", "dump", "load_experiment", "parse_value", "with_value"]
+__all__ = ["BUNDLED", "dump", "load_experiment", "parse_setting", "parse_value", "with_value"]
 
 BUNDLED = "the bundled digits experiment"
-_PATHS = ("path", "root")  # keys of the data section
 
 
 def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experiment:
@@ -38,37 +38,57 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
         InputError: The file cannot be read, or says something that hptune does not understand.
     """
     where = BUNDLED if path is None else str(path)
-    written = _mapping(_read(path), where)
+    written = parse_value(_read(path), where)
+    if written is None:
+        written = {}
+    if not isinstance(written, dict):
+        raise InputError(
+            f"{where}: a {type(written).__name__}; must be keys with values; see configs/"
+        )
     if path is not None:
         _take_paths_from(path.resolve().parent, written)
     values = deepcopy(written)
     for override in overrides:
-        key, sign, value = override.partition("=")
-        key = key.strip()
-        if not sign or not all(key.split(".")):
-            raise InputError(
-                f"--set: {override!r}; must be key.path=value; write --set seed=1, say"
-            )
-        _put(values, key, parse_value(value, f"--set {key}"), "--set: ")
-    if path is None and values["name"] == written["name"] and values["data"] != written["data"]:
-        values["name"] = _name_of(values["data"]) or written["name"]
+        _put(values, *parse_setting(override), "--set: ")
+    if path is None and values["name"] == written["name"]:
+        values["name"] = _name_of(values.get("data")) or written["name"]
+    _take_paths_from(Path.cwd(), values)
     try:
-        experiment = Experiment.model_validate(values)
-    except ValidationError as error:
-        if overrides and _is_valid(written):
-            where = "--set"
-        raise InputError(f"{where}: {explain(error, Experiment)}") from None
+        experiment = _validated(values)
+    except InputError as error:
+        with suppress(InputError):
+            if overrides:
+                _validated(written)
+                where = "--set"  # the file by itself is sound
+        raise InputError(f"{where}: {error}") from None
     _check_order(experiment, where)
-    return _with_absolute_paths(experiment)
+    return experiment
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """Return key path and value of an option KEY.PATH=VALUE, the value in YAML.
+
+    Raises:
+        InputError: It is not of this form.
+    """
+    key, sign, value = text.partition("=")
+    key = key.strip()
+    if not sign or not all(key.split(".")):
+        raise InputError(f"--set: {text!r}; must be KEY.PATH=VALUE; write --set seed=1, say")
+    return key, parse_value(value, f"--set {key}")
+
+
+def name_from(data: str) -> str:
+    """Return what an experiment on data of a name is called; a folder will have this name."""
+    return re.sub(r"[^\w.-]+", "-", data).strip("-.") or "experiment"
 
 
 def _name_of(data: Any) -> str | None:
-    """Return what an experiment on other data than the bundled ones is called: as its file or set."""
-    if not isinstance(data, dict) or data.get("name") == "digits":
+    """Return the name of data that are others than the bundled ones, else None."""
+    if not isinstance(data, dict) or data.get("name", "digits") == "digits":
         return None
     path = data.get("path")  # "." and ".." have names, too
-    name = Path(str(path)).resolve().stem if path else Path(str(data.get("name"))).name
-    return re.sub(r"[^\w.-]+", "-", name)  # a folder will have it
+    return name_from(Path(str(path)).resolve().stem if path else Path(str(data["name"])).name)
 
 
 def dump(experiment: Experiment) -> str:
@@ -86,10 +106,7 @@ def with_value(experiment: Experiment, key: str, value: Any) -> Experiment:
     """
     values = experiment.model_dump()
     _put(values, key, value)
-    try:
-        return Experiment.model_validate(values)
-    except ValidationError as error:
-        raise InputError(explain(error, Experiment)) from None
+    return _validated(values)
 
 
 def _read(path: Path | None) -> str:
@@ -102,17 +119,6 @@ def _read(path: Path | None) -> str:
         raise InputError(
             f"{path}: {reason}; must be a YAML file that can be read; correct the path"
         ) from None
-
-
-def _mapping(text: str, where: str) -> dict[str, Any]:
-    values = parse_value(text, where)
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{where}: a {type(values).__name__}; must be keys with values; see configs/"
-        )
-    return values
 
 
 def _put(values: dict[str, Any], key: str, value: Any, where: str = "") -> None:
@@ -131,12 +137,11 @@ def _put(values: dict[str, Any], key: str, value: Any, where: str = "") -> None:
     values[last] = value
 
 
-def _is_valid(values: dict[str, Any]) -> bool:
+def _validated(values: dict[str, Any]) -> Experiment:
     try:
-        Experiment.model_validate(values)
-    except ValidationError:
-        return False
-    return True
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise InputError(explain(error, Experiment)) from None
 
 
 def _check_order(experiment: Experiment, where: str) -> None:
@@ -145,34 +150,22 @@ def _check_order(experiment: Experiment, where: str) -> None:
     Not the schema's: the procedure changes one value after the other.
     """
     given, test = experiment.hyper_parameters, experiment.procedure.lr_range
-    for section, low_key, low, high_key, high in (
+    for section, key, low, limit, high in (
         ("hyper_parameters", "lr_min", given.lr_min, "lr", given.lr),
         ("hyper_parameters", "momentum_min", given.momentum_min, "momentum", given.momentum),
         ("procedure.lr_range", "lr_low", test.lr_low, "lr_high", test.lr_high),
     ):
         if low is not None and high is not None and low > high:
             raise InputError(
-                f"{where}: {section}.{low_key}: {low:g}; must not exceed {high_key}, which is "
-                f"{high:g}; lower it"
+                f"{where}: {section}.{key}: {low:g}; must not exceed {limit}, which is {high:g}; lower it"
             )
 
 
 def _take_paths_from(folder: Path, values: dict[str, Any]) -> None:
-    """Make relative paths of the data absolute, in place, where they are in a folder."""
-    data = values.get("data")
-    if not isinstance(data, dict):
-        return
-    for key in _PATHS:
+    """Make paths of the data absolute, in place, from a folder where they are in it."""
+    data: Any = values.get("data")
+    for key in ("path", "root") if isinstance(data, dict) else ():
         value = data.get(key)
-        if isinstance(value, str) and value and (folder / value).exists():
-            data[key] = str(folder / value)
-
-
-def _with_absolute_paths(experiment: Experiment) -> Experiment:
-    changes = {
-        key: str(Path(value).expanduser().absolute())
-        for key in _PATHS
-        if (value := getattr(experiment.data, key)) is not None
-    }
-    data = experiment.data.model_copy(update=changes)
-    return experiment.model_copy(update={"data": data})
+        if isinstance(value, str) and value:
+            there = folder / value
+            data[key] = str(there if there.exists() else Path(value).expanduser().absolute())

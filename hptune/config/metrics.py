@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hptune.errors import InputError, did_you_mean, one_line
-from hptune.task import Accuracy, Metric, MetricSpec
+from hptune.task import Accuracy, MetricSpec
 
 _BINARY = {"task": "binary"}
 # Words in the names of metrics of which less is better, where torchmetrics does not say.
@@ -22,8 +22,8 @@ _LOWER_IS_BETTER = ("error", "loss", "perplexity", "distance", "divergence")
 class OnDevice:
     """A metric of torchmetrics that follows the model's outputs to their device."""
 
-    def __init__(self, metric: Any) -> None:
-        self.metric = metric
+    def __init__(self, cls: Callable[..., Any], args: Mapping[str, Any]) -> None:
+        self.metric = cls(**args)
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take a batch in; outputs of half precision as float32, which every metric takes."""
@@ -67,16 +67,11 @@ def _find(name: str, kind: str, outputs: int) -> MetricSpec:
             args = {"task": "multilabel", "num_labels": outputs} if outputs > 1 else _BINARY
     if "average" in taken and taken["average"].default == "micro" and kind == "classification":
         args["average"] = "macro"  # over all examples alike, each of them would be the accuracy
-    make: Callable[[], Metric] = partial(_make, cls, args)
-    _try(name, make, kind, outputs)
-    better = getattr(cls(**args), "higher_is_better", None)
+    make = partial(OnDevice, cls, args)
+    better = _tried(name, make, kind, outputs).metric.higher_is_better
     if better is None:
         better = not any(word in name.lower() for word in _LOWER_IS_BETTER)
     return MetricSpec(make, higher_is_better=bool(better))
-
-
-def _make(cls: Callable[..., Any], args: dict[str, Any]) -> Metric:
-    return OnDevice(cls(**args))
 
 
 def _torchmetrics_class(name: str) -> Callable[..., Any]:
@@ -98,12 +93,10 @@ def _torchmetrics_class(name: str) -> Callable[..., Any]:
     )
 
 
-def _try(name: str, make: Callable[[], Metric], kind: str, outputs: int) -> None:
-    """Read a made-up batch, so that a metric that does not fit is told before any trial."""
-    size = max(8, outputs)
-    generator = torch.Generator().manual_seed(0)
-    predicted = torch.randn(size, outputs, generator=generator)
-    targets = torch.randn(size, outputs, generator=generator)
+def _tried(name: str, make: Callable[[], OnDevice], kind: str, outputs: int) -> OnDevice:
+    """Return a metric that has read a made-up batch: one that does not fit is told at once."""
+    size, generator = max(8, outputs), torch.Generator().manual_seed(0)
+    predicted, targets = torch.randn(2, size, outputs, generator=generator)
     if kind == "classification":
         targets = torch.arange(size) % outputs
     if kind == "multilabel":
@@ -113,9 +106,9 @@ def _try(name: str, make: Callable[[], Metric], kind: str, outputs: int) -> None
             warnings.simplefilter("ignore")
             metric = make()
             metric.update(predicted, targets)
-            value = metric.compute()
+            value: object = metric.compute()
         if isinstance(value, Tensor) and value.numel() == 1:
-            return
+            return metric
         shape = f" of shape {tuple(value.shape)}" if isinstance(value, Tensor) else ""
         problem = f"it gives a {type(value).__name__}{shape}"
     except Exception as error:

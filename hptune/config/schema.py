@@ -1,26 +1,23 @@
-"""The experiment as pydantic models, a class a YAML section, with a text for every key."""
+"""The experiment as pydantic models, a class a YAML section, with a text for every key.
+
+What pydantic cannot say in the user's words is an InputError, which passes through it as it is.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
 
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.policies import schedule
-from hptune.results.records import OptimizerSpec, PolicySpec, TrainingSettings
+from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Real, Section, Seed
 from hptune.stages import choose, procedure
 
 Momentum = Annotated[Real, Field(ge=0, le=1)]
 Ends = tuple[Positive, Positive]
-
-
-def _explained(problem: str) -> PydanticCustomError:
-    """Return an error that is told as it stands, complete with the key."""
-    return PydanticCustomError("explained", "{problem}", {"problem": problem})
 
 
 class Model(Section):
@@ -47,10 +44,8 @@ def _computes(policy: PolicySpec) -> PolicySpec:
             iterations_per_epoch=10,
             args=policy.args,
         )
-    except InputError as error:
-        raise _explained(str(error)) from None
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise _explained(
+        raise InputError(
             f"policy.args: {policy.args}; policy {policy.name} cannot compute with them "
             f"({error}); correct the value"
         ) from None
@@ -157,7 +152,7 @@ class Search(Section):
         for name in ("lr", "momentum", "weight_decay"):
             ends = getattr(self, name)
             if ends is not None and ends[0] >= ends[1]:
-                raise _explained(
+                raise InputError(
                     f"search.{name}: {list(ends)}; must rise from the lowest to the highest; swap them"
                 )
         return self
@@ -188,10 +183,7 @@ class Procedure(Section):
     @field_validator("stages")
     @classmethod
     def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            return tuple(stage.name for stage in choose(names, "procedure.stages"))
-        except InputError as error:
-            raise _explained(str(error)) from None
+        return tuple(stage.name for stage in choose(names, "procedure.stages"))
 
 
 class Experiment(Section):

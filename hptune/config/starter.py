@@ -3,110 +3,86 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from hptune.config.yaml_text import write_line
-from hptune.data.inspect import Arrays, Found, Images, Table
-from hptune.data.inspect.report import size_text
+from hptune.data.inspect import Arrays, Found, Images, Table, size_text
 
 LARGEST_SIDE = 96  # pixels; larger images are scaled down, so that a first run takes minutes
 _SCALED_SIDE = 64
 _SMALLEST_FOR_LENET = 13  # pixels a side
 _SIDES = re.compile(r"(^|[^a-z])(left|right)([^a-z]|$)")
 _COLUMN = 30  # where comments begin
+_HINTS = """
+# LR, momentum, weight decay and batch size are decided by hptune. To start from your own:
+# hyper_parameters:
+#   lr: 0.1
+#   batch_size: 64
+# procedure:
+#   final: {seeds: 4} # repeats of the final run, for mean and standard deviation
+"""
+Setting = tuple[str, Any, str]  # a key of the config, its value and why it has it
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A key of the config, its value and why it has it; a hint is written as a comment."""
-
-    key: str
-    value: Any
-    why: str = ""
-    hint: bool = False
-
-
-Sections = dict[str, list[Setting]]
-
-
-def choose(found: Found | None, path: str = "") -> Sections:
-    """Choose settings for a data set.
+def write_starter(
+    found: Found | None, path: str, *, name: str, summary: Sequence[str], file: str
+) -> str:
+    """Return the text of a commented config for a data set.
 
     Args:
         found: What was found in it, None for the bundled digits.
-        path: Of the data, as the config says it.
-    """
-    if found is None:
-        return {
-            "data": [Setting("name", "digits", "1,797 images of 8x8 that come with scikit-learn")],
-            "model": _mlp([256, 256]),
-            "training": _training(1300, images=True),
-        }
-    sections: Sections = {"data": [Setting("name", found.reader), Setting("path", path)]}
-    data = sections["data"]
-    if isinstance(found, Images):
-        data += _images(found)
-    elif isinstance(found, Table):
-        data += _table(found)
-    data += _split(found)
-    train = round(found.parts["train"] * (1 - found.validation) * (1 - found.test))
-    sections["model"] = _model(found, train)
-    if found.imbalance is not None:
-        sections["metrics"] = [Setting("", ["accuracy", "f1_score"], _f1_reason(found))]
-    shape = _shape(found)
-    sections["training"] = _training(train, images=len(shape) == 3)
-    return sections
-
-
-def write_starter(name: str, sections: Sections, summary: Sequence[str], file: str) -> str:
-    """Return the text of a commented config.
-
-    Args:
-        name: Of the experiment.
-        sections: From `choose`.
+        path: Where the data are, as the config says it.
+        name: The experiment's name.
         summary: What was found, in lines.
         file: What the config will be called, for the commands in its head.
     """
     given = "" if file == "hptune.yaml" else f" {file}"
-    lines = [f"# {_plain(line)}" for line in summary]
-    lines += [
+    if found is None:
+        train = 1300
+        data: list[Setting] = [("name", "digits", "1,797 images that come with scikit-learn")]
+    else:
+        train = round(found.parts["train"] * (1 - found.validation) * (1 - found.test))
+        data = [("name", found.reader, ""), ("path", path, ""), *_data(found), *_split(found)]
+    shape = _shape(found)
+    lines = [
+        *(f"# {_plain(line)}" for line in summary),
         "#",
         f"# hptune check{given}    one batch, the plan and its time",
         f"# hptune run{given}      the whole procedure",
         "",
-        f"name: {write_line(name)}",
+        _line("name", name),
+        *_section("data", data),
+        *_section("model", _model(shape, train)),
     ]
-    for section, settings in sections.items():
-        if section == "metrics":
-            lines.append(_line("metrics", settings[0].value, settings[0].why))
-            continue
-        lines.append(f"{section}:")
-        lines += ["  " + ("# " * s.hint) + _line(s.key, s.value, s.why) for s in settings]
-    lines += _hints()
-    return "\n".join(lines) + "\n"
+    if found is not None and found.imbalance is not None:
+        ratio = f"{found.imbalance.ratio:.3g}"
+        why = f"classes differ {ratio}-fold; f1_score weighs each class the same"
+        lines.append(_line("metrics", ["accuracy", "f1_score"], why))
+    epochs = 30 if train < 5_000 else 20 if train < 30_000 else 10
+    if len(shape) != 3 and train < 5_000:
+        epochs = 50
+    why = "of the final run; the search takes about three times that"
+    lines += _section("training", [("epochs", epochs, why)])
+    return "\n".join(lines) + "\n" + _HINTS
 
 
-def _images(found: Images) -> list[Setting]:
-    side, why = _side(found)
-    settings = [] if side is None else [Setting("resize", side, why)]
-    shortest = side or min(found.smallest)
-    no_flip = _keeps_sides(found)
-    if no_flip is None:
-        settings.append(Setting("flip", True, "mirrors half of the training images"))
-    else:
-        settings.append(Setting("flip", False, no_flip))
-    crop = shortest // (8 if found.coloured else 16)
-    if crop:
-        settings.append(Setting("crop", crop, "random crops, after padding with so many pixels"))
-    if found.coloured and shortest >= 32:
-        settings.append(
-            Setting(
-                "cutout", shortest // 4, "blanks a square; try it if the net overfits", hint=True
-            )
-        )
-    return settings
+def _data(found: Found) -> Iterator[Setting]:
+    if isinstance(found, Images):
+        side, why = _side(found)
+        if side is not None:
+            yield "resize", side, why
+        turned = _why_no_flip(found)
+        yield "flip", not turned, turned or "mirrors half of the training images"
+        crop = (side or min(found.smallest)) // (8 if found.coloured else 16)
+        if crop:
+            yield "crop", crop, "random crops, after padding with so many pixels"
+    elif isinstance(found, Table):
+        yield "target", found.target, found.why
+        if found.own_kind:
+            yield "kind", found.kind, found.why_kind
+        if found.dropped:
+            yield "drop", list(found.dropped), "of no use as inputs"
 
 
 def _side(found: Images) -> tuple[int | None, str]:
@@ -125,8 +101,8 @@ def _side(found: Images) -> tuple[int | None, str]:
     return side, f"they are {sizes}; twice the side shows more and takes four times as long"
 
 
-def _keeps_sides(found: Images) -> str | None:
-    """Return why a mirrored image would not be one of its class, None where it would."""
+def _why_no_flip(found: Images) -> str:
+    """Return why a mirrored image would not be one of its class, "" where it would."""
     names = [name.lower() for name in found.classes]
     if not found.coloured:
         return "grey images are often drawings or characters; true for photos"
@@ -134,30 +110,21 @@ def _keeps_sides(found: Images) -> str | None:
         return "the classes seem to be characters, which a mirror changes"
     if any(_SIDES.search(name) for name in names):
         return "the classes tell left from right"
-    return None
+    return ""
 
 
-def _table(found: Table) -> list[Setting]:
-    settings = [Setting("target", found.target, found.why)]
-    if found.own_kind:
-        settings.append(Setting("kind", found.kind, found.why_kind))
-    if found.dropped:
-        settings.append(Setting("drop", list(found.dropped), "of no use as inputs"))
-    return settings
-
-
-def _split(found: Found) -> list[Setting]:
-    settings = []
+def _split(found: Found) -> Iterator[Setting]:
     for part, fraction in (("validation", found.validation), ("test", found.test)):
         if part not in found.parts:
             stratified = ", each class in proportion" if found.classes else ""
             why = f"split off at random{stratified}" if fraction else "too few examples for one"
-            settings.append(Setting(part, fraction, why))
-    return settings
+            yield part, fraction, why
 
 
-def _shape(found: Found) -> tuple[int, ...]:
+def _shape(found: Found | None) -> tuple[int, ...]:
     """Return the shape of an example as the model sees it."""
+    if found is None:
+        return (1, 8, 8)
     if isinstance(found, Arrays):
         return found.shape
     if isinstance(found, Images):
@@ -167,54 +134,28 @@ def _shape(found: Found) -> tuple[int, ...]:
     return (0,)
 
 
-def _model(found: Found, train: int) -> list[Setting]:
+def _model(shape: tuple[int, ...], train: int) -> list[Setting]:
     """Choose a model by the size of an example and how many there are to train on."""
-    shape = _shape(found)
-    small = [64, 64] if train < 1000 else [256, 256]
     if len(shape) != 3 or min(shape[1:]) < _SMALLEST_FOR_LENET:
-        return _mlp(small)
+        hidden = [64, 64] if train < 1000 else [256, 256]
+        return [
+            ("name", "mlp", "or your own, package.module:callable"),
+            ("args", {"hidden": hidden}, "widths of the hidden layers"),
+        ]
     largest = max(shape[1:])
     if shape[0] == 1 and largest <= 32:
-        return [Setting("name", "lenet", "small grey images; resnet-20 is better and slower")]
+        return [("name", "lenet", "small grey images; resnet-20 is better and slower")]
     if largest <= LARGEST_SIDE:
         why = "resnet-56 is better and three times as slow; or torchvision:resnet18"
-        return [Setting("name", "resnet-20", why)]
-    return [Setting("name", "torchvision:resnet18", "or timm:NAME, or your own module:callable")]
+        return [("name", "resnet-20", why)]
+    return [("name", "torchvision:resnet18", "or timm:NAME, or your own module:callable")]
 
 
-def _mlp(hidden: list[int]) -> list[Setting]:
-    return [
-        Setting("name", "mlp", "or your own, package.module:callable"),
-        Setting("args", {"hidden": hidden}, "widths of the hidden layers"),
-    ]
+def _section(name: str, settings: Iterable[Setting]) -> list[str]:
+    return [f"{name}:", *(f"  {_line(*setting)}" for setting in settings)]
 
 
-def _training(train: int, *, images: bool) -> list[Setting]:
-    epochs = 30 if train < 5_000 else 20 if train < 30_000 else 10
-    if not images and train < 5_000:
-        epochs = 50
-    return [Setting("epochs", epochs, "of the final run; the search takes about three times that")]
-
-
-def _f1_reason(found: Found) -> str:
-    imbalance = found.imbalance
-    assert imbalance is not None
-    return f"classes differ {imbalance.ratio:.3g}-fold; f1_score weighs each class the same"
-
-
-def _hints() -> list[str]:
-    return [
-        "",
-        "# LR, momentum, weight decay and batch size are decided by hptune. To start from your own:",
-        "# hyper_parameters:",
-        "#   lr: 0.1",
-        "#   batch_size: 64",
-        "# procedure:",
-        "#   final: {seeds: 4} # repeats of the final run, for mean and standard deviation",
-    ]
-
-
-def _line(key: str, value: Any, why: str) -> str:
+def _line(key: str, value: Any, why: str = "") -> str:
     text = f"{key}: {write_line(value)}"
     return f"{text:<{_COLUMN}} # {_plain(why)}" if why else text
 

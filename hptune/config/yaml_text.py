@@ -10,66 +10,55 @@ import yaml
 
 from hptune.errors import InputError, one_line
 
-_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 _FLOAT = "tag:yaml.org,2002:float"
+_TIMESTAMP = "tag:yaml.org,2002:timestamp"
 # YAML 1.1 wants a dot and a sign in the exponent; people write 1e-3.
 _EXPONENT = re.compile(r"^[-+]?(\d[\d_]*\.?\d*|\.\d+)[eE][-+]?\d+$")
-
-
-def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """Return YAML 1.1's rules for plain scalars, with our numbers and without dates.
-
-    No key of an experiment takes a date, and 2024-01-02 is a fine name.
-    """
-    rules = {
-        first: [(tag, pattern) for tag, pattern in known if tag != _TIMESTAMP]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    for first in "-+.0123456789":
-        rules.setdefault(first, []).append((_FLOAT, _EXPONENT))
-    return rules
+# YAML 1.1's rules for plain scalars but dates: no key takes one, and 2024-01-02 is a fine name.
+_RESOLVERS = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _TIMESTAMP]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+for _first in "-+.0123456789":
+    _RESOLVERS.setdefault(_first, []).append((_FLOAT, _EXPONENT))
 
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML that refuses a key that stands twice, where SafeLoader takes the last."""
 
-    yaml_implicit_resolvers = _resolvers()
+    yaml_implicit_resolvers = _RESOLVERS
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, "a key is a list or a mapping", key.start_mark
+                raise yaml.MarkedYAMLError(
+                    problem="a key is a list or a mapping", problem_mark=key.start_mark
                 )
             if (key.tag, key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
                 )
             seen.add((key.tag, key.value))
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that `_Loader` would take for a number, and writes tuples as lists."""
+    """Quotes text that `_Loader` would take for a number, and escapes line breaks."""
 
-    yaml_implicit_resolvers = _resolvers()
+    yaml_implicit_resolvers = _RESOLVERS
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
-class _LineDumper(_Dumper):
-    """Escapes line breaks, which YAML would otherwise write as such."""
-
-
-def _in_a_line(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     style = '"' if set(text) & set("\n\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
+_Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(tuple, yaml.representer.SafeRepresenter.represent_list)
-_LineDumper.add_representer(str, _in_a_line)
 
 
 def parse(text: str, where: str) -> Any:
@@ -84,13 +73,12 @@ def parse(text: str, where: str) -> Any:
     """
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    # A ValueError comes of an explicit tag, such as !!int x.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(error, "problem", None) or "a character that YAML does not allow"
+        problem = getattr(error, "problem", None) or one_line(error)
         raise InputError(f"{where}: {problem}{line}; must be valid YAML; correct it") from None
-    except (ValueError, RecursionError) as error:  # an explicit tag, such as !!int x
-        raise InputError(f"{where}: {one_line(error)}; must be valid YAML; correct it") from None
 
 
 def write(values: Any) -> str:
@@ -101,6 +89,6 @@ def write(values: Any) -> str:
 def write_line(value: Any) -> str:
     """Return a plain value as YAML in one line, as it stands behind a key."""
     text = yaml.dump(
-        [value], Dumper=_LineDumper, default_flow_style=True, sort_keys=False, width=math.inf
+        [value], Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=math.inf
     )
     return text.strip()[1:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ ROWS = 4  # trials that are shown at once; what is trained as one may be many mo
 WIDE, NARROW = 100, 66  # columns of a terminal that has room for bars, and for most values
 SPARE = 3  # columns at the right: Ctrl-C shows as ^C, and must not begin a line
 SPARK = 10  # readings in a sparkline
-LEVELS, ASCII_LEVELS = "▁▂▃▄▅▆▇█", "_.-=+*%#"
+LEVELS = "▁▂▃▄▅▆▇█"
 BLANK: dict[str, Any] = dict.fromkeys(("lr", "momentum", "train", "val", "spark"), "")
 
 
@@ -49,19 +50,41 @@ COLUMNS: tuple[tuple[int, str, ProgressColumn], ...] = (
 )
 
 
-class _Rows(Progress):
-    """Rich's progress rows under a line of headings, with the columns that fit the terminal."""
+class LiveView(Progress):
+    """A stage's trials at the foot of the terminal until it is stopped: rich's rows, with headings.
 
-    def __init__(self, terminal: Console, *, share_stdout: bool) -> None:
+    Trials wait for nothing: what they report is only kept, and rich's thread draws it.
+
+    Args:
+        terminal: Where it is shown; what is printed there goes above.
+        title: The stage's title.
+        planned: Examples that the stage may train on, 0 where that is not known.
+        after: Examples of the stages after it.
+    """
+
+    def __init__(
+        self, terminal: Console, title: str, planned: float = 0.0, after: float = 0.0
+    ) -> None:
         self._terminal = terminal  # rich asks for the rows before it keeps its console
         super().__init__(
             console=terminal,
             refresh_per_second=PER_SECOND,
             transient=True,
-            redirect_stdout=share_stdout,
+            redirect_stdout=sys.stdout.isatty(),
         )
+        self._planned, self._unknown = planned, 0  # trials that have not begun
+        self._sizes: dict[str, int] = {}  # examples of the trials that began
+        self._saved: dict[str, int] = {}  # of trials found, and of those left before their end
+        self._rows: dict[str, TaskID] = {}  # by the trial's id
+        self._ended: set[str] = set()
+        totals = {title: 0.0} | ({"whole run": after} if after else {})
+        self._totals = {
+            self.add_task(name, total=planned + more or None, at="", **BLANK): more
+            for name, more in totals.items()
+        }
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """Return the rows under a line of headings, with the columns that fit the terminal."""
         columns = [own for own in COLUMNS if own[0] <= self._terminal.width]
         self.columns = tuple(column for _, _, column in columns)
         table = super().make_tasks_table(tasks)
@@ -71,61 +94,26 @@ class _Rows(Progress):
         return table
 
     def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the table, of less than the whole width."""
         yield Constrain(self.make_tasks_table(self.tasks), self._terminal.width - SPARE)
-
-
-class LiveView:
-    """Shows a stage's trials at the foot of the terminal until it is stopped.
-
-    Trials wait for nothing: what they report is only kept, and rich's thread draws it.
-
-    Args:
-        console: Of the terminal.
-        share_stdout: Whether stdout is the same terminal: what is printed there goes above.
-    """
-
-    def __init__(self, console: Console, *, share_stdout: bool) -> None:
-        self._console, self._share_stdout = console, share_stdout
-        self.progress = _Rows(console, share_stdout=share_stdout)
-
-    def stage_started(self, title: str, planned: float = 0.0, after: float = 0.0) -> None:
-        """Forget the stage before.
-
-        Args:
-            title: Of the stage.
-            planned: Examples that the stage may train on, 0 where that is not known.
-            after: Examples of the stages after it.
-        """
-        self.stop()
-        self.progress = _Rows(self._console, share_stdout=self._share_stdout)
-        self._planned, self._waiting = planned, 0
-        self._sizes: dict[str, int] = {}  # examples of the trials that began
-        self._saved: dict[str, int] = {}  # of trials found, and of those left before their end
-        self._rows: dict[str, TaskID] = {}  # by the trial's id
-        self._ended: set[str] = set()
-        rows = {title: 0.0, **({"whole run": after} if after else {})}
-        self._totals = {
-            self.progress.add_task(name, total=planned + more or None, at="", **BLANK): more
-            for name, more in rows.items()
-        }
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None:
         """Show a trial, in the place of those that have ended."""
         for ended in self._ended & self._rows.keys():
-            self.progress.remove_task(self._rows.pop(ended))
+            self.remove_task(self._rows.pop(ended))
         self._ended.clear()
         self._sizes[trial.id] = trial.iterations * trial.batch_size
         self._saved.pop(trial.id, None)
-        self._waiting = of - number
+        self._unknown = of - number
         at = f"0/{trial.iterations}"
-        row = self.progress.add_task(label(trial), total=trial.iterations, at=at, **BLANK)
+        row = self.add_task(label(trial), total=trial.iterations, at=at, **BLANK)
         self._rows[trial.id] = row
         several = f", {len(self._rows)} at once" if len(self._rows) > 1 else ""
-        self.progress.update(next(iter(self._totals)), at=f"trial {number} of {of}{several}")
+        self.update(next(iter(self._totals)), at=f"trial {number} of {of}{several}")
         for place, shown in enumerate(self._rows.values()):
-            self.progress.update(shown, visible=place < ROWS)
+            self.update(shown, visible=place < ROWS)
         self._plan()
-        self.progress.start()
+        self.start()
 
     def trial_progressed(self, trial: Trial, trial_progress: TrialProgress) -> None:
         """Take in where a trial is."""
@@ -138,7 +126,7 @@ class LiveView:
             momentum=f"{trial_progress.momentum:.3f}",
             train=f"{trial_progress.train_loss:.3g}",
             val=f"{losses[-1]:.3g}" if losses else "",
-            spark=sparkline(losses, ascii_only=not self._console.encoding.startswith("utf")),
+            spark=sparkline(losses) if self._terminal.encoding.startswith("utf") else "",
         )
 
     def trial_left(self, result: TrialResult) -> None:
@@ -152,26 +140,22 @@ class LiveView:
             self._saved[trial.id] = done * trial.batch_size
         self._plan()
 
-    def stop(self) -> None:
-        """Take away all that is shown."""
-        self.progress.stop()
-
     def _advance(self, trial: Trial, done: int, *, since: int, **fields: Any) -> None:
         row = self._rows.get(trial.id)
         if row is None:
             return
-        task = {task.id: task for task in self.progress.tasks}[row]
+        task = {task.id: task for task in self.tasks}[row]
         task.completed = max(task.completed, since)  # a resumed trial was not trained in a moment
         for total in self._totals:
-            self.progress.advance(total, (done - task.completed) * trial.batch_size)
-        self.progress.update(row, completed=done, at=f"{done}/{trial.iterations}", **fields)
+            self.advance(total, (done - task.completed) * trial.batch_size)
+        self.update(row, completed=done, at=f"{done}/{trial.iterations}", **fields)
 
     def _plan(self) -> None:
         """Set the examples of stage and run; rich's `update(total=)` would forget the speed."""
         known = float(sum(self._sizes.values()))
-        known += known / max(1, len(self._sizes)) * self._waiting
+        known += known / max(1, len(self._sizes)) * self._unknown
         stage = max((self._planned or known) - sum(self._saved.values()), 0)
-        for task in self.progress.tasks[: len(self._totals)]:
+        for task in self.tasks[: len(self._totals)]:
             task.total = stage + self._totals[task.id]
 
 
@@ -189,13 +173,12 @@ def label(trial: Trial) -> str:
     return f"{name} {value:.3g}" + ("" if low is None else f"-{low:.3g}")
 
 
-def sparkline(losses: Sequence[float], *, ascii_only: bool) -> str:
+def sparkline(losses: Sequence[float]) -> str:
     """Return the last losses as a row of bars, the lowest bar for the smallest of them."""
-    levels = ASCII_LEVELS if ascii_only else LEVELS
-    shown = list(losses)[-SPARK:]
+    shown = losses[-SPARK:]
     finite = [loss for loss in shown if math.isfinite(loss)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
-    scale = (len(levels) - 1) / (high - low) if high > low else 0.0
+    scale = (len(LEVELS) - 1) / (high - low) if high > low else 0.0
     return "".join(
-        levels[round((loss - low) * scale)] if math.isfinite(loss) else levels[-1] for loss in shown
+        LEVELS[round((loss - low) * scale)] if math.isfinite(loss) else LEVELS[-1] for loss in shown
     )

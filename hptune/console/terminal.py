@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.records import Decision, Status, Trial, TrialProgress, TrialResult
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hptune.console.live import LiveView
+    from hptune.results.tables import Row
 
 PLAIN_SECONDS = 60.0  # after which a trial that goes on is told of in a line
 
@@ -31,17 +32,19 @@ class Console:
     """
 
     def __init__(self, *, silent: bool = False) -> None:
-        self._silent = silent
-        self._live = not silent and _shows_live()
-        self._made: RichConsole | None = None
+        still = os.name != "nt" and os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+        plain = silent or still or not sys.stderr.isatty() or bool(os.environ.get("NO_COLOR"))
+        self._live = not plain
+        # Without a live view there are no control characters either, whatever is set.
+        forced = False if plain else None
+        self._console = _rich_console(stderr=True, force_terminal=forced, quiet=silent)
         self._view: LiveView | None = None
         self._planned: dict[str, float] = {}  # examples
         self._told: dict[str, float] = {}  # when a plain line was last printed, by the trial's id
 
     def message(self, text: str) -> None:
         """Print a line."""
-        if not self._silent:
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
     def planned(self, examples: Mapping[str, float]) -> None:
         """Take in how long the stages will be, so that the time left can be told."""
@@ -49,19 +52,16 @@ class Console:
 
     def stage_started(self, stage: str, title: str) -> None:
         """Print a heading."""
-        if self._silent:
-            return
+        self.close()
         self._console.print()
-        self._console.print(title, style="bold", markup=False)
+        self._console.print(title, style="bold")
         if self._live:
-            if self._view is None:
-                from hptune.console.live import LiveView
+            from hptune.console.live import LiveView
 
-                self._view = LiveView(self._console, share_stdout=sys.stdout.isatty())
             stages = list(self._planned)
             later = stages[stages.index(stage) + 1 :] if stage in stages else []
             after = sum(self._planned[other] for other in later)
-            self._view.stage_started(title, self._planned.get(stage, 0.0), after)
+            self._view = LiveView(self._console, title, self._planned.get(stage, 0.0), after)
 
     def trial_started(self, trial: Trial, number: int, of: int) -> None:
         """Show the trial beside those that run."""
@@ -75,14 +75,11 @@ class Console:
             self._view.trial_progressed(trial, trial_progress)
         elif time.monotonic() - self._told.get(trial.id, 0.0) > PLAIN_SECONDS:
             self._told[trial.id] = time.monotonic()
-            val = (
-                f"  val_loss {trial_progress.readings[-1][2]:.4g}"
-                if trial_progress.readings
-                else ""
-            )
+            readings = trial_progress.readings
             self.message(
                 f"  {_short(trial)}  iteration {trial_progress.iteration + 1} of {trial.iterations}  "
-                f"train_loss {trial_progress.train_loss:.4g}{val}"
+                f"train_loss {_shown(trial_progress.train_loss)}"
+                + (f"  val_loss {_shown(readings[-1][2])}" if readings else "")
             )
 
     def trial_paused(self, result: TrialResult) -> None:
@@ -92,19 +89,17 @@ class Console:
 
     def trial_finished(self, result: TrialResult, *, reused: bool) -> None:
         """Show no longer that the trial runs; in a pipe, print a line."""
-        if self._view is not None:
-            self._view.trial_left(result)
-        if self._silent:
-            return
+        self.trial_paused(result)
         if result.status is Status.FAILED:
             self._paragraph(f"failed: {result.message}", style="yellow")
-        if self._live:
-            return
-        self.message(
-            f"  {_short(result.trial)}  {result.status}  val_loss {_number(result.val_loss)}"
-            + "".join(f"  val_{k} {_number(v)}" for k, v in result.val_metrics.items())
-            + ("  (from the run directory)" if reused else f"  {result.seconds:.1f} s")
-        )
+        if not self._live:
+            values = {"val_loss": result.val_loss}
+            values |= {f"val_{name}": value for name, value in result.val_metrics.items()}
+            self.message(
+                f"  {_short(result.trial)}  {result.status}"
+                + "".join(f"  {name} {_shown(value)}" for name, value in values.items())
+                + ("  (from the run directory)" if reused else f"  {result.seconds:.1f} s")
+            )
 
     def stage_finished(
         self,
@@ -115,10 +110,8 @@ class Console:
     ) -> None:
         """Print the answer, then why, then what was compared, from the records of the decision."""
         self.close()
-        if self._silent:
-            return
         for d in decisions:
-            self._console.print(f"-> {d.parameter} = {_value(d.value)}", style="bold", markup=False)
+            self._console.print(f"-> {d.parameter} = {_shown(d.value)}", style="bold")
             if sure := how_sure(d, evidence):
                 self._paragraph(sure, style="bold")
             if d.reason not in sure:
@@ -138,28 +131,16 @@ class Console:
     def _paragraph(self, text: str, style: str = "") -> None:
         """Print indented text, in a pipe as one line."""
         from rich.padding import Padding
-        from rich.text import Text
 
-        shown = Text(text, style=style)
-        if self._live:
-            self._console.print(Padding(shown, (0, 0, 0, 3)))
-        else:
-            self._console.print(Text("   ") + shown, soft_wrap=True)
-
-    @property
-    def _console(self) -> RichConsole:
-        if self._made is None:
-            from rich.console import Console as RichConsole
-
-            # Without a live view there are no control characters either, whatever is set.
-            self._made = RichConsole(stderr=True, force_terminal=None if self._live else False)
-        return self._made
+        shown = Padding(text, (0, 0, 0, 3)) if self._live else f"   {text}"
+        self._console.print(shown, style=style, soft_wrap=not self._live)
 
 
-def _shows_live() -> bool:
-    unknown = "" if os.name == "nt" else "dumb"
-    still = os.environ.get("TERM", unknown) in ("dumb", "unknown")
-    return sys.stderr.isatty() and not still and not os.environ.get("NO_COLOR")
+def print_tables(*tables: Table) -> None:
+    """Print tables on stdout; a file is not a terminal of 80 columns: its lines are long."""
+    console = _rich_console(width=None if sys.stdout.isatty() else 160)
+    for table in tables:
+        console.print(table)
 
 
 def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
@@ -174,41 +155,56 @@ def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
 
 def comparison_table(comparison: Comparison) -> Table:
     """Return what a decision compared, as a table; the chosen row is bold."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
     by = "validation " + comparison.by.replace("_", " ")
-    table = Table(box=box.SIMPLE_HEAD, title=Text(comparison.rule), title_justify="left")
-    for name in (comparison.parameter, by, "worse by", "seeds"):
-        table.add_column(Text(name), justify="left" if name == comparison.parameter else "right")
+    table = _table(comparison.rule, [comparison.parameter], [by, "worse by", "seeds"])
     table.add_column("")
     for c in comparison.candidates:
         best = "best" if c.label == comparison.best else "tied with the best" if c.tied else ""
         ended = best if c.status == Status.COMPLETE else c.status
-        cells = (c.label, _number(c.score), _number(c.difference), str(len(c.seeds)), ended)
-        table.add_row(*map(Text, cells), style="bold" if c.label == comparison.chosen else "")
+        cells = (c.label, _shown(c.score), _shown(c.difference), str(len(c.seeds)), ended)
+        table.add_row(*cells, style="bold" if c.label == comparison.chosen else "")
     return table
 
 
 def decisions_table(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -> Table:
     """Return decisions as a table, with how far each can be trusted."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, title="Decisions", title_justify="left")
-    for name in ("stage", "parameter", "value"):
-        table.add_column(name, no_wrap=True)
+    table = _table("Decisions", ["stage", "parameter", "value"])
+    for column in table.columns:
+        column.no_wrap = True
     table.add_column("why", ratio=1)
     for d in decisions:
         sure = how_sure(d, evidence)
         why = sure if d.reason in sure else f"{sure} {d.reason}".strip()
         if d.warnings:
             why += "; warning: " + "; ".join(d.warnings)
-        cells = (d.stage, d.parameter, _value(d.value), why)
-        table.add_row(*map(Text, cells))
+        table.add_row(d.stage, d.parameter, _shown(d.value), why)
     return table
+
+
+def trials_table(rows: Sequence[Row], title: str) -> Table:
+    """Return trials as a table: hyper-parameters, and results on validation and test data."""
+    scores = [name for name in (rows[0] if rows else {}) if name.startswith(("val_", "test_"))]
+    texts = ["trial", "status"]
+    numbers = ["batch_size", "lr", "momentum", "weight_decay", "epochs", *scores]
+    table = _table(title, texts, numbers)
+    for row in rows:
+        table.add_row(*(_shown(row.get(name), "") for name in (*texts, *numbers)))
+    return table
+
+
+def _table(title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+    from rich import box
+    from rich.table import Column, Table
+
+    right = (Column(name, justify="right") for name in numbers)
+    return Table(*texts, *right, box=box.SIMPLE_HEAD, title=title, title_justify="left")
+
+
+def _rich_console(**options: Any) -> RichConsole:
+    """Return a console that shows text as it is."""
+    from rich.console import Console as RichConsole
+
+    return RichConsole(markup=False, emoji=False, highlight=False, **options)
 
 
 def _short(trial: Trial) -> str:
@@ -221,9 +217,7 @@ def _short(trial: Trial) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _value(value: object) -> str:
+def _shown(value: object, nothing: str = "-") -> str:
+    if value is None:
+        return nothing
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from hptune.data.spec import DataSpec, Splits
 from hptune.errors import InputError, did_you_mean
@@ -13,20 +13,18 @@ __all__ = ["GIVEN", "READERS", "DataSpec", "Reader", "Splits", "load", "names"]
 GIVEN = "python"  # stands for data that were given in Python, in what a run directory records
 
 
-@dataclass(frozen=True)
-class Reader:
+class Reader(NamedTuple):
     """A format that hptune reads.
 
     Attributes:
-        module: Has `load(spec)`; imported when asked for.
-        inspects: Module with `inspect_data(path, target)`, "" where there is nothing to look at.
-        what: What it reads, for people.
-        suffix: Of its files, "" where it reads none; "/" stands for a folder.
+        module: In readers/, with `load(spec)`; in inspect/, with `inspect_data(path, target)`,
+            where there is something to look at.
+        what: What it reads, for people; "" where it reads no files of the user's.
+        suffix: Of its files; "/" stands for a folder.
         examples: What an example is called.
     """
 
     module: str
-    inspects: str = ""
     what: str = ""
     suffix: str = ""
     examples: str = "examples"
@@ -34,22 +32,10 @@ class Reader:
 
 # By `data.name`; a format is its file in readers/, one in inspect/, and a row here.
 READERS = {
-    "digits": Reader("hptune.data.readers.digits"),
-    "image-folder": Reader(
-        "hptune.data.readers.image_folder",
-        "hptune.data.inspect.images",
-        "a folder of images",
-        suffix="/",
-        examples="images",
-    ),
-    "npz": Reader("hptune.data.readers.npz", "hptune.data.inspect.arrays", "an npz", suffix=".npz"),
-    "csv": Reader(
-        "hptune.data.readers.table",
-        "hptune.data.inspect.table",
-        "a csv",
-        suffix=".csv",
-        examples="rows",
-    ),
+    "digits": Reader("digits"),
+    "image-folder": Reader("image_folder", "a folder of images", "/", "images"),
+    "npz": Reader("npz", "an npz", ".npz"),
+    "csv": Reader("table", "a csv", ".csv", "rows"),
 }
 
 
@@ -71,17 +57,23 @@ def load(spec: DataSpec) -> Splits:
             f"data.name: {GIVEN!r}; the data were given in Python, no file names them; go on there, "
             "with hptune.Task and the same out"
         )
-    if ":" in spec.name:
-        module = "hptune.data.readers.user"
-    elif spec.name in READERS:
-        module = READERS[spec.name].module
-    elif spec.name.lower().replace("_", "-") in names():
-        module = "hptune.data.readers.torchvision_sets"
+    reader = READERS.get(spec.name)
+    if reader is not None:
+        found = spec.place.is_dir() if reader.suffix == "/" else spec.place.is_file()
+        if reader.what and (spec.path is None or not found):
+            raise InputError(
+                f"data.path: {spec.path!r}; must be {reader.what} that exists; correct the path"
+            )
+    elif ":" in spec.name:
+        reader = Reader("user")
+    elif spec.name.lower() in set(names()) - set(READERS):
+        reader = Reader("torchvision_sets")
     else:
         raise InputError(
             f"data.name: {spec.name!r}; must be {', '.join(READERS)}, a torchvision set such as "
             "cifar10, or package.module:function; "
             + did_you_mean(spec.name.lower(), names(), "choose one of these")
         )
-    splits: Splits = importlib.import_module(module).load(spec)
+    module: Any = importlib.import_module(f"hptune.data.readers.{reader.module}")
+    splits: Splits = module.load(spec)
     return splits

@@ -1,183 +1,140 @@
-"""From arrays, or images on disk, to splits: divided, normalised, wrapped."""
+"""From what a reader found to splits: divided, normalised, wrapped."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Subset
 
-from hptune.data.sources.augment import Augment
+from hptune.data.sources.augment import NOTHING, Augment
 from hptune.data.sources.memory import TensorSource
-from hptune.data.sources.normalize import Normalize, image_normalization
+from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
-from hptune.data.split import Indices, class_counts, divide
+from hptune.data.split import Indices, divide
+from hptune.errors import InputError
 from hptune.task import Source
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERS = "biuf"  # kinds of dtype; all others hold text
 _NORMALIZATION_SAMPLE = 2048  # images that the normalisation of a streamed set is read from
 
 
-class StreamedImages(Protocol):
-    """Images that are decoded when they are asked for.
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a reader found, before it is split.
 
     Attributes:
-        key: Changes with the content.
+        inputs: A table; vectors (N, F); images (N, C, H, W), uint8 or float32; or a data set that
+            decodes one (C, H, W) at a time, whose `key` changes with what it decodes.
+        targets: Classes (N,) from 0 where `classes` has names, else numbers (N, T).
+        classes: Names of the classes, none for a regression.
+        parts: Indices of "train", or of everything, and of "validation" and "test" where the data
+            bring them.
+        record: Facts to add to the splits' record.
     """
 
-    key: str
+    inputs: Any
+    targets: NDArray[Any]
+    classes: Sequence[str]
+    parts: Mapping[str, Indices]
+    record: Mapping[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, k: int) -> tuple[Tensor, int]: ...
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """Class of every example, None for a regression."""
+        return self.targets if self.classes else None
 
 
-def image_splits(
-    spec: DataSpec,
-    images_NCHW: NDArray[Any] | StreamedImages,
-    labels: NDArray[np.int64],
-    classes: Sequence[str],
-    parts: Mapping[str, Indices],
-    record: Mapping[str, Any] | None = None,
-) -> Splits:
-    """Return the splits of images, held in memory or streamed from disk.
+def splits_of(spec: DataSpec, content: Content) -> Splits:
+    """Return the splits of what was read, normalised by the training split.
 
-    Args:
-        spec: How to split, normalise and augment.
-        images_NCHW: uint8 or float32, or what decodes one (C, H, W) at a time.
-        labels: (N,), from 0.
-        classes: Names of the classes.
-        parts: Indices of the data's own splits; "train" is everything where there are none.
-        record: Facts to add to the splits' record.
+    Vectors, the columns of tables and the targets of regressions are standardised.
 
     Raises:
-        InputError: A single class, or too few examples to split.
+        InputError: Values that are not finite, a single class, or too few examples to split.
     """
-    divided = divide(spec, parts, labels, classes)
-    if isinstance(images_NCHW, np.ndarray):
-        seen, fitted, content = images_NCHW, divided["train"], images_NCHW
+    divided = divide(spec, content.parts, content.labels, content.classes)
+    train = divided["train"]
+    inputs, targets, record = content.inputs, content.targets, dict(content.record)
+    if hasattr(inputs, "columns"):
+        inputs, record["columns"] = _features(inputs, train)
+    if not content.classes:
+        targets, record["target"] = _standardized(targets, train)
+    identity, seen, fitted = inputs, inputs, train
+    held = isinstance(inputs, np.ndarray)
+    if held:
+        check_finite(inputs)
     else:
-        order = np.random.default_rng(spec.split_seed).permutation(divided["train"])
-        seen = np.stack([images_NCHW[k][0].numpy() for k in order[:_NORMALIZATION_SAMPLE]])
-        fitted, content = np.arange(len(seen)), np.frombuffer(images_NCHW.key.encode(), np.uint8)
-    normalize = image_normalization(seen, fitted, spec.normalize, spec.scale)
+        order = np.random.default_rng(spec.split_seed).permutation(train)
+        seen = np.stack([inputs[k][0].numpy() for k in order[:_NORMALIZATION_SAMPLE]])
+        identity, fitted = np.frombuffer(inputs.key.encode(), np.uint8), np.arange(len(seen))
+    augment, normalize = NOTHING, None
+    if seen.ndim == 2:
+        inputs, record["normalize"] = _standardized(inputs, train)
+        identity = inputs
+    else:
+        normalize = image_normalization(seen, fitted, spec.normalize, spec.scale)
+        augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
 
     def source(name: str, indices: Indices) -> Source:
-        augment = Augment()
-        if name == "train":
-            augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
-        if isinstance(images_NCHW, np.ndarray):
+        changed = augment if name == "train" else NOTHING
+        if held:
             return TensorSource(
-                torch.from_numpy(np.ascontiguousarray(images_NCHW[indices])),
-                torch.from_numpy(labels[indices].astype(np.int64)),
+                torch.from_numpy(np.ascontiguousarray(inputs[indices])),
+                torch.from_numpy(targets[indices]),
                 normalize=normalize,
-                augment=augment,
+                augment=changed,
             )
-        return StreamSource(
-            Subset(images_NCHW, indices.tolist()),  # type: ignore[arg-type]
-            len(indices),
-            workers=spec.workers,
-            normalize=normalize,
-            augment=augment,
+        images = Subset(inputs, indices.tolist())
+        return StreamSource(images, workers=spec.workers, normalize=normalize, augment=changed)
+
+    return Splits(
+        **{name: source(name, indices) for name, indices in divided.items()},
+        input_shape=seen.shape[1:],
+        outputs=len(content.classes) or targets.shape[1],
+        kind="classification" if content.classes else "regression",
+        classes=tuple(content.classes),
+        record=record | {"fingerprint": _fingerprint(identity, targets, *divided.values())},
+    )
+
+
+def check_finite(inputs: NDArray[Any]) -> None:
+    """Refuse inputs that are infinite or no numbers.
+
+    Raises:
+        InputError: Some are.
+    """
+    bad = int((~np.isfinite(inputs)).sum()) if inputs.dtype.kind == "f" else 0
+    if bad:
+        raise InputError(
+            f"data: {bad} input values are not finite; must be numbers; clean the data"
         )
 
-    return splits_of(
-        spec,
-        divided,
-        source,
-        labels=labels,
-        classes=classes,
-        input_shape=seen.shape[1:],
-        record={
-            "normalize": describe(normalize),
-            "fingerprint": fingerprint(content, labels, *divided.values()),
-            **(record or {}),
-        },
-    )
+
+def _features(table: pd.DataFrame, train: Indices) -> tuple[NDArray[np.float64], list[str]]:
+    """Return numbers as they are and text as one column a value seen in the training split."""
+    features: list[tuple[str, NDArray[np.float64]]] = []
+    for name, column in table.items():
+        if column.dtype.kind in NUMBERS:
+            features.append((str(name), column.to_numpy(dtype=np.float64)))
+            continue
+        text = column.astype(str).to_numpy()
+        features += [
+            (f"{name}={v}", (text == v).astype(np.float64)) for v in np.unique(text[train])
+        ]
+    return np.stack([values for _, values in features], axis=1), [name for name, _ in features]
 
 
-def vector_splits(
-    spec: DataSpec,
-    inputs_NF: NDArray[Any],
-    targets: NDArray[Any],
-    classes: Sequence[str],
-    divided: Mapping[str, Indices],
-    record: Mapping[str, Any] | None = None,
-) -> Splits:
-    """Return the splits of feature vectors, standardised over the training split.
-
-    Targets are (N,) classes where `classes` has names, else (N, T) numbers, standardised too.
-    """
-    inputs, scale = standardized(inputs_NF, divided["train"])
-    facts = {"normalize": scale, **(record or {})}
-    if not classes:
-        targets, facts["target"] = standardized(targets, divided["train"])
-
-    def source(name: str, indices: Indices) -> Source:
-        return TensorSource(torch.from_numpy(inputs[indices]), torch.from_numpy(targets[indices]))
-
-    return splits_of(
-        spec,
-        divided,
-        source,
-        labels=targets,
-        classes=classes,
-        input_shape=inputs.shape[1:],
-        outputs=None if classes else targets.shape[1],
-        record={"fingerprint": fingerprint(inputs, targets, *divided.values()), **facts},
-    )
-
-
-def splits_of(
-    spec: DataSpec,
-    divided: Mapping[str, Indices],
-    source: Callable[[str, Indices], Source],
-    *,
-    labels: NDArray[Any] | None,
-    classes: Sequence[str],
-    input_shape: Sequence[int],
-    record: Mapping[str, Any],
-    outputs: int | None = None,
-) -> Splits:
-    """Return splits with what is recorded of all: how many examples, of which classes.
-
-    Args:
-        spec: How the data were split.
-        divided: Indices of each split.
-        source: Makes the source of a split by its name and indices.
-        labels: Class of every example, where `classes` has names.
-        classes: Names of the classes, empty for a regression.
-        input_shape: Of one example.
-        record: Facts to add.
-        outputs: Columns of a regression's target; None counts the classes.
-    """
-    made = {name: source(name, indices) for name, indices in divided.items()}
-    counted = (
-        class_counts(labels[divided["train"]], classes) if labels is not None and classes else {}
-    )
-    return Splits(
-        train=made["train"],
-        validation=made["validation"],
-        test=made.get("test"),
-        input_shape=tuple(input_shape),
-        outputs=len(classes) if outputs is None else outputs,
-        kind="classification" if classes else "regression",
-        classes=tuple(classes),
-        record={
-            "train": len(divided["train"]),
-            "validation": len(divided["validation"]),
-            "test": len(divided["test"]) if "test" in divided else None,
-            "classes": counted,
-            "split_seed": spec.split_seed,
-            **record,
-        },
-    )
-
-
-def standardized(
+def _standardized(
     values_NF: NDArray[Any], train: Indices
 ) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
     """Return columns with mean 0 and standard deviation 1 over the training split, and what they had."""
@@ -188,17 +145,7 @@ def standardized(
     return ((values - mean) / std).astype(np.float32), scale
 
 
-def describe(normalize: Normalize) -> dict[str, Any]:
-    """Return a normalisation in plain values; an image as its mean alone."""
-    if normalize.shift.numel() > 16:
-        return {"factor": normalize.factor.item(), "mean_shift": normalize.shift.mean().item()}
-    return {
-        "factor": normalize.factor.flatten().tolist(),
-        "shift": normalize.shift.flatten().tolist(),
-    }
-
-
-def fingerprint(*arrays: NDArray[Any]) -> str:
+def _fingerprint(*arrays: NDArray[Any]) -> str:
     """Return a short hash of the data and the split: it becomes part of every trial's id."""
     digest = hashlib.blake2b(digest_size=8)
     for array in arrays:

@@ -71,11 +71,7 @@ class GivenSplit:
         if self.in_memory:
             return TensorSource(self.data, copies=True)
         return StreamSource(
-            self.data,
-            len(self.data),
-            workers=self.workers,
-            collate=self.collate,
-            varies=self.varies,
+            self.data, workers=self.workers, collate=self.collate, varies=self.varies
         )
 
     def code(self) -> list[Any]:
@@ -100,16 +96,16 @@ class GivenSplit:
         Args:
             most: Examples to load at most where the data set does not hold its labels in memory.
         """
-        labels = target_of(self.data) if self.in_memory else _held_labels(self.data)
-        if labels is None and not self.in_memory and len(self) <= most:
-            labels = _read_labels(self.data)
-        if isinstance(labels, Tensor):
-            labels = labels.cpu().numpy()
-        if isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.shape[1] == 1:
-            labels = labels[:, 0]
-        if not isinstance(labels, np.ndarray) or labels.ndim != 1 or labels.dtype.kind not in "iub":
+        if self.in_memory:
+            found = target_of(self.data)
+            labels = found.cpu().numpy() if isinstance(found, Tensor) else None
+        else:
+            labels = _held_labels(self.data)
+            if labels is None and len(self) <= most:
+                labels = _read_labels(self.data)
+        if labels is None or labels.size != len(labels) or labels.dtype.kind not in "iub":
             return None
-        return labels.astype(np.int64)
+        return labels.reshape(-1).astype(np.int64)
 
     def read(self) -> tuple[GivenSplit, str]:
         """Return this, knowing whether its examples vary, and a short hash of the content.
@@ -121,12 +117,13 @@ class GivenSplit:
         if self.in_memory:
             return self, _hash(len(self), [self.data])
         spread = np.linspace(0, len(self) - 1, min(_HASHED, len(self))).astype(int).tolist()
-        first, again = ([self.data[k] for k in spread] for _ in range(2))
         held = _held_labels(self.data)
         labels = [] if held is None or held.dtype.kind not in "iubf" else [held]
-        found = _hash(len(self), [labels, first])
-        if found == _hash(len(self), [labels, again]):
-            return self, found
+        first, again = (
+            _hash(len(self), [labels, [self.data[k] for k in spread]]) for _ in range(2)
+        )
+        if first == again:
+            return self, first
         return replace(self, varies=True), _hash(len(self), labels)
 
 
@@ -140,26 +137,24 @@ def given_split(data: Any, what: str) -> GivenSplit:
     Raises:
         InputError: It is none of these, or cannot be read in an order of hptune's own.
     """
+    name = type(data).__name__
     if isinstance(data, DataLoader):
         given = _loader(data, what)
     elif isinstance(data, IterableDataset):
         raise InputError(
-            f"{what}: {_name(data)} is an iterable data set; trials need a length and examples by "
+            f"{what}: {name} is an iterable data set; trials need a length and examples by "
             "index, to be repeatable; give a map-style Dataset, or its examples as a list"
         )
     elif type(data) is TensorDataset:
-        given = GivenSplit(tensors_of(tuple(data.tensors), what), in_memory=True)
+        given = GivenSplit(tensors_of(data.tensors, what), in_memory=True)
     elif type(data) is Subset and type(data.dataset) is TensorDataset:
-        chosen = torch.as_tensor(list(data.indices))
-        given = GivenSplit(
-            tensors_of(take(tuple(data.dataset.tensors), chosen), what), in_memory=True
-        )
+        given = given_split(data.dataset, what).part(np.asarray(data.indices))
     elif is_columns(data):
         given = GivenSplit(tensors_of(data, what), in_memory=True)
     elif isinstance(data, list) or _is_dataset(data):
-        given = GivenSplit(data, in_memory=False, name=_name(data))
+        given = GivenSplit(data, in_memory=False, name=name)
     else:
-        raise InputError(f"{what}: {_name(data)}; {_REMEDY}")
+        raise InputError(f"{what}: {name}; {_REMEDY}")
     if len(given) == 0:
         raise InputError(f"{what}: no examples; must have some; {_REMEDY}")
     return given
@@ -201,10 +196,14 @@ def _loader(loader: DataLoader[Any], what: str) -> GivenSplit:
     given = given_split(loader.dataset, what)
     sampler, batches = loader.sampler, loader.batch_sampler
     if loader.batch_size is None or type(batches) is not BatchSampler:
+        own = f"a {type(batches).__name__} of its own" if batches else "batch_size=None"
         raise InputError(
-            f"{what}: a DataLoader with {_batching(loader)}; batches are hptune's to draw; give its "
-            "data set, or a DataLoader with a batch_size"
+            f"{what}: a DataLoader with {own}; batches are hptune's to draw; give its data set, or a "
+            "DataLoader with a batch_size"
         )
+    if given.in_memory and loader.collate_fn is not default_collate:
+        # The collation is of examples, which columns have not.
+        given = GivenSplit(loader.dataset, in_memory=False)
     if isinstance(sampler, SubsetRandomSampler):
         given = given.part(np.asarray(sampler.indices, dtype=np.int64))
     elif not isinstance(sampler, RandomSampler | SequentialSampler):
@@ -212,26 +211,13 @@ def _loader(loader: DataLoader[Any], what: str) -> GivenSplit:
             f"{what}: a DataLoader with a {type(sampler).__name__}; the order of examples is hptune's "
             "to draw, so that trials are paired; give its data set, and put weights into the loss"
         )
-    custom = loader.collate_fn is not default_collate
-    if custom and given.in_memory:  # the collation is of examples, which columns have not
-        dataset: Any = loader.dataset
-        if isinstance(sampler, SubsetRandomSampler):
-            dataset = Subset(dataset, list(sampler.indices))
-        given = GivenSplit(dataset, in_memory=False)
-    if custom:
-        given = replace(given, collate=loader.collate_fn)
     return replace(
         given,
+        collate=loader.collate_fn,
         workers=loader.num_workers,
         batch_size=loader.batch_size,
-        name=_name(loader.dataset),
+        name=type(loader.dataset).__name__,
     )
-
-
-def _batching(loader: DataLoader[Any]) -> str:
-    if loader.batch_size is None and loader.batch_sampler is None:
-        return "batch_size=None"
-    return f"a {type(loader.batch_sampler).__name__} of its own"
 
 
 def _hash(count: int, examples: list[Any]) -> str:
@@ -275,7 +261,3 @@ def _is_dataset(data: Any) -> bool:
     if isinstance(data, str | bytes | Mapping | tuple):
         return False
     return isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__"))
-
-
-def _name(data: Any) -> str:
-    return type(data).__name__

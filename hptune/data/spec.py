@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -27,35 +28,26 @@ class DataSpec(Section):
     )
     root: str | None = Field(None, description="folder of a torchvision set; relative as path is")
     path: str | None = Field(
-        None,
-        description="folder or file; relative to the config's folder, else to the working folder",
+        None, description="folder or file, relative to the config's folder or the working folder"
     )
     target: str | None = Field(None, description="column of a csv to predict")
     drop: tuple[str, ...] = Field((), description="columns of a csv to leave out, such as an id")
     kind: Kind | None = Field(None, description="what the targets are, null finds out")
     resize: Count | None = Field(None, description="side in pixels that images are scaled to")
     download: bool = Field(False, description="whether a torchvision set may be fetched")
-    train_folder: str | None = Field(
-        None, description="class folders under path, null looks for the usual names"
-    )
+    train_folder: str | None = Field(None, description="under path, null looks for the usual names")
     validation_folder: str | None = Field(None, description="likewise")
     test_folder: str | None = Field(None, description="likewise")
-    validation: Fraction = Field(
-        0.15, description="fraction split off where the data bring no validation set"
-    )
+    validation: Fraction = Field(0.15, description="split off where the data bring no such set")
     test: Rate = Field(0.15, description="likewise for the test set, 0 for none")
     split_seed: Seed = Field(0, description="of the split and the subsets")
-    subset: Count | None = Field(
-        None, description="training and validation examples to use, null for all"
-    )
+    subset: Count | None = Field(None, description="training and validation examples, null for all")
     test_subset: Count | None = Field(None, description="test examples to use, null for all")
     normalize: Literal["standardize", "mean-image", "none"] = Field(
         "standardize",
         description="per channel; or less the training images' mean, not divided; or as they are",
     )
-    scale: Positive = Field(
-        1.0, description="largest pixel after loading: 1, or 255 for nets tuned to raw pixels"
-    )
+    scale: Positive = Field(1.0, description="largest pixel: 1, or 255 for nets tuned to raw ones")
     flip: bool = Field(False, description="mirror half of the training images")
     crop: Size = Field(0, description="padding in pixels of random crops, 0 for none")
     cutout: Size = Field(0, description="side in pixels of a blanked square, 0 for none")
@@ -65,6 +57,11 @@ class DataSpec(Section):
     workers: Size = Field(2, description="processes that read a stream or your own Dataset")
     cache: bool = Field(True, description="keep decoded images on disk beside the data")
     args: Arguments = Field(default_factory=dict, description="of your own function")
+
+    @property
+    def place(self) -> Path:
+        """The folder or file of `path`."""
+        return Path(self.path or "").expanduser()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +74,12 @@ class Splits:
         outputs: Classes, or columns of a regression's target.
         kind: "classification" or "regression".
         classes: Names of the classes, empty for a regression.
-        record: What was found, in plain values: counts, normalisation, a fingerprint of the content.
+        record: What was found, in plain values: normalisation, columns, a fingerprint of the content.
     """
 
     train: Source
     validation: Source
-    test: Source | None
+    test: Source | None = None
     input_shape: tuple[int, ...]
     outputs: int
     kind: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,59 +38,61 @@ def divide(
     Raises:
         InputError: A single class, or too few examples to split.
     """
-    seed, found = spec.split_seed, dict(parts)
+    found = dict(parts)
     if labels is not None and classes is not None:
-        _check_classes(labels[found["train"]], classes)
+        present = np.unique(labels[found["train"]])
+        if len(present) < 2:
+            only = f" ({classes[int(present[0])]})" if len(present) else ""
+            raise InputError(
+                f"data: {len(present)} class{only}; a classifier needs at least 2; check the folder "
+                "or the target column"
+            )
+
+    def split_off(part: str, fraction: float, key: str) -> list[Indices]:
+        chosen = None if labels is None else labels[found[part]]
+        return _split_off(found[part], chosen, classes, fraction, spec.split_seed, key)
+
+    def draw(part: str, size: int | None, key: str) -> None:
+        have = len(found[part])
+        if size is None or size == have:
+            return
+        if size > have:
+            raise InputError(
+                f"data.{key}: {size}; must lie between 1 and the {have} examples there are; "
+                "give a smaller number or leave it out"
+            )
+        found[part] = split_off(part, size / have, key)[1]
+
     if "test" not in parts and spec.test > 0:
-        found["train"], found["test"] = split_off(found["train"], labels, spec.test, seed, "test")
-    found["train"] = subset(found["train"], labels, spec.subset, seed, "subset")
+        found["train"], found["test"] = split_off("train", spec.test, "test")
+    draw("train", spec.subset, "subset")
     if "validation" not in parts:
-        found["train"], found["validation"] = split_off(
-            found["train"], labels, spec.validation, seed, "validation"
-        )
+        found["train"], found["validation"] = split_off("train", spec.validation, "validation")
     for name in {"validation", "test"} & set(parts):
         found[name] = np.random.default_rng(_SHUFFLE_SEED).permutation(parts[name])
-    if "test" in found and spec.test_subset is not None:
-        found["test"] = subset(found["test"], labels, spec.test_subset, seed, "test_subset")
+    if "test" in found:
+        draw("test", spec.test_subset, "test_subset")
     return found
 
 
 def places(sizes: Mapping[str, int]) -> dict[str, Indices]:
     """Return the indices of parts that stand one after the other."""
     ends = np.cumsum(list(sizes.values())).tolist()
-    return {
-        name: np.arange(end - size, end)
-        for (name, size), end in zip(sizes.items(), ends, strict=True)
-    }
+    pairs = zip(sizes.items(), ends, strict=True)
+    return {name: np.arange(end - size, end) for (name, size), end in pairs}
 
 
-def _check_classes(labels: NDArray[np.generic], classes: Sequence[str]) -> None:
-    present = np.unique(labels)
-    if len(present) < 2:
-        found = f" ({classes[int(present[0])]})" if len(present) else ""
-        raise InputError(
-            f"data: {len(present)} class{found}; a classifier needs at least 2; check the folder or "
-            "the target column"
-        )
+def _split_off(
+    indices: Indices,
+    labels: NDArray[np.generic] | None,
+    classes: Sequence[str] | None,
+    fraction: float,
+    seed: int,
+    what: str,
+) -> list[Indices]:
+    """Return the rest and a part of so large a fraction, each in random order.
 
-
-def split_off(
-    indices: Indices, labels: NDArray[np.generic] | None, fraction: float, seed: int, what: str
-) -> tuple[Indices, Indices]:
-    """Split a part off, each class in proportion.
-
-    Args:
-        indices: What to split.
-        labels: Class of every example of the data set, None where there are no classes.
-        fraction: Of the part, between 0 and 1.
-        seed: Of the draw.
-        what: Name of the part, for errors.
-
-    Returns:
-        The rest and the part, each in random order.
-
-    Raises:
-        InputError: Too few examples, in all or of a class.
+    Where there are labels, each class is in both in proportion.
     """
     from sklearn.model_selection import train_test_split
 
@@ -98,48 +101,41 @@ def split_off(
             f"data.{what}: {fraction:g}; must lie between 0 and 1 without its ends; give 0.15, say"
         )
     if labels is not None:
-        values, counts = np.unique(labels[indices], return_counts=True)
+        values, counts = np.unique(labels, return_counts=True)
         if counts.min() < 2:
+            rarest = values[counts.argmin()]
             raise InputError(
-                f"data: class {values[counts.argmin()]} has {counts.min()} example; the {what} "
-                "split needs at least 2 of each class; add examples or leave the class out"
+                f"data: class {classes[rarest] if classes else rarest} has {counts.min()} example; "
+                f"the {what} split needs at least 2 of each class; add examples or leave the class "
+                "out"
             )
     try:
-        rest, part = train_test_split(
-            indices,
-            test_size=fraction,
-            random_state=seed,
-            stratify=None if labels is None else labels[indices],
+        return list(
+            train_test_split(indices, test_size=fraction, random_state=seed, stratify=labels)
         )
     except ValueError as error:
         raise InputError(
             f"data.{what}: {fraction:g} of {len(indices)} examples is too small a part: "
             f"{one_line(error)}; give a larger fraction or more data"
         ) from None
-    return rest, part
 
 
-def subset(
-    indices: Indices, labels: NDArray[np.generic] | None, size: int | None, seed: int, key: str
-) -> Indices:
-    """Draw so many of the examples, each class in proportion.
+def as_classes(targets: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return the class of each example, (N,), from 0, and the names of the classes.
 
     Raises:
-        InputError: There are not so many.
+        InputError: There is more than one value an example.
     """
-    if size is None or size == len(indices):
-        return indices
-    if not 0 < size < len(indices):
+    if targets.size != len(targets):
         raise InputError(
-            f"data.{key}: {size}; must lie between 1 and the {len(indices)} examples there are; "
-            "give a smaller number or leave it out"
+            f"data: targets of shape {targets.shape}; a classification's must be one class an "
+            "example, of shape (N,); take the argmax of one-hot targets"
         )
-    return split_off(indices, labels, size / len(indices), seed, key)[1]
+    values, labels = np.unique(targets, return_inverse=True)
+    return labels.astype(np.int64).reshape(-1), [str(value) for value in values]
 
 
 def class_counts(labels: NDArray[np.generic], names: Sequence[str]) -> dict[str, int]:
     """Return the examples of each class by name."""
-    return {
-        name: int(count)
-        for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True)
-    }
+    counts = np.bincount(labels, minlength=len(names)).tolist()
+    return dict(zip(names, counts, strict=True))

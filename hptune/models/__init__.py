@@ -2,44 +2,59 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
+
+from torch import nn
 
 from hptune.errors import InputError, did_you_mean
+from hptune.models.caffe import LeNet, ThreeLayer
+from hptune.models.densenet import DenseNet
+from hptune.models.external import (
+    accepted,
+    check_images,
+    library_model,
+    refuse_inferred,
+    user_model,
+)
+from hptune.models.mlp import mlp
+from hptune.models.resnet import ResNet
 
-if TYPE_CHECKING:
-    from torch import nn
+__all__ = ["NAMES", "build"]
 
-    from hptune.models.caffe import LeNet, ThreeLayer
-    from hptune.models.densenet import DenseNet
-    from hptune.models.resnet import ResNet
-
-    ImageNet = type[ThreeLayer] | type[LeNet] | type[ResNet] | type[DenseNet]
-
-__all__ = ["build", "names"]
-
-_EXAMPLES = (
-    "mlp",
-    "three-layer",
-    "lenet",
-    "resnet-20",
-    "resnet-32",
-    "resnet-44",
-    "resnet-56",
-    "resnet-110",
-    "wide-resnet-32-4",
-    "densenet-40-12",
-    "torchvision:NAME",
-    "timm:NAME",
-    "package.module:callable",
+# As people read them; each stands for its kind.
+NAMES = (
+    *("mlp", "three-layer", "lenet"),
+    *("resnet-20", "resnet-32", "resnet-44", "resnet-56", "resnet-110"),
+    *("wide-resnet-32-4", "densenet-40-12"),
+    *("torchvision:NAME", "timm:NAME", "package.module:callable"),
 )
 
 
-def names() -> list[str]:
-    """Return the names that `build` knows, patterns among them."""
-    return list(_EXAMPLES)
+class _Net(NamedTuple):
+    """A bundled net.
+
+    Attributes:
+        make: Returns it.
+        smallest: Pixels a side of the images it takes; 0 takes inputs of any shape.
+        depth: (step, offset) of the depths it can have.
+    """
+
+    make: Callable[..., nn.Module]
+    smallest: int
+    depth: tuple[int, int] = (1, 0)
+
+
+# By a pattern of the name; the groups in it are arguments of the factory.
+_NETS = {
+    r"mlp": _Net(mlp, 0),
+    r"three-layer": _Net(ThreeLayer, 8),  # a window of 3 is pooled three times
+    r"lenet": _Net(LeNet, 13),  # leaves the second convolution one pixel
+    r"resnet-(?P<depth>\d+)": _Net(ResNet, 1, (6, 2)),
+    r"wide-resnet-(?P<depth>\d+)-(?P<width>[1-9]\d*)": _Net(ResNet, 1, (6, 2)),
+    r"densenet-(?P<depth>\d+)-(?P<growth>[1-9]\d*)": _Net(DenseNet, 4, (3, 4)),
+}
 
 
 def build(
@@ -48,7 +63,7 @@ def build(
     """Build a fresh model by name.
 
     Args:
-        name: One of `names`; depth and width of the residual and dense nets are part of it.
+        name: As in `NAMES`; depth and width of the residual and dense nets are part of it.
         args: The model's own arguments.
         input_shape: Of one example, (C, H, W) for images.
         outputs: Classes, or columns of a regression's target.
@@ -56,81 +71,36 @@ def build(
     Raises:
         InputError: Unknown name or argument, or an input that the net does not take.
     """
-    from hptune.models import external
-
-    if name.startswith("torchvision:"):
-        name = name.removeprefix("torchvision:")
-        return external.torchvision_model(name, args, input_shape=input_shape, outputs=outputs)
-    if name.startswith("timm:"):
-        name = name.removeprefix("timm:")
-        return external.timm_model(name, args, input_shape=input_shape, outputs=outputs)
+    of_data: dict[str, Any] = {"input_shape": input_shape, "outputs": outputs}
+    if name.startswith(("torchvision:", "timm:")):
+        return library_model(name, args, **of_data)
     if ":" in name:
-        return external.user_model(name, args, input_shape=input_shape, outputs=outputs)
-    if name == "mlp":
-        from math import prod
-
-        from hptune.models.mlp import mlp
-
-        return _call(name, mlp, args, inputs=prod(input_shape), outputs=outputs)
-    return _image_net(name, args, input_shape, outputs)
-
-
-def _image_net(
-    name: str, args: Mapping[str, Any], input_shape: tuple[int, ...], outputs: int
-) -> nn.Module:
-    factory, sizes = _find(name)
-    if len(input_shape) != 3:
-        raise InputError(
-            f"model {name}: the inputs have shape {input_shape}; it needs images (C, H, W); choose mlp"
-        )
-    channels, height, width = input_shape
-    if min(height, width) < factory.smallest:
-        raise InputError(
-            f"model {name}: the images are {width}x{height}; it needs "
-            f"{factory.smallest}x{factory.smallest} at least; choose another model or set data.resize"
-        )
-    if name in ("three-layer", "lenet"):
-        sizes |= {"height": height, "width": width}
-    return _call(name, factory, args, **sizes, channels=channels, outputs=outputs)
-
-
-def _find(name: str) -> tuple[ImageNet, dict[str, int]]:
-    """Return the class of an image net, and the sizes that are part of its name."""
-    from hptune.models.caffe import LeNet, ThreeLayer
-    from hptune.models.densenet import DenseNet
-    from hptune.models.resnet import ResNet
-
-    if name == "three-layer":
-        return ThreeLayer, {}
-    if name == "lenet":
-        return LeNet, {}
-    if match := re.fullmatch(r"resnet-(\d+)", name):
-        return ResNet, {"depth": _depth(name, int(match[1]), 6, 2), "width": 1}
-    if match := re.fullmatch(r"wide-resnet-(\d+)-([1-9]\d*)", name):
-        return ResNet, {"depth": _depth(name, int(match[1]), 6, 2), "width": int(match[2])}
-    if match := re.fullmatch(r"densenet-(\d+)-([1-9]\d*)", name):
-        return DenseNet, {"depth": _depth(name, int(match[1]), 3, 4), "growth": int(match[2])}
+        return user_model(name, args, **of_data)
+    for pattern, net in _NETS.items():
+        if match := re.fullmatch(pattern, name):
+            sizes = {key: int(size) for key, size in match.groupdict().items()}
+            _check(name, net, sizes.get("depth"), input_shape)
+            refuse_inferred(name, args, of_data | sizes)
+            return net.make(**accepted(name, net.make, args, of_data | sizes))
     raise InputError(
-        f"model.name: {name!r}; must be one of {', '.join(_EXAMPLES)}; "
-        + did_you_mean(name.lower(), _EXAMPLES, "choose one of these")
+        f"model.name: {name!r}; must be one of {', '.join(NAMES)}; "
+        + did_you_mean(name.lower(), NAMES, "choose one of these")
     )
 
 
-def _depth(name: str, depth: int, step: int, offset: int) -> int:
-    if depth < step + offset or (depth - offset) % step:
+def _check(name: str, net: _Net, depth: int | None, input_shape: tuple[int, ...]) -> None:
+    step, offset = net.depth
+    if depth is not None and (depth < step + offset or (depth - offset) % step):
         nearest = max(1, round((depth - offset) / step)) * step + offset
         raise InputError(
             f"model.name: {name!r}; its depth must be {step}n + {offset}; {nearest} is the nearest"
         )
-    return depth
-
-
-def _call(
-    name: str, factory: Callable[..., nn.Module], args: Mapping[str, Any], **inferred: int
-) -> nn.Module:
-    accepted = [key for key in inspect.signature(factory).parameters if key not in inferred]
-    for key in args:
-        if key not in accepted:
-            rule = f"takes {', '.join(accepted)}" if accepted else "takes no arguments"
-            raise InputError(f"model.args.{key}: {args[key]!r}; {name} {rule}; correct model.args")
-    return factory(**inferred, **args)
+    if not net.smallest:
+        return
+    check_images(name, input_shape)
+    _, height, width = input_shape
+    if min(height, width) < net.smallest:
+        raise InputError(
+            f"model {name}: the images are {width}x{height}; it needs "
+            f"{net.smallest}x{net.smallest} at least; choose another model or set data.resize"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,11 +63,9 @@ class ThreeLayer(nn.Module):
     The initial weights belong to inputs of 0 to 255 less the mean image.
     """
 
-    smallest: ClassVar[int] = 8  # pixels a side: a window of 3 is pooled three times
-
-    def __init__(self, *, channels: int, height: int, width: int, outputs: int) -> None:
+    def __init__(self, *, input_shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, 32, 5, padding=2)
+        self.conv1 = nn.Conv2d(input_shape[0], 32, 5, padding=2)
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
         self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
         self.pool1 = nn.MaxPool2d(3, 2, ceil_mode=True)
@@ -76,15 +74,10 @@ class ThreeLayer(nn.Module):
         self.norm1 = LocalResponseNorm(3, 5e-5)
         self.norm2 = LocalResponseNorm(3, 5e-5)
         with torch.no_grad():
-            features = self.pool3(self.pool2(self.pool1(torch.zeros(1, 64, height, width))))
+            features = self.pool3(self.pool2(self.pool1(torch.zeros(1, 64, *input_shape[1:]))))
         self.linear = nn.Linear(features.numel(), outputs)
-        for layer, std in (
-            (self.conv1, 1e-4),
-            (self.conv2, 0.01),
-            (self.conv3, 0.01),
-            (self.linear, 0.01),
-        ):
-            nn.init.normal_(layer.weight, std=std)
+        for layer in (self.conv1, self.conv2, self.conv3, self.linear):
+            nn.init.normal_(layer.weight, std=1e-4 if layer is self.conv1 else 0.01)
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
 
@@ -100,26 +93,23 @@ class ThreeLayer(nn.Module):
 class LeNet(nn.Module):
     """Caffe's LeNet: two 5x5 convolutions with pooling, and two linear layers."""
 
-    smallest: ClassVar[int] = 13  # pixels a side: what the second convolution leaves one pixel of
-
-    def __init__(self, *, channels: int, height: int, width: int, outputs: int) -> None:
+    def __init__(self, *, input_shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 20, 5),
+            nn.Conv2d(input_shape[0], 20, 5),
             nn.MaxPool2d(2, 2, ceil_mode=True),
             nn.Conv2d(20, 50, 5),
             nn.MaxPool2d(2, 2, ceil_mode=True),
             nn.Flatten(),
         )
         with torch.no_grad():
-            size = self.features(torch.zeros(1, channels, height, width)).shape[1]
+            size = self.features(torch.zeros(1, *input_shape)).shape[1]
         self.hidden = nn.Linear(size, 500)
         self.head = nn.Linear(500, outputs)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 # Caffe's "xavier" filler: uniform, variance 1 / fan-in.
-                fan_in = module.weight[0].numel()
-                bound = (3.0 / fan_in) ** 0.5
+                bound = (3.0 / module.weight[0].numel()) ** 0.5
                 nn.init.uniform_(module.weight, -bound, bound)
                 assert module.bias is not None
                 nn.init.zeros_(module.bias)

@@ -5,13 +5,11 @@ Source: Huang et al. 2017, section 4 (L = 40, k = 12).
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hptune.models.rate import dropout_rate
+from hptune.models.mlp import dropout_rate
 
 
 class DenseLayer(nn.Module):
@@ -31,15 +29,19 @@ class DenseLayer(nn.Module):
 class DenseNet(nn.Module):
     """A dense net of 3n + 4 layers."""
 
-    smallest: ClassVar[int] = 4  # pixels a side: it halves the image twice
-
     def __init__(
-        self, depth: int, growth: int, *, channels: int, outputs: int, dropout: float = 0.0
+        self,
+        depth: int,
+        growth: int,
+        *,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         layers = (depth - 4) // 3
         width, rate = 16, dropout_rate(dropout)
-        parts: list[nn.Module] = [nn.Conv2d(channels, width, 3, 1, 1, bias=False)]
+        parts: list[nn.Module] = [nn.Conv2d(input_shape[0], width, 3, 1, 1, bias=False)]
         for block in range(3):
             for _ in range(layers):
                 parts.append(DenseLayer(width, growth, rate))

@@ -3,80 +3,71 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import nn
 
-from hptune.errors import InputError, did_you_mean
+from hptune.errors import InputError, did_you_mean, one_line
 from hptune.user_code import find
 
 
-def torchvision_model(
-    name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
+def library_model(
+    full_name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
 ) -> nn.Module:
-    """Build a model of torchvision, with `outputs` classes.
-
-    The argument `weights` is a file with a state_dict; a head of another size is left as it is.
+    """Build "torchvision:NAME" or "timm:NAME" with `outputs` classes.
 
     Raises:
-        InputError: No such model, or arguments it refuses.
+        InputError: The library is not installed, has no such model, or refuses the arguments.
     """
-    import torchvision
+    library, _, name = full_name.partition(":")
+    channels = None
+    if library == "torchvision":
+        from torchvision import models
 
-    full_name = f"torchvision:{name}"
-    models = torchvision.models.list_models(module=torchvision.models)
-    if name not in models:
-        raise _unknown("torchvision", name, models)
-    if len(input_shape) != 3 or input_shape[0] != 3:
+        make, known, channels = models.get_model, models.list_models(module=models), 3
+    else:
+        make, known = _timm(full_name)
+    if name.partition(".")[0] not in known:  # timm's weights stand behind a dot
+        names = [f"{library}:{each}" for each in known]
         raise InputError(
-            f"model {full_name}: the inputs have shape {input_shape}; it needs colour images "
-            "(3, H, W); choose another model"
+            f"model.name: {full_name!r}; must be a model of {library}; "
+            + did_you_mean(full_name.lower(), names, "see its list of models")
         )
-    given, inferred = _apart(full_name, args, {"num_classes": outputs})
-    weights = given.pop("weights", None)
-    make = torchvision.models.get_model
-    model = _made(full_name, make, name, weights=None, **inferred, **given)
-    return load_weights(model, weights)
+    check_images(full_name, input_shape, channels)
+    inferred: dict[str, Any] = {"num_classes": outputs}
+    if library == "timm":
+        inferred |= {"in_chans": input_shape[0], "pretrained": False}
+    refuse_inferred(full_name, args, inferred)
+    model: nn.Module = _made(full_name, make, name, **inferred, **args)
+    return model
 
 
-def timm_model(
-    name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
-) -> nn.Module:
-    """Build a model of timm, with `outputs` classes and the data's channels.
-
-    The argument `weights` is as for torchvision.
+def check_images(name: str, input_shape: tuple[int, ...], channels: int | None = None) -> None:
+    """Refuse inputs that are no images (C, H, W), or of another number of channels.
 
     Raises:
-        InputError: timm is not installed, has no such model, or refuses the arguments.
+        InputError: They are none.
     """
+    if len(input_shape) != 3 or channels not in (None, input_shape[0]):
+        images = "images (C, H, W)" if channels is None else f"colour images ({channels}, H, W)"
+        raise InputError(
+            f"model {name}: the inputs have shape {input_shape}; it needs {images}; choose another "
+            "model, such as mlp"
+        )
+
+
+def _timm(full_name: str) -> tuple[Callable[..., Any], list[str]]:
     try:
         import timm
     except ImportError:
         raise InputError(
-            f"model.name: 'timm:{name}'; timm is not installed; run pip install \"hptune[timm]\""
+            f'model.name: {full_name!r}; timm is not installed; run pip install "hptune[timm]"'
         ) from None
-    full_name = f"timm:{name}"
-    if not timm.is_model(name):
-        raise _unknown("timm", name, timm.list_models())
-    if len(input_shape) != 3:
-        raise InputError(
-            f"model {full_name}: the inputs have shape {input_shape}; it needs images (C, H, W); "
-            "choose mlp"
-        )
-    given, inferred = _apart(
-        full_name, args, {"num_classes": outputs, "in_chans": input_shape[0], "pretrained": False}
-    )
-    weights = given.pop("weights", None)
-    model = _made(full_name, timm.create_model, name, **inferred, **given)
-    return load_weights(model, weights)
+    return timm.create_model, timm.list_models()
 
 
-def user_model(
-    name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
-) -> nn.Module:
+def user_model(name: str, args: Mapping[str, Any], **of_data: Any) -> nn.Module:
     """Call the user's "package.module:callable" with `model.args`.
 
     `input_shape` and `outputs` are passed where it takes them by name.
@@ -90,9 +81,7 @@ def user_model(
             f"model.name: {name!r}; must be a class or function that returns a torch.nn.Module, "
             f"it is of type {type(factory).__name__}; correct the name"
         )
-    inferred = {"input_shape": input_shape, "outputs": outputs}
-    given = _accepted(name, factory, inferred, args)
-    model = _made(name, factory, **given)
+    model = _made(name, factory, **accepted(name, factory, args, of_data))
     if not isinstance(model, nn.Module):
         raise InputError(
             f"model.name: {name!r} returned a {type(model).__name__}; must return a torch.nn.Module; "
@@ -101,58 +90,10 @@ def user_model(
     return model
 
 
-def load_weights(model: nn.Module, path: str | None) -> nn.Module:
-    """Load a state_dict from a file into a model, less a head of another size.
-
-    A checkpoint that has the state_dict under "model" (as hptune's own) or "state_dict" fits too.
-
-    Raises:
-        InputError: The file cannot be read, or has hardly anything for this model.
-    """
-    if path is None:
-        return model
-    try:
-        loaded = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise InputError(
-            f"model.args.weights: {path!r}; must be a file with a state_dict "
-            f"({type(error).__name__}); save one with torch.save(model.state_dict(), ...)"
-        ) from error
-    for key in ("model", "state_dict"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    own = model.state_dict()
-    fitting = {
-        key: value
-        for key, value in (loaded.items() if isinstance(loaded, Mapping) else ())
-        if key in own and getattr(value, "shape", None) == own[key].shape
-    }
-    if len(fitting) < len(own) / 2:
-        raise InputError(
-            f"model.args.weights: {path!r} fits {len(fitting)} of the model's {len(own)} tensors; "
-            "must be weights of this architecture; choose another file"
-        )
-    model.load_state_dict(fitting, strict=False)
-    return model
-
-
-def _apart(
-    name: str, args: Mapping[str, Any], inferred: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return copies of the user's arguments and of ours, none of which is the user's to give."""
-    for key in inferred:
-        if key in args:
-            raise InputError(
-                f"model.args.{key}: {args[key]!r}; {name} gets {inferred[key]} from hptune; "
-                f"leave {key} out"
-            )
-    return dict(args), dict(inferred)
-
-
-def _accepted(
-    name: str, factory: Callable[..., Any], inferred: Mapping[str, Any], args: Mapping[str, Any]
+def accepted(
+    name: str, factory: Callable[..., Any], args: Mapping[str, Any], inferred: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the arguments to call the user's factory with.
+    """Return what to call a factory with: the user's arguments, and those inferred that it takes.
 
     Raises:
         InputError: They do not fit its signature.
@@ -161,16 +102,26 @@ def _accepted(
         signature = inspect.signature(factory)
     except (TypeError, ValueError):  # a callable of C has none to read
         return dict(args)
-    parameters = signature.parameters
-    given = {key: value for key, value in inferred.items() if key in parameters} | dict(args)
+    taken = signature.parameters
+    given = {key: value for key, value in inferred.items() if key in taken} | dict(args)
     try:
         signature.bind(**given)
     except TypeError as error:
+        own = ", ".join(key for key in taken if key not in inferred)
+        wrong = next((f".{key}: {args[key]!r}" for key in args if key not in taken), f": {args}")
         raise InputError(
-            f"model.args: {name} takes {', '.join(parameters) or 'no arguments'} ({error}); "
-            "correct model.args"
+            f"model.args{wrong}; {name} takes {own or 'no arguments'} ({error}); correct model.args"
         ) from error
     return given
+
+
+def refuse_inferred(name: str, args: Mapping[str, Any], inferred: Mapping[str, Any]) -> None:
+    """Refuse arguments of the user's in the place of hptune's."""
+    for key in args.keys() & inferred.keys():
+        raise InputError(
+            f"model.args.{key}: {args[key]!r}; {name} gets {inferred[key]} from hptune; "
+            f"leave {key} out"
+        )
 
 
 def _made(name: str, factory: Callable[..., Any], *args: Any, **given: Any) -> Any:
@@ -182,14 +133,5 @@ def _made(name: str, factory: Callable[..., Any], *args: Any, **given: Any) -> A
     except Exception as error:
         raise InputError(
             f"model.args: {name} refuses {sorted(given)} ({type(error).__name__}: "
-            f"{' '.join(str(error).split())[:200]}); correct model.args"
+            f"{one_line(error)}); correct model.args"
         ) from error
-
-
-def _unknown(library: str, name: str, known: Collection[str]) -> InputError:
-    return InputError(
-        f"model.name: '{library}:{name}'; must be a model of {library}; "
-        + did_you_mean(
-            f"{library}:{name.lower()}", [f"{library}:{k}" for k in known], "see its list of models"
-        )
-    )

@@ -5,8 +5,6 @@ Source: He et al. 2015, section 4.2; the wide ResNet is the 32-layer net with it
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -36,13 +34,13 @@ class BasicBlock(nn.Module):
 class ResNet(nn.Module):
     """A residual net of 6n + 2 layers with 16, 32 and 64 channels times `width`."""
 
-    smallest: ClassVar[int] = 1  # pixels a side
-
-    def __init__(self, depth: int, width: int, *, channels: int, outputs: int) -> None:
+    def __init__(
+        self, depth: int, width: int = 1, *, input_shape: tuple[int, ...], outputs: int
+    ) -> None:
         super().__init__()
         blocks = (depth - 2) // 6
         widths = [16 * width, 32 * width, 64 * width]
-        self.stem = nn.Conv2d(channels, widths[0], 3, 1, 1, bias=False)
+        self.stem = nn.Conv2d(input_shape[0], widths[0], 3, 1, 1, bias=False)
         self.norm = nn.BatchNorm2d(widths[0])
         layers: list[nn.Module] = []
         previous = widths[0]

@@ -13,22 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from hptune.errors import InputError, did_you_mean
-from hptune.policies.cycles import CYCLES, triangle
-from hptune.policies.decays import DECAYS
-from hptune.policies.position import (
-    STEPSIZE,
-    FloatArray,
-    Parameter,
-    Policy,
-    Position,
-    length_of,
-)
+from hptune.errors import InputError, one_of
+from hptune.policies import cycles, decays
+from hptune.policies.position import FloatArray, Parameter, Policy, Position, triangle
 
-__all__ = ["COMMON", "MOMENTUM_MODES", "POLICIES", "Schedule", "find_policy", "schedule"]
-
-MOMENTUM_MODES = ("auto", "cyclical", "increasing", "constant")
-POLICIES: Mapping[str, Policy] = {policy.name: policy for policy in (*CYCLES, *DECAYS)}
+_MOMENTUM_MODES = ("auto", "cyclical", "increasing", "constant")
+POLICIES: Mapping[str, Policy] = {
+    item.name: item
+    for module in (cycles, decays)
+    for item in vars(module).values()
+    if isinstance(item, Policy)
+}
 COMMON = (
     Parameter(
         "warmup", None, "length of a linear rise before the policy, which gets the rest of the run"
@@ -78,32 +73,55 @@ def schedule(
     policy = find_policy(name)
     if iterations < 1:
         raise InputError(f"iterations: {iterations}; must be at least 1; lengthen the run")
-    if not 0 < lr < math.inf:
-        raise InputError(f"lr: {lr:g}; must be a number above 0; choose another")
-    if momentum_mode not in MOMENTUM_MODES:
-        raise InputError(
-            f"policy.momentum: {momentum_mode!r}; must be of {', '.join(MOMENTUM_MODES)}; "
-            + did_you_mean(momentum_mode, MOMENTUM_MODES, "choose one of these")
-        )
     position = Position(
         iteration=np.arange(iterations, dtype=np.float64),
         lr=lr,
         lr_min=lr_min,
         per_epoch=iterations_per_epoch,
-        args=_complete(policy, args or {}),
+        args=complete(policy, args or {}),
     )
-    warmup = _warmup(position)
-    rest = replace(position, iteration=np.arange(max(iterations - warmup, 1), dtype=np.float64))
-    lr_rest = policy.lr(rest)
-    momentum_rest = _momentum(policy, rest, momentum, momentum_min, momentum_mode)
+    warmup = min(int(position.length("warmup")), iterations) if position.args["warmup"] else 0
+    rest = replace(position, iteration=position.iteration[: max(iterations - warmup, 1)])
+    after = evaluate(policy, rest, momentum, momentum_min, momentum_mode)
     factor = position.number("warmup_factor", most=1)
-    rise = lr_rest[0] * np.linspace(factor, 1, warmup, endpoint=False)
+    rise = after.lr[0] * np.linspace(factor, 1, warmup, endpoint=False)
     # Momentum waits at its start, so that its cycle and LR's stay one.
-    wait = np.full(warmup, momentum_rest[0])
+    wait = np.full(warmup, after.momentum[0])
     return Schedule(
-        lr=np.concatenate([rise, lr_rest])[:iterations],
-        momentum=np.concatenate([wait, momentum_rest])[:iterations],
+        lr=np.concatenate([rise, after.lr])[:iterations],
+        momentum=np.concatenate([wait, after.momentum])[:iterations],
     )
+
+
+def evaluate(
+    policy: Policy,
+    p: Position,
+    momentum: float,
+    momentum_min: float | None,
+    momentum_mode: str = "auto",
+) -> Schedule:
+    """Compute a policy's LR and momentum at some iterations; arguments as for `schedule`.
+
+    Raises:
+        InputError: A value is out of range.
+    """
+    if not 0 < p.lr < math.inf:
+        raise InputError(f"lr: {p.lr:g}; must be a number above 0; choose another")
+    if not 0 <= momentum <= 1:
+        raise InputError(f"momentum: {momentum:g}; must be from 0 to 1; choose another")
+    mode = one_of(_MOMENTUM_MODES, momentum_mode, "policy.momentum")
+    lr = policy.lr(p)
+    if mode == "constant" or momentum_min is None:
+        return Schedule(lr, np.full(len(lr), momentum))
+    if not 0 <= momentum_min <= momentum:
+        raise InputError(
+            f"momentum_min: {momentum_min:g}; must be from 0 to the maximum of momentum, which is "
+            f"{momentum:g}; lower momentum_min or raise momentum"
+        )
+    own = p.args["momentum_stepsize"] is not None
+    height = triangle(p.iteration, p.length("momentum_stepsize")) if own else policy.cycle(p)
+    swing = (momentum - momentum_min) * height
+    return Schedule(lr, momentum_min + swing if mode == "increasing" else momentum - swing)
 
 
 def find_policy(name: str) -> Policy:
@@ -112,46 +130,16 @@ def find_policy(name: str) -> Policy:
     Raises:
         InputError: There is none of this name.
     """
-    if name not in POLICIES:
-        raise InputError(
-            f"policy: {name!r}; must be of {', '.join(POLICIES)}; "
-            + did_you_mean(name, POLICIES, "choose one of these")
-        )
-    return POLICIES[name]
+    return POLICIES[one_of(POLICIES, name, "policy")]
 
 
-def _complete(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a policy's arguments with the defaults of those that are not given."""
+def complete(policy: Policy, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a policy's arguments with the defaults of those that are not given.
+
+    Raises:
+        InputError: It has no argument of this name.
+    """
     known = {p.name: p.default for p in (*policy.parameters, *COMMON)}
     for key in given:
-        if key not in known:
-            raise InputError(
-                f"policy {policy.name}: no argument {key!r}; must be of {', '.join(sorted(known))}; "
-                + did_you_mean(key, known, "choose one of these")
-            )
+        one_of(known, key, f"argument of policy {policy.name}")
     return known | dict(given)
-
-
-def _warmup(p: Position) -> int:
-    """Return the iterations of the warm-up, 0 for none."""
-    return min(int(p.length("warmup")), len(p.iteration)) if p.args["warmup"] else 0
-
-
-def _momentum(policy: Policy, p: Position, high: float, low: float | None, mode: str) -> FloatArray:
-    if not 0 <= high <= 1:
-        raise InputError(f"momentum: {high:g}; must be from 0 to 1; choose another")
-    if mode == "constant" or low is None:
-        return np.full(len(p.iteration), high)
-    if not 0 <= low <= high:
-        raise InputError(
-            f"momentum_min: {low:g}; must be from 0 to the maximum of momentum, which is {high:g}; "
-            "lower momentum_min or raise momentum"
-        )
-    if p.args["momentum_stepsize"] is not None:
-        height = triangle(p.iteration, p.length("momentum_stepsize"))
-    elif policy.cycle is not None:
-        height = policy.cycle(p)
-    else:
-        stepsize = length_of("stepsize", STEPSIZE, len(p.iteration), p.per_epoch)
-        height = triangle(p.iteration, stepsize)
-    return low + (high - low) * height if mode == "increasing" else high - (high - low) * height

@@ -1,4 +1,4 @@
-"""A run as a policy sees it, and how its arguments are read: lengths, numbers, choices."""
+"""A run as a policy sees it, how its arguments are read, and what a policy is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.errors import InputError, did_you_mean
+from hptune.errors import InputError, one_of
 
 FloatArray = NDArray[np.float64]
 STEPSIZE = 0.45  # of the run: one cycle, then a tenth of the run at a very small LR
 _LENGTH = re.compile(r"(\S+?)\s*(epochs?|iterations?)?")
+_LENGTH_RULE = (
+    "must be a fraction of the run (0 to 1), a number of iterations (above 1), "
+    "or text like '41 epochs' or '5000 iterations'; give one of these"
+)
 
 
 @dataclass(frozen=True)
@@ -30,32 +34,36 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Position:
-    """A run as a policy sees it.
+    """A run as a policy sees it; reading a value that is out of range raises an InputError."""
 
-    Attributes:
-        iteration: 0, 1, ... of shape (iterations,), as floats.
-        lr: The maximum, or the start where a policy only falls.
-        lr_min: The minimum or start of a cycle; None where the user gave none.
-        per_epoch: Iterations an epoch, None where it is not known.
-        args: The policy's own arguments, complete with defaults.
-    """
+    iteration: FloatArray  # 0, 1, ... of shape (iterations,)
+    lr: float  # the maximum, or the start where a policy only falls
+    lr_min: float | None  # the minimum or start of a cycle; None where the user gave none
+    per_epoch: float | None  # iterations an epoch, None where it is not known
+    args: Mapping[str, Any]  # the policy's own arguments, complete with defaults
 
-    iteration: FloatArray
-    lr: float
-    lr_min: float | None
-    per_epoch: float | None
-    args: Mapping[str, Any]
-
-    def length(self, name: str) -> float:
-        """Return a length argument in iterations."""
-        return length_of(name, self.args[name], len(self.iteration), self.per_epoch)
+    def length(self, name: str, value: Any = None) -> float:
+        """Return a length argument in iterations, or `value`, read as one."""
+        value = self.args[name] if value is None else value
+        text, unit = value, None
+        if isinstance(value, str) and (match := _LENGTH.fullmatch(value.strip())):
+            text, unit = match.groups()
+        number = _finite(text)
+        if number is None or number <= 0:
+            raise InputError(f"policy.args.{name}: {value!r}; {_LENGTH_RULE}")
+        in_iterations = number > 1 if unit is None else unit.startswith("iteration")
+        if in_iterations:
+            return number
+        whole = len(self.iteration) if unit is None else self.per_epoch
+        if whole is None:
+            raise InputError(
+                f"policy.args.{name}: {value!r}; the length of an epoch is not known here; "
+                "give a fraction of the run or iterations"
+            )
+        return max(1.0, float(round(number * whole)))
 
     def number(self, name: str, least: float = 0.0, most: float = math.inf) -> float:
-        """Return an argument that is a plain number.
-
-        Raises:
-            InputError: It is no number, or outside `least` to `most`.
-        """
+        """Return an argument that is a number from `least` to `most`."""
         value = _finite(self.args[name])
         if value is None or not least <= value <= most:
             bounds = f"of at least {least:g}" if most == math.inf else f"from {least:g} to {most:g}"
@@ -65,25 +73,11 @@ class Position:
         return value
 
     def choice(self, name: str, options: tuple[str, ...]) -> str:
-        """Return an argument that is one of some words.
-
-        Raises:
-            InputError: It is none of them.
-        """
-        value = self.args[name]
-        if value not in options:
-            raise InputError(
-                f"policy.args.{name}: {value!r}; must be of {', '.join(options)}; "
-                + did_you_mean(value, options, "choose one of these")
-            )
-        return str(value)
+        """Return an argument that is one of some words."""
+        return one_of(options, self.args[name], f"policy.args.{name}")
 
     def low(self, default: float) -> float:
-        """Return the minimum LR, `default` where the user gave none.
-
-        Raises:
-            InputError: It is not between 0 and the maximum.
-        """
+        """Return the minimum LR, `default` where the user gave none."""
         value = default if self.lr_min is None else self.lr_min
         if not 0 <= value <= self.lr:
             raise InputError(
@@ -93,49 +87,41 @@ class Position:
         return value
 
 
+def triangle(i: FloatArray, stepsize: float) -> FloatArray:
+    """Height of a triangle wave with half period `stepsize`: 0 at 0, 1 at `stepsize`, 0 at twice that."""
+    cycle = np.floor(1 + i / (2 * stepsize))
+    height: FloatArray = np.maximum(0.0, 1 - np.abs(i / stepsize - 2 * cycle + 1))
+    return height
+
+
+def _usual_cycle(p: Position) -> FloatArray:
+    return triangle(p.iteration, p.length("stepsize", STEPSIZE))
+
+
+LrOf = Callable[[Position], FloatArray]
+
+
 @dataclass(frozen=True)
 class Policy:
-    """A policy by name.
-
-    Attributes:
-        lr: LR of every iteration.
-        cycle: How high LR stands in its cycle, from 0 to 1, for the momentum that mirrors
-            it; None where LR does not cycle.
-    """
+    """A policy by name."""
 
     name: str
     summary: str
     parameters: tuple[Parameter, ...]
-    lr: Callable[[Position], FloatArray]
-    cycle: Callable[[Position], FloatArray] | None = None
+    lr: LrOf
+    # How high LR stands in its cycle, from 0 to 1, for the momentum that mirrors it.
+    cycle: LrOf
 
 
-def length_of(name: str, value: Any, iterations: int, per_epoch: float | None) -> float:
-    """Return a length in iterations: of a fraction, a number of iterations, or text with a unit.
-
-    Raises:
-        InputError: It is none of these.
-    """
-    rule = (
-        "must be a fraction of the run (0 to 1), a number of iterations (above 1), "
-        "or text like '41 epochs' or '5000 iterations'; give one of these"
-    )
-    text, unit = value, None
-    if isinstance(value, str) and (match := _LENGTH.fullmatch(value.strip())):
-        text, unit = match.groups()
-    number = _finite(text)
-    if number is None or number <= 0:
-        raise InputError(f"policy.args.{name}: {value!r}; {rule}")
-    if unit is None:
-        return number if number > 1 else max(1.0, float(round(number * iterations)))
-    if unit.startswith("iteration"):
-        return number
-    if per_epoch is None:
-        raise InputError(
-            f"policy.args.{name}: {value!r}; the length of an epoch is not known here; "
-            "give a fraction of the run or iterations"
-        )
-    return max(1.0, float(round(number * per_epoch)))
+def policy(
+    name: str,
+    summary: str,
+    cycle: LrOf = _usual_cycle,
+    **parameters: tuple[float | str, str],
+) -> Callable[[LrOf], Policy]:
+    """Make a policy of a function that gives the LR; a parameter is its default and what it is."""
+    listed = tuple(Parameter(key, *about) for key, about in parameters.items())
+    return lambda lr: Policy(name, summary, listed, lr, cycle)
 
 
 def _finite(value: object) -> float | None:

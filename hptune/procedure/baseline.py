@@ -13,7 +13,8 @@ import numpy as np
 
 from hptune.analysis.criterion import Criterion
 from hptune.procedure.final import decide_final, run_final
-from hptune.results.records import Decision, PolicySpec, Status, Trial, TrialResult
+from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.results.settings import PolicySpec
 from hptune.trials.run import Runner
 
 MOMENTUM = 0.9
@@ -28,11 +29,9 @@ def run_baseline(
     several times as long (Table 2).
 
     Args:
-        runner: Runs the trials.
         final: A trial of the final run.
         policy: A policy that lowers the LR step by step, or keeps it.
         epochs: Length of the baseline over that of the final run.
-        seeds: Repeats.
     """
     lr = final.lr if final.lr_min is None else final.lr_min
     base = final.change(
@@ -44,7 +43,7 @@ def run_baseline(
         momentum_min=None,
         settings=final.settings.change(evaluations=round(final.settings.evaluations * epochs)),
     )
-    return run_final(runner, base, seeds=seeds, stage=final.stage)
+    return run_final(runner, base, seeds=seeds)
 
 
 def decide_baseline(

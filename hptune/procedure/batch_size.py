@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
-from hptune.procedure.compare import concluded, run_candidates, run_repeats
-from hptune.procedure.context import Context, Outcome
-from hptune.procedure.lr_range import confirm_again
+from hptune.procedure.compare import PairedRuns, decide
+from hptune.procedure.lr_range import concluded_with_lr
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
+from hptune.procedure.session.fit import sizes_that_fit
 from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE
 from hptune.training.lengths import iterations_per_epoch
-from hptune.trials.paired import Candidates, total_seconds, trial_ids
-from hptune.trials.run import Runner
+from hptune.trials.paired import Candidates
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
 ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
@@ -38,25 +39,18 @@ def check(context: Context, values: Sequence[int]) -> None:
 
 def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome:
     """Compare batch sizes at near-constant time; confirm the LR of one that is new."""
-    options, by, base = context.options(BATCH_SIZE), context.criterion, context.short(BATCH_SIZE)
+    options, base = context.options(BATCH_SIZE), context.short(BATCH_SIZE)
     examples = len(context.task.train)
     sizes = values or options.values or default_values(base.batch_size, examples)
     check(context, sizes)
+    runs = PairedRuns(context.runner, seeds, context.criterion)
     candidates = run_batch_size(
-        context.runner,
-        base,
-        values=context.sizes_that_fit(sizes),
-        scaling=options.lr_scaling,
-        seeds=seeds,
-        by=by,
+        runs, base, values=sizes_that_fit(context, sizes), scaling=options.lr_scaling
     )
     decisions = decide_batch_size(
-        candidates, base=base, examples=examples, epochs=context.epochs, by=by
+        candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by
     )
-    outcome, chosen = concluded(candidates, decisions, by, columns=("batch_size", "lr"))
-    if chosen.batch_size == base.batch_size:
-        return outcome
-    return outcome + confirm_again(context, chosen, seeds)
+    return concluded_with_lr(runs, base, candidates, decisions, columns=("batch_size", "lr"))
 
 
 def default_values(batch_size: int, examples: int) -> list[int]:
@@ -66,54 +60,37 @@ def default_values(batch_size: int, examples: int) -> list[int]:
 
 
 def scaled_lr(lr: float, ratio: float, scaling: str) -> float:
-    """Return the LR for a batch `ratio` times as large, to two significant figures.
+    """Return the LR for a batch `ratio` times as large, by scaling "sqrt" or "linear".
 
-    Args:
-        lr: At the batch size it was decided for.
-        ratio: New batch size over that one.
-        scaling: "sqrt" or "linear".
+    To two significant figures.
     """
     return float(f"{lr * (math.sqrt(ratio) if scaling == 'sqrt' else ratio):.2g}")
 
 
 def plausible_gain(measured: float, ratio: float) -> float:
-    """Return the gain in examples per second of another batch size, within what can be.
+    """Return the measured gain in examples per second of a batch `ratio` times as large, bounded.
 
     An iteration of a larger batch takes no less time than one of a smaller, and not much
     more than in proportion; a busy machine measures anything.
-
-    Args:
-        measured: Examples per second over those of the base batch size.
-        ratio: The batch size over the base.
     """
     low, high = sorted((ratio, 1.0))
     return min(max(measured, low / ALLOWANCE), high * ALLOWANCE)
 
 
 def run_batch_size(
-    runner: Runner,
-    base: Trial,
-    *,
-    values: Sequence[int],
-    scaling: str,
-    seeds: int,
-    by: Criterion = LOSS,
+    runs: PairedRuns, base: Trial, *, values: Sequence[int], scaling: str
 ) -> Candidates:
     """Run each batch size for as long as `base` takes at its own, by measured speed.
 
     Args:
-        runner: Runs the trials and measures the speeds.
+        runs: Runs the candidates; its runner measures the speeds.
         base: A short run with the decided LR, momentum and weight decay.
-        values: Batch sizes.
         scaling: How LR follows the batch size, "sqrt" or "linear".
-        seeds: Repeats of each candidate.
-        by: What is better.
     """
-    base = base.change(stage=BATCH_SIZE)
     # The present size first: it has been run, and must not be what the budget leaves out.
     values = sorted(values, key=lambda value: abs(math.log(value / base.batch_size)))
     speed = {
-        value: runner.examples_per_second(base.change(batch_size=value))
+        value: runs.runner.examples_per_second(base.change(batch_size=value))
         for value in sorted({*values, base.batch_size})
     }
     examples = base.iterations * base.batch_size
@@ -123,7 +100,7 @@ def run_batch_size(
         gain = plausible_gain(speed[value] / speed[base.batch_size], ratio)
         iterations = round(examples * gain / value)
         if iterations < FEWEST_ITERATIONS and value != base.batch_size:
-            runner.progress.message(
+            runs.runner.progress.message(
                 f"batch size {value}: left out, {iterations} iterations fit into the time"
             )
             continue
@@ -134,8 +111,7 @@ def run_batch_size(
             "lr": lr,
             "lr_min": None if base.lr_min is None else float(f"{base.lr_min * lr / base.lr:.4g}"),
         }
-    candidates = run_candidates(runner, base, changes, seeds=seeds, by=by, least=1)
-    return run_repeats(runner, candidates, by)
+    return runs.repeat(runs.run(base, changes, least=1))
 
 
 def decide_batch_size(
@@ -144,66 +120,56 @@ def decide_batch_size(
     """Choose the batch size, with the LR and the epochs that belong to it.
 
     Args:
-        candidates: From `run_batch_size`.
         base: The trial that the candidates were made from.
-        examples: Training examples.
         epochs: Length of the final run at the base batch size.
-        by: What is better.
     """
     ranking = rank_survivors(candidates, by)
-    chosen = max(ranking.ties, key=lambda label: _epochs(candidates, label, examples))
+    chosen = max(ranking.ties, key=lambda label: _epochs(candidates[label][0].trial, examples))
     trial = candidates[chosen][0].trial
-    reason = ranking.reason + _accuracies(candidates)
-    if chosen != ranking.best:
-        reason += f"; tied, so {chosen}, which passes over the data fastest, is taken"
-    decide = partial(
-        Decision,
+    decision = decide(
+        candidates,
+        ranking,
+        chosen,
         stage=BATCH_SIZE,
-        trials=trial_ids(candidates),
-        warnings=tuple(ranking.warnings),
+        parameter="batch_size",
+        value=trial.batch_size,
+        rule=RULE.format(by),
+        tied=f"{chosen}, which passes over the data fastest, is taken",
+        beside=_accuracies(candidates),
     )
-    decisions = [
-        decide(
-            parameter="batch_size",
-            value=trial.batch_size,
-            rule=RULE.format(by),
-            reason=reason,
-            seconds=total_seconds(candidates, BATCH_SIZE),
-        )
-    ]
     if trial.batch_size == base.batch_size:
-        return decisions
+        return [decision]
     why = f"goes with batch size {trial.batch_size} in the place of {base.batch_size}"
-    scaled = "LR scaled with the batch size"
-    decisions.append(decide(parameter="lr", value=trial.lr, rule=scaled, reason=why))
-    if trial.lr_min is not None:
-        decisions.append(decide(parameter="lr_min", value=trial.lr_min, rule=scaled, reason=why))
-    before = base.iterations / iterations_per_epoch(examples, base.batch_size)
-    same_time = epochs * _epochs(candidates, chosen, examples) / before
-    decisions.append(
-        decide(
-            parameter="epochs",
-            value=max(1, round(same_time)),
-            rule="near-constant execution time",
-            reason=f"{why}, which ran {epochs:g} epochs in the same time",
-        )
+    lr = replace(
+        decision,
+        parameter="lr",
+        value=trial.lr,
+        rule="LR scaled with the batch size",
+        reason=why,
+        seconds=0.0,
     )
-    return decisions
+    minimum = replace(lr, parameter="lr_min", value=trial.lr_min)
+    same_time = epochs * _epochs(trial, examples) / _epochs(base, examples)
+    length = replace(
+        lr,
+        parameter="epochs",
+        value=max(1, round(same_time)),
+        rule="near-constant execution time",
+        reason=f"{why}, which ran {epochs:g} epochs in the same time",
+    )
+    return [decision, lr, *([] if trial.lr_min is None else [minimum]), length]
 
 
-def _epochs(candidates: Candidates, label: str, examples: int) -> float:
-    trial = candidates[label][0].trial
+def _epochs(trial: Trial, examples: int) -> float:
     return trial.iterations / iterations_per_epoch(examples, trial.batch_size)
 
 
 def _accuracies(candidates: Candidates) -> str:
     """Say the accuracies too: the report found the larger batch better there, the smaller in loss."""
-    means = {}
+    shown = []
     for label, results in candidates.items():
         values = [r.val_metrics.get("accuracy") for r in results]
         known = [value for value in values if value is not None]
         if known:
-            means[label] = sum(known) / len(known)
-    if not means:
-        return ""
-    return "; accuracy " + ", ".join(f"{label}: {value:.2%}" for label, value in means.items())
+            shown.append(f"{label}: {sum(known) / len(known):.2%}")
+    return f"; accuracy {', '.join(shown)}" if shown else ""

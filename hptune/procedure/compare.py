@@ -1,73 +1,96 @@
-"""Candidates side by side: paired runs, more seeds where the best tie, and the record of it."""
+"""Candidates side by side: paired runs, more seeds where the best tie, the decision and its record."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from hptune.analysis.criterion import Criterion
-from hptune.analysis.ranking import comparison, dominated, rank
-from hptune.procedure.context import Outcome
-from hptune.results.records import Decision, Trial
-from hptune.trials.paired import Candidates, run_paired
+from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import Ranking, comparison, dominated, rank
+from hptune.procedure.outcome import Outcome
+from hptune.results.records import Decision, Trial, Value
+from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
 MOST_SEEDS = 4  # the report's own number of repeats
 CONTENDERS = 3  # tied candidates that are repeated at most
 
 
-def run_candidates(
-    runner: Runner,
-    base: Trial,
-    changes: Mapping[str, Mapping[str, Any]],
+@dataclass(frozen=True)
+class PairedRuns:
+    """Runs candidates with the same seeds, within the runner's budget.
+
+    Attributes:
+        runner: Runs the trials and knows the budget.
+    """
+
+    runner: Runner
+    seeds: int = 1
+    by: Criterion = LOSS
+
+    def run(
+        self, base: Trial, changes: Mapping[str, Mapping[str, Any]], *, least: int = 0
+    ) -> Candidates:
+        """Run candidates, and stop on the way those that cannot win any more.
+
+        Args:
+            base: The trial that each candidate changes.
+            changes: The candidates by label, those that matter most first.
+            least: Candidates to run whatever they cost.
+        """
+        beaten = partial(dominated, by=self.by)
+        return run_paired(
+            self.runner, base, changes, seeds=self.seeds, dominated=beaten, least=least
+        )
+
+    def repeat(self, candidates: Candidates) -> Candidates:
+        """Run tied candidates once more with another seed, until one wins or the budget is spent."""
+        candidates = dict(candidates)
+        while True:
+            ranking = rank(candidates, self.by)
+            tied = ranking.ties[:CONTENDERS]
+            seeds = min(len(candidates[label]) for label in tied)
+            fewest = [label for label in tied if len(candidates[label]) == seeds]
+            trials = [candidates[label][0].trial for label in fewest]
+            trials = [trial.change(seed=trial.seed + seeds) for trial in trials]
+            enough = ranking.failed or len(tied) < 2 or seeds >= MOST_SEEDS
+            if enough or not self.runner.affords(trials):
+                return candidates
+            for label, result in zip(fewest, self.runner.run(trials), strict=True):
+                candidates[label] = [*candidates[label], result]
+
+
+def decide(
+    candidates: Candidates,
+    ranking: Ranking,
+    chosen: str,
     *,
-    seeds: int,
-    by: Criterion,
-    least: int,
-) -> Candidates:
-    """Run candidates with the same seeds, and stop on the way those that cannot win any more.
+    stage: str,
+    parameter: str,
+    value: Value,
+    rule: str,
+    tied: str,
+    beside: str = "",
+) -> Decision:
+    """Return the decision for one of the candidates, with the ranking as its reason.
 
     Args:
-        runner: Runs the trials and knows the budget.
-        base: The trial that each candidate changes.
-        changes: The candidates by label, those that matter most first.
-        seeds: Repeats of each candidate.
-        by: What is better.
-        least: Candidates to run whatever they cost.
+        chosen: Label of the candidate that is decided for.
+        tied: Why a candidate is taken that only ties with the best.
+        beside: What else there is to say of the candidates.
     """
-    return run_paired(
-        runner,
-        base,
-        changes,
-        seeds=seeds,
-        dominated=lambda candidates: dominated(candidates, by),
-        least=least,
+    return Decision(
+        stage=stage,
+        parameter=parameter,
+        value=value,
+        rule=rule,
+        reason=ranking.reason + beside + ("" if chosen == ranking.best else f"; tied, so {tied}"),
+        trials=trial_ids(candidates),
+        warnings=ranking.warnings,
+        seconds=total_seconds(candidates, stage),
     )
-
-
-def run_repeats(runner: Runner, candidates: Candidates, by: Criterion) -> Candidates:
-    """Run the tied candidates once more with another seed, until one wins or the budget is spent.
-
-    Args:
-        runner: Runs the trials and knows the budget.
-        candidates: Paired results of one stage.
-        by: What is better.
-
-    Returns:
-        The candidates, those that tied with more seeds than the others.
-    """
-    candidates = dict(candidates)
-    while True:
-        ranking = rank(candidates, by)
-        tied = ranking.ties[:CONTENDERS]
-        seeds = min(len(candidates[label]) for label in tied)
-        short = [label for label in tied if len(candidates[label]) == seeds]
-        again = {label: candidates[label][0].trial for label in short}
-        trials = [trial.change(seed=trial.seed + seeds) for trial in again.values()]
-        if ranking.failed or len(tied) < 2 or seeds >= MOST_SEEDS or not runner.affords(trials):
-            return candidates
-        for label, result in zip(again, runner.run(trials), strict=True):
-            candidates[label] = [*candidates[label], result]
 
 
 def concluded(
@@ -78,40 +101,35 @@ def concluded(
     columns: Sequence[str],
     chosen: str | None = None,
     interval: tuple[float, float] | None = None,
-) -> tuple[Outcome, Trial]:
-    """Return the outcome of a comparison, and the first trial of the candidate decided for.
+) -> Outcome:
+    """Return the outcome of a comparison.
 
     Args:
-        candidates: What was compared.
         decisions: What was decided, first on what was compared.
-        by: What is better.
         columns: The columns of results.csv that the candidates set.
         chosen: Label of the candidate decided for; by default the one that has what was decided.
         interval: Plausible bounds of the value.
     """
-    if chosen is None:
-        chosen = next(k for k, rs in candidates.items() if _has(rs[0].trial, decisions))
+    chosen = chosen or chosen_among(candidates, decisions, columns)
     record = comparison(
-        candidates,
-        by,
-        stage=decisions[0].stage,
-        parameter=decisions[0].parameter,
-        columns=columns,
-        chosen=chosen,
-        rule=decisions[0].rule,
-        interval=interval,
+        candidates, by, decisions[0], columns=columns, chosen=chosen, interval=interval
     )
     results = [result for rs in candidates.values() for result in rs]
-    return Outcome(list(decisions), results, [record]), candidates[chosen][0].trial
+    return Outcome(list(decisions), results, [record])
 
 
-def _has(trial: Trial, decisions: Sequence[Decision]) -> bool:
-    """Return whether a trial has the values decided for."""
-    for decision in decisions:
-        name = decision.parameter
-        own = getattr(trial, name, decision.value)  # the epochs, say, are the final run's
-        if own is None and name == "momentum_min":
-            own = trial.momentum
-        if own != decision.value:
-            return False
-    return True
+def chosen_among(
+    candidates: Candidates, decisions: Sequence[Decision], columns: Sequence[str]
+) -> str:
+    """Return the label of the first candidate that has in its columns what was decided."""
+    decided = {decision.parameter: decision.value for decision in decisions}
+
+    def own(trial: Trial, column: str) -> Value:
+        value: Value = getattr(trial, column)
+        return trial.momentum if value is None else value  # momentum that is held constant
+
+    return next(
+        label
+        for label, results in candidates.items()
+        if all(own(results[0].trial, c) == decided[c] for c in columns if c in decided)
+    )

@@ -9,6 +9,10 @@ CYCLES = frozenset({"1cycle", "clr"})  # policies that go up from a minimum as t
 ADAPTIVE = frozenset(
     {"adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop"}
 )
+DEEP = 10  # layers with weights; from here on the report's weight decays for deep nets apply
+# Decoupled decay is multiplied by LR alone, L2 also passes through the gradient: the
+# useful magnitudes lie about two decades apart.
+DECOUPLED = {"adamw": 100.0}
 
 
 def batch_size(examples: int) -> int:
@@ -32,3 +36,8 @@ def search_lr(optimizer: str) -> tuple[float, float]:
 def lr_min(lr: float) -> float:
     """Return the usual minimum for a maximum, to four significant figures."""
     return float(f"{lr * LR_MIN_FRACTION:.4g}")
+
+
+def weight_decay(weight_layers: int, optimizer: str = "sgd") -> float:
+    """Return the middle of the report's grid for a net: 1e-3 for a shallow one, 1e-4 for a deep one."""
+    return (1e-4 if weight_layers >= DEEP else 1e-3) * DECOUPLED.get(optimizer.lower(), 1.0)

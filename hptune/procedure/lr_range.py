@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -16,13 +15,15 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.lr_range import LrRangeReading, read_lr_range
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import concluded, run_candidates, run_repeats
-from hptune.procedure.context import Context, Outcome
+from hptune.procedure.compare import PairedRuns, chosen_among, concluded, decide
 from hptune.procedure.defaults import lr_min
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results import evidence
-from hptune.results.records import Decision, PolicySpec, TrainingSettings, Trial, TrialResult
+from hptune.results.records import Decision, Trial, TrialResult
+from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.stages import LR_RANGE
-from hptune.trials.paired import Candidates, total_seconds, trial_ids
+from hptune.trials.paired import Candidates
 from hptune.trials.run import Runner
 
 READINGS = 50  # of the validation loss along the test
@@ -40,12 +41,12 @@ RULE = "largest usable LR of the range test, confirmed by short runs: {}; within
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Test for the LR and confirm it."""
-    options, by, batch_size = context.options(LR_RANGE), context.criterion, context.batch_size()
+    options, size = context.options(LR_RANGE), context.batch_size()
     low, high = defaults.lr_range(context.optimizer)
-    runs = context.lengths(batch_size)
-    base = context.base(LR_RANGE, runs.range_test, batch_size=batch_size, lr=1.0)
+    base = context.base(LR_RANGE, context.plan(size).range_test, batch_size=size, lr=1.0)
+    runs = PairedRuns(context.runner, seeds, context.criterion)
     test = run_lr_range(
-        context.runner,
+        runs.runner,
         base,
         low=options.lr_low or low,
         high=options.lr_high or high,
@@ -53,28 +54,43 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
         seeds=max(options.seeds, seeds),
         examples=len(context.task.validation),
     )
-    short = base.change(iterations=runs.short)
-    short = short.change(settings=context.short_settings(short))
     lr = test.reading.lr_max
-    candidates = run_confirmation(context.runner, short, lr, seeds=seeds, by=by, test=test)
-    outcome, _ = concluded(
-        candidates,
-        decide_lr(test, candidates, lr, by=by),
-        by,
-        columns=("lr",),
-        interval=test.reading.interval,
+    candidates = run_confirmation(runs, context.shortened(base), lr, test=test)
+    decisions = decide_lr(test, candidates, lr, by=runs.by)
+    outcome = concluded(
+        candidates, decisions, runs.by, columns=("lr",), interval=test.reading.interval
     )
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
 
 
-def confirm_again(context: Context, chosen: Trial, seeds: int) -> Outcome:
-    """Confirm the LR once more: momentum, weight decay and batch size are coupled with it."""
-    by = context.criterion
-    candidates = run_confirmation(context.runner, chosen, chosen.lr, seeds=seeds, by=by, least=1)
-    if len(candidates) == 1:
-        return Outcome()
-    decisions = decide_lr(None, candidates, chosen.lr, stage=chosen.stage, by=by)
-    return concluded(candidates, decisions, by, columns=("lr",))[0]
+def concluded_with_lr(
+    runs: PairedRuns,
+    base: Trial,
+    candidates: Candidates,
+    decisions: Sequence[Decision],
+    *,
+    columns: Sequence[str],
+) -> Outcome:
+    """Return the outcome of a stage; where its value is new, with the LR confirmed beside it.
+
+    Momentum, weight decay and batch size are coupled with the LR.
+
+    Args:
+        base: The trial with the values before.
+        candidates: What the stage compared.
+        decisions: What it decided, first on what was compared.
+        columns: The columns of results.csv that the candidates set, the stage's own first.
+    """
+    outcome = concluded(candidates, decisions, runs.by, columns=columns)
+    if decisions[0].value == getattr(base, columns[0]):
+        return outcome
+    chosen = chosen_among(candidates, decisions, columns)
+    trial = candidates[chosen][0].trial.change(stage=base.stage, snapshot=None)
+    confirmed = run_confirmation(runs, trial, trial.lr, least=1)
+    if len(confirmed) == 1:
+        return outcome
+    again = decide_lr(None, confirmed, trial.lr, stage=base.stage, by=runs.by)
+    return outcome + concluded(confirmed, again, runs.by, columns=("lr",))
 
 
 @dataclass(frozen=True)
@@ -83,8 +99,6 @@ class RangeTest:
 
     results: list[TrialResult]
     reading: LrRangeReading
-    low: float
-    high: float
     seeds: int = 1
 
     def record(self) -> evidence.RangeTest:
@@ -122,16 +136,8 @@ def run_lr_range(
     """Run range tests until one can be read.
 
     Goes higher while the loss still improves at the end, lower when it diverges at once,
-    and lengthens a test that is too ragged to read.
-
-    Args:
-        runner: Runs the trials.
-        base: Length, batch size, momentum and weight decay of the test.
-        low: LR at the start.
-        high: LR at the end.
-        mode: "exponential" or "linear".
-        seeds: Repeats.
-        examples: In the validation set.
+    and lengthens a test that is too ragged to read. LR rises from `low` to `high` as `mode` says,
+    "exponential" or "linear"; `examples` are in the validation set.
     """
     tests: list[TrialResult] = []
     iterations = base.iterations
@@ -160,18 +166,11 @@ def run_lr_range(
                 f"LR range test: {reading.verdict}; testing again, LR {low:.3g} to {high:.3g} "
                 f"in {iterations} iterations"
             )
-    return RangeTest(tests, reading, low, high, seeds)
+    return RangeTest(tests, reading, seeds)
 
 
 def run_confirmation(
-    runner: Runner,
-    base: Trial,
-    lr: float,
-    *,
-    seeds: int,
-    by: Criterion = LOSS,
-    test: RangeTest | None = None,
-    least: int = 3,
+    runs: PairedRuns, base: Trial, lr: float, *, test: RangeTest | None = None, least: int = 3
 ) -> Candidates:
     """Run short runs at an LR and beside it, and on beyond the one at an edge that wins.
 
@@ -181,21 +180,22 @@ def run_confirmation(
     at which a long run of another seed breaks.
 
     Args:
-        runner: Runs the trials.
         base: A short run under the policy that will be used.
         lr: The candidate for the maximum.
-        seeds: Repeats of each.
-        by: What is better.
         test: The range test that the LR was read from.
         least: Candidates to run whatever they cost.
     """
-    low = base.lr_min  # None where the policy has its own
+    by = runs.by
 
-    def run(wanted: Sequence[float], least: int) -> Candidates:
-        changes = {_label(v): {"lr": v, "lr_min": low and lr_min(v)} for v in map(_rounded, wanted)}
-        return run_candidates(runner, base, changes, seeds=seeds, by=by, least=least)
+    def run(wanted: Sequence[float], least: int = 0) -> Candidates:
+        # To two significant figures, so that a table can be read and a trial found again.
+        lrs = [float(f"{lr:.2g}") for lr in wanted]
+        return runs.run(base, {_label(lr): lrs_of(base, lr) for lr in lrs}, least=least)
 
-    candidates = run(_neighbours(lr, test.reading.interval if test else None), least)
+    low, high = test.reading.interval if test else (lr / FACTOR, lr * FACTOR)
+    below = min(max(low, lr / FARTHEST), lr / FACTOR)
+    above = max(min(high, lr * FARTHEST), lr * CLOSEST)
+    candidates = run([lr, below, above], least)
     while 1 < len(candidates) < CONFIRMATIONS:
         lrs = sorted(float(label) for label in candidates)
         ranking = rank(candidates, by)
@@ -208,19 +208,11 @@ def run_confirmation(
             beyond = lrs[-1] * CLOSEST
         else:
             break
-        further = run([beyond], 0)
+        further = run([beyond])
         if not further:
             break
         candidates |= further
-    return run_repeats(runner, candidates, by)
-
-
-def _neighbours(lr: float, plausible: tuple[float, float] | None) -> list[float]:
-    """Return the candidates, the middle one first."""
-    low, high = plausible or (lr / FACTOR, lr * FACTOR)
-    below = min(max(low, lr / FARTHEST), lr / FACTOR)
-    above = max(min(high, lr * FARTHEST), lr * CLOSEST)
-    return [lr, below, above]
+    return runs.repeat(candidates)
 
 
 def decide_lr(
@@ -235,42 +227,49 @@ def decide_lr(
 
     Args:
         test: None where the LR is confirmed anew because another value moved.
-        candidates: The confirmation's paired runs.
         candidate: The LR that was to be confirmed.
-        stage: For which stage the LR is decided.
-        by: What is better.
     """
     ranking = rank_survivors(candidates, by)
     # Two readings that agree are worth more than either.
-    tied = [float(label) for label in ranking.ties]
-    value = min(tied, key=lambda lr: abs(math.log(lr / candidate)))
-    reason = ranking.reason
-    warnings, seconds = tuple(ranking.warnings), total_seconds(candidates, stage)
-    trials = trial_ids(candidates)
+    value = min(map(float, ranking.ties), key=lambda lr: abs(math.log(lr / candidate)))
+    beside = ""
     if test:
         low, high = test.reading.interval
-        reason = f"{reason}; the range test before: {test.reading.reason}, plausible {low:.2g} to {high:.2g}"
-        warnings = (*test.reading.warnings, *warnings)
-        seconds += sum(result.seconds for result in test.results)
-        trials = tuple(result.trial.id for result in test.results) + trials
-    if _label(value) != ranking.best:
-        reason += f"; tied, so {value:g}, the nearest to the candidate, is taken"
-    values = sorted(float(label) for label in candidates)
-    if len(values) > 1 and (value == values[0] or candidate < value == values[-1]):
-        warnings += (f"{value:g} is at the edge of what was confirmed",)
-    decide = partial(Decision, stage=stage, trials=trials, warnings=warnings)
-    rule = RULE.format(by)
-    decisions = [decide(parameter="lr", value=value, rule=rule, reason=reason, seconds=seconds)]
-    if candidates[_label(value)][0].trial.lr_min is not None:
-        decisions.append(
-            decide(
-                parameter="lr_min",
-                value=lr_min(value),
-                rule="a tenth of the maximum",
-                reason="the report's rule; a third or a quarter also work",
-            )
+        beside = (
+            f"; the range test before: {test.reading.reason}, plausible {low:.2g} to {high:.2g}"
         )
-    return decisions
+    maximum = decide(
+        candidates,
+        ranking,
+        _label(value),
+        stage=stage,
+        parameter="lr",
+        value=value,
+        rule=RULE.format(by),
+        tied=f"{value:g}, the nearest to the candidate, is taken",
+        beside=beside,
+    )
+    values = sorted(map(float, candidates))
+    at_edge = len(values) > 1 and (value == values[0] or candidate < value == values[-1])
+    edge = (f"{value:g} is at the edge of what was confirmed",) if at_edge else ()
+    tests = test.results if test else []
+    maximum = replace(
+        maximum,
+        trials=tuple(result.trial.id for result in tests) + maximum.trials,
+        warnings=(test.reading.warnings if test else ()) + maximum.warnings + edge,
+        seconds=maximum.seconds + sum(result.seconds for result in tests),
+    )
+    if candidates[_label(value)][0].trial.lr_min is None:
+        return [maximum]
+    minimum = replace(
+        maximum,
+        parameter="lr_min",
+        value=lr_min(value),
+        rule="a tenth of the maximum",
+        reason="the report's rule; a third or a quarter also work",
+        seconds=0.0,
+    )
+    return [maximum, minimum]
 
 
 def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
@@ -285,9 +284,9 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
     )
 
 
-def _rounded(lr: float) -> float:
-    """Round to two significant figures, so that a table can be read and a trial found again."""
-    return float(f"{lr:.2g}")
+def lrs_of(base: Trial, lr: float) -> dict[str, float | None]:
+    """Return what another maximum LR changes of a trial; a policy may have its own minimum."""
+    return {"lr": lr, "lr_min": None if base.lr_min is None else lr_min(lr)}
 
 
 def _label(lr: float) -> str:

@@ -6,18 +6,22 @@ Source: Bergstra and Bengio 2012 (random), Bergstra 2011 (TPE), Li 2018 (Hyperba
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from hptune.analysis.criterion import LOSS, Criterion
+from hptune.analysis.ranking import candidate
 from hptune.errors import InputError, StageError
 from hptune.procedure import defaults
 from hptune.procedure.batch_size import default_values
-from hptune.procedure.context import Context, Outcome
-from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
-from hptune.results.evidence import Candidate, Comparison
+from hptune.procedure.defaults import MOMENTUM_MIN
+from hptune.procedure.lr_range import lrs_of
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import HYPER_PARAMETERS, Context
+from hptune.procedure.session.fit import sizes_that_fit
+from hptune.results.evidence import Comparison
 from hptune.results.records import Decision, Status, Trial, TrialResult
-from hptune.results.tables import result_row
 from hptune.stages import SEARCH
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.trials.run import Runner
@@ -25,6 +29,7 @@ from hptune.trials.space import Choice, Range, Space, grid
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import BaseDistribution
 
 Sampler = Literal["random", "tpe", "grid"]
 REDUCTION = 3  # Hyperband's: of three trials one goes on
@@ -38,7 +43,6 @@ def stage(context: Context, seed: int) -> Outcome:
 
     Args:
         context: The problem; its budget is what the search may cost.
-        seed: Of the sampler.
     """
     options, by, size = context.options(SEARCH), context.criterion, context.batch_size()
     low, high = options.lr or defaults.search_lr(context.optimizer)
@@ -47,11 +51,11 @@ def stage(context: Context, seed: int) -> Outcome:
         "lr": Range(low, high, log=True),
         "momentum": Range(*options.momentum),
         "weight_decay": Range(options.weight_decay[0], options.weight_decay[1], log=True),
-        "batch_size": Choice(context.sizes_that_fit(sizes)),
+        "batch_size": Choice(sizes_that_fit(context, sizes)),
     }
     results = run_search(
         context.runner,
-        context.base(SEARCH, context.lengths(size).final, batch_size=size, lr=high, quiet=True),
+        context.whole(SEARCH, lr=high, quiet=True),
         space,
         sampler=options.sampler,
         seed=seed,
@@ -71,34 +75,21 @@ def _record(
 ) -> Comparison:
     """Return what was tried, as a record; a trial stands for itself, and one run tells no noise."""
     best = min(results, key=lambda r: by.at_end(r) if r.status is Status.COMPLETE else math.inf)
-    values = {r.trial.id: result_row(r) for r in results}
-    candidates = tuple(
-        Candidate(
-            label=r.trial.id.rpartition("-")[2],
-            values={column: values[r.trial.id].get(column) for column in columns},
-            trials=(r.trial.id,),
-            seeds=(r.trial.seed,),
-            scores=(by.value(by.at_end(r)),),
-            score=by.value(by.at_end(r)),
-            difference=max(0.0, cost)
-            if math.isfinite(cost := by.at_end(r) - by.at_end(best))
-            else None,
-            noise=None,
-            tied=r is best,
-            status=r.status,
-            epochs=r.epochs,
-        )
-        for r in results
-    )
-    chosen = best.trial.id.rpartition("-")[2]
+    labels = {r.trial.id: r.trial.id.rpartition("-")[2] for r in results}
+    end = by.at_end(best)
     return Comparison(
         stage=SEARCH,
         parameter=decisions[0].parameter,
         by=by.name,
         higher_is_better=by.higher_is_better,
-        candidates=candidates,
-        best=chosen,
-        chosen=chosen,
+        candidates=tuple(
+            candidate(
+                labels[r.trial.id], [r], by, columns, score=by.at_end(r), best=end, tied=r is best
+            )
+            for r in results
+        ),
+        best=labels[best.trial.id],
+        chosen=labels[best.trial.id],
         rule=decisions[0].rule,
         noise=None,
         epochs=sum(r.epochs for r in results),
@@ -120,23 +111,18 @@ def run_search(
     Args:
         runner: Runs the trials; its budget ends the search.
         base: A whole run under the policy that will be used; its length in epochs is kept.
-        space: What is searched.
-        sampler: How points are chosen.
-        seed: Of the sampler.
         prune: Whether Hyperband stops trials early.
-        by: What is better.
     """
-    study = _study(sampler, seed, prune, space, runner, base)
+    room = _room(runner, base)
+    study = _study(sampler, seed, prune, space, base, room)
+    distributions = _distributions(space)
     results: list[TrialResult] = []
-    tried = 0
-    limit = _size(runner, base) if sampler == "grid" else math.inf
-    while tried < limit:
-        asked = study.ask()
-        trial = _trial(runner, base, _suggested(asked, space))
+    for _ in range(room if sampler == "grid" else sys.maxsize):
+        asked = study.ask(distributions)
+        trial = _trial(runner, base, asked.params)
         if results and not runner.affords([trial]):
             break
         results.append(_run(runner, study, asked, trial, by))
-        tried += 1
     return results
 
 
@@ -150,15 +136,8 @@ def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[
     if not done:
         raise StageError("search: no trial came to its end; search smaller LRs or longer")
     best = min(done, key=by.at_end)
-    trial = best.trial
-    values: dict[str, float | None] = {
-        "lr": trial.lr,
-        "lr_min": trial.lr_min,
-        "momentum": trial.momentum,
-        "momentum_min": trial.momentum_min or trial.momentum,
-        "weight_decay": trial.weight_decay,
-        "batch_size": trial.batch_size,
-    }
+    values = {name: getattr(best.trial, name) for name in HYPER_PARAMETERS}
+    values["momentum_min"] = values["momentum_min"] or values["momentum"]
     stopped = sum(r.status is Status.PRUNED for r in results)
     reason = f"{by.shown(by.at_end(best))}; {stopped} of {len(results)} trials stopped early"
     return [
@@ -177,7 +156,7 @@ def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[
 
 
 def _study(
-    sampler: Sampler, seed: int, prune: bool, space: Space, runner: Runner, base: Trial
+    sampler: Sampler, seed: int, prune: bool, space: Space, base: Trial, room: int
 ) -> optuna.Study:
     try:
         import optuna
@@ -189,7 +168,7 @@ def _study(
     samplers: Mapping[str, Any] = {
         "random": lambda: optuna.samplers.RandomSampler(seed=seed),
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
-        "grid": lambda: optuna.samplers.GridSampler(_axes(space, _size(runner, base)), seed=seed),
+        "grid": lambda: optuna.samplers.GridSampler(_axes(space, room), seed=seed),
     }
     evaluations = min(base.settings.evaluations, base.iterations)
     pruner = (
@@ -209,39 +188,39 @@ def _axes(space: Space, size: int) -> dict[str, list[float]]:
     return {name: sorted({point[name] for point in points}) for name in space}
 
 
-def _size(runner: Runner, base: Trial) -> int:
+def _room(runner: Runner, base: Trial) -> int:
     """Return how many whole runs the budget has room for."""
     per_epoch = iterations_per_epoch(len(runner.task.train), base.batch_size)
     allowed = runner.budget.allowed / (base.iterations / per_epoch)
     return max(1, math.floor(allowed)) if math.isfinite(allowed) else 10**9
 
 
-def _suggested(asked: optuna.Trial, space: Space) -> dict[str, float]:
-    values: dict[str, float] = {}
-    for name, dimension in space.items():
-        if isinstance(dimension, Choice):
-            values[name] = asked.suggest_categorical(name, list(dimension.values))
-        else:
-            values[name] = asked.suggest_float(
-                name, dimension.low, dimension.high, log=dimension.log
-            )
-    return values
+def _distributions(space: Space) -> dict[str, BaseDistribution]:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    return {
+        name: CategoricalDistribution(list(dimension.values))
+        if isinstance(dimension, Choice)
+        else FloatDistribution(dimension.low, dimension.high, log=dimension.log)
+        for name, dimension in space.items()
+    }
 
 
 def _trial(runner: Runner, base: Trial, values: Mapping[str, float]) -> Trial:
     """Return the trial of a point: as many epochs as the base, minima by the usual rules."""
-    changes: dict[str, Any] = {name: float(f"{value:.4g}") for name, value in values.items()}
+    rounded = {name: float(f"{value:.4g}") for name, value in values.items()}
+    size, momentum = round(rounded["batch_size"]), rounded["momentum"]
     examples = len(runner.task.train)
-    if "batch_size" in changes:
-        size = round(changes["batch_size"])
-        epochs = base.iterations / iterations_per_epoch(examples, base.batch_size)
-        changes["batch_size"] = size
-        changes["iterations"] = max(1, round(epochs * iterations_per_epoch(examples, size)))
-    if "momentum" in changes:
-        changes["momentum_min"] = MOMENTUM_MIN if changes["momentum"] > MOMENTUM_MIN else None
-    if "lr" in changes and base.lr_min is not None:
-        changes["lr_min"] = lr_min(changes["lr"])
-    return base.change(stage=SEARCH, **changes)
+    epochs = base.iterations / iterations_per_epoch(examples, base.batch_size)
+    return base.change(
+        stage=SEARCH,
+        batch_size=size,
+        iterations=max(1, round(epochs * iterations_per_epoch(examples, size))),
+        momentum=momentum,
+        momentum_min=MOMENTUM_MIN if momentum > MOMENTUM_MIN else None,
+        weight_decay=rounded["weight_decay"],
+        **lrs_of(base, rounded["lr"]),
+    )
 
 
 def _run(
@@ -251,11 +230,12 @@ def _run(
     from optuna.trial import TrialState
 
     due = evaluation_points(trial.iterations, trial.settings.evaluations)
+    # A pause costs a snapshot: only where Hyperband may decide, and at the end.
+    rungs = {round(len(due) * FIRST_RUNG * REDUCTION**k) for k in range(3)} | {len(due)}
     reported = 0
     for step, at in enumerate(due, 1):
         last = step == len(due)
-        # A pause costs a snapshot: only where Hyperband may decide.
-        if not last and not _rung(step, len(due)):
+        if step not in rungs:
             continue
         (result,) = runner.run([trial]) if last else runner.run([trial], [at])
         if result.status not in (Status.COMPLETE, Status.PRUNED):
@@ -267,16 +247,11 @@ def _run(
         reported = step
         if not last and result.status is Status.PRUNED and asked.should_prune():
             if runner.run_dir.result(trial) is None:
-                runner.drop(result)
-                runner.budget.add(result)
+                runner.keep(result)
+                runner.budget.count(result.trial, result.epochs)
             study.tell(asked, state=TrialState.PRUNED)
             return result
         if result.status is Status.COMPLETE:
             break
     study.tell(asked, by.at_end(result))
     return result
-
-
-def _rung(step: int, steps: int) -> bool:
-    rungs = {round(steps * FIRST_RUNG * REDUCTION**k) for k in range(3)}
-    return step in rungs

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hptune.report.aggregate import over_seeds
+from hptune.report.plots.candidates import plot_candidates
+from hptune.report.plots.final import plot_losses, plot_metric, plot_schedule
+from hptune.report.plots.range_test import plot_range_readings, plot_range_test
+from hptune.report.plots.search import plot_search
+from hptune.report.plots.style import house_style, new_figure
 from hptune.report.read import RunRecord
 from hptune.report.views import (
-    anchor_of,
     comparisons,
     decided_lr,
     ended,
     file_name,
     final_runs,
+    heading,
     paired_curves,
     range_test,
     select,
 )
-from hptune.report.wording import column, parameter, plain, stage_title
+from hptune.report.wording import column, parameter
 from hptune.results.evidence import Comparison, FinalRun
 from hptune.results.records import Curve
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, SEARCH
@@ -34,18 +38,15 @@ COLOURS = 256
 SEARCHED = ("lr", "momentum", "weight_decay", "batch_size")
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """A drawn plot.
 
     Attributes:
         name: Of its file, without the suffix.
         group: The section of the page that it belongs to.
-        alt: What it shows, in a sentence.
+        alt: What is drawn, in words.
         caption: How to read it.
         png: The file's content.
-        width: CSS pixels.
-        height: CSS pixels.
     """
 
     name: str
@@ -53,19 +54,15 @@ class Picture:
     alt: str
     caption: str
     png: bytes
-    width: int
-    height: int
 
 
 def pictures(record: RunRecord) -> list[Picture]:
     """Draw all plots that a run has the data for."""
-    from hptune.report.plots.style import house_style
-
-    runs = final_runs(record)
+    runs = final_runs(record.evidence)
     baseline = next((select(ended(run), record.curves) for run in runs if run.baseline), [])
     with house_style():
-        drawn = _of_range_test(record)
-        for comparison in comparisons(record):
+        drawn = [*_of_range_test(record)]
+        for comparison in comparisons(record.evidence):
             drawn += _of_comparison(comparison, record)
         for run in runs:
             own = select(ended(run), record.curves)
@@ -74,72 +71,46 @@ def pictures(record: RunRecord) -> list[Picture]:
     return drawn
 
 
-def _of_range_test(record: RunRecord) -> list[Picture]:
-    from hptune.report.plots import plot_range_readings, plot_range_test
-
+def _of_range_test(record: RunRecord) -> Iterator[Picture]:
     found = range_test(record.evidence)
     curves = select(found[0].trials, record.curves) if found else []
     if not found or not curves:
-        return []
+        return
     test, reading = found
     decided = decided_lr(test, record.decisions)
-    told = f"The maximum LR decided on is {plain(decided)}. " if decided else ""
-    drawn = [
-        _picture(
-            LR_RANGE,
-            LR_RANGE,
-            partial(plot_range_test, curves, reading, decided),
-            alt=f"Training and validation loss against the learning rate. {told}{reading.reason}.",
-            caption="Losses against the LR that made them: momentum delays what an LR does, and "
-            "the delay is taken out. Triangles: what fastai's rules would take on this curve.",
-        )
-    ]
-    drawn += [
-        _picture(
+    yield _picture(
+        LR_RANGE,
+        LR_RANGE,
+        "Losses against the LR that made them: momentum delays what an LR does, and "
+        "the delay is taken out. Triangles: what fastai's rules would take on this curve.",
+        partial(plot_range_test, curves, reading, decided),
+    )
+    for name in ["val_loss", *(f"val_{metric}" for metric in record.metrics[:1])]:
+        yield _picture(
             f"{LR_RANGE}-{name}",
             LR_RANGE,
+            f"The bare readings of the {column(name)}.",
             partial(plot_range_readings, curves, reading, decided, name),
-            alt=f"The {column(name)} at each reading of the range test, against the learning rate.",
-            caption=f"The bare readings of the {column(name)}.",
         )
-        for name in ["val_loss", *(f"val_{metric}" for metric in record.metrics[:1])]
-    ]
-    return drawn
 
 
-def _of_comparison(comparison: Comparison, record: RunRecord) -> list[Picture]:
-    from hptune.report.plots import plot_candidates, plot_search
-    from hptune.report.plots.candidates import label
-
-    anchor, judged = anchor_of(comparison), column(f"val_{comparison.by}").capitalize()
-    drawn = []
+def _of_comparison(comparison: Comparison, record: RunRecord) -> Iterator[Picture]:
+    anchor, _ = heading(comparison)
     if paired_curves(comparison, record.curves):
-        ends = "; ".join(
-            ": ".join(label(c, f"val_{comparison.by}")) for c in comparison.candidates[:12]
+        yield _picture(
+            anchor,
+            anchor,
+            f"Blue: chosen. {_shared(comparison)}",
+            partial(plot_candidates, comparison, record.curves),
         )
-        chosen = f" Chosen: {comparison.chosen}." if comparison.chosen else ""
-        drawn.append(
-            _picture(
-                anchor,
-                anchor,
-                partial(plot_candidates, comparison, record.curves),
-                alt=f"{judged} over the run for each candidate. At the end: {ends}.{chosen}",
-                caption=f"Blue: chosen. {_shared(comparison)}",
-            )
-        )
-    if comparison.stage == SEARCH:
-        drawn += [
-            _picture(
+    for name in SEARCHED if comparison.stage == SEARCH else ():
+        if any(name in c.values for c in comparison.candidates):
+            yield _picture(
                 f"{SEARCH}-{name}",
                 anchor,
+                f"Each trial by its {parameter(name)}; hollow: stopped early; blue: chosen.",
                 partial(plot_search, comparison, name),
-                alt=f"{judged} of each trial against its {parameter(name)}.",
-                caption=f"Each trial by its {parameter(name)}; hollow: stopped early; blue: chosen.",
             )
-            for name in SEARCHED
-            if any(name in c.values for c in comparison.candidates)
-        ]
-    return drawn
 
 
 def _shared(comparison: Comparison) -> str:
@@ -156,68 +127,45 @@ def _shared(comparison: Comparison) -> str:
 
 def _of_final(
     run: FinalRun, curves: list[Curve], baseline: list[Curve], record: RunRecord
-) -> list[Picture]:
-    from hptune.report.plots import plot_losses, plot_metric, plot_schedule
-
+) -> Iterator[Picture]:
     seeds = len(curves)
     over = f"mean of {seeds} seeds, band: one standard deviation" if seeds > 1 else "one seed"
-    title = stage_title(run.stage)
-
-    def schedule(upper: Axes, lower: Axes) -> None:
-        plot_schedule(curves[0], "lr", upper)
-        plot_schedule(curves[0], "momentum", lower)
-        lower.set_xlabel("epoch")
-
-    drawn = [
-        _picture(
-            f"{run.stage}-schedule",
-            run.stage,
-            schedule,
-            alt=f"{title}: learning rate and momentum over the epochs.",
-            caption="Learning rate and momentum over the run.",
-            rows=2,
-        ),
-        _picture(
-            f"{run.stage}-loss",
-            run.stage,
-            partial(plot_losses, curves, baseline=baseline),
-            alt=f"{title}: training and validation loss over the epochs, {over}.",
-            caption=f"Losses: {over}.",
-        ),
-    ]
+    yield _picture(
+        f"{run.stage}-schedule",
+        run.stage,
+        "Learning rate and momentum over the run.",
+        partial(plot_schedule, curves[0]),
+        rows=2,
+    )
+    losses = partial(plot_losses, curves, baseline=baseline)
+    yield _picture(f"{run.stage}-loss", run.stage, f"Losses: {over}.", losses)
     for metric in record.metrics:
         name = f"val_{metric}"
-        if not len(over_seeds(curves, name)):
-            continue
-        on_test = run.column == f"test_{metric}"
-        test = [score for score in run.scores if score is not None] if on_test else []
-        drawn.append(
-            _picture(
-                f"{run.stage}-{metric}",
-                run.stage,
-                partial(plot_metric, curves, name, baseline=baseline, test=test),
-                alt=f"{title}: {column(name)} over the epochs, {over}.",
-                caption=f"{column(name).capitalize()}: {over}.",
-            )
-        )
-    return drawn
+        if len(over_seeds(curves, name)):
+            caption = f"{column(name).capitalize()}: {over}."
+            on_test = run.column == f"test_{metric}"
+            test = [score for score in run.scores if score is not None] if on_test else []
+            plot = partial(plot_metric, curves, name, baseline=baseline, test=test)
+            yield _picture(f"{run.stage}-{metric}", run.stage, caption, plot)
 
 
 def _picture(
-    name: str,
-    group: str,
-    draw: Callable[..., None],
-    *,
-    alt: str,
-    caption: str,
-    rows: int = 1,
+    name: str, group: str, caption: str, draw: Callable[..., None], rows: int = 1
 ) -> Picture:
-    from hptune.report.plots.style import SIZE, new_figure
-
     figure, axes = new_figure(rows)
     draw(*axes)
-    width, height = (round(96 * inches) for inches in SIZE)
-    return Picture(file_name(name), group, alt, caption, _png(figure), width, height)
+    return Picture(file_name(name), group, _in_words(axes), caption, _png(figure))
+
+
+def _in_words(axes: Sequence[Axes]) -> str:
+    """Return what is drawn, for those who cannot see it: what against what, and the legend."""
+    shown = []
+    for ax in axes:
+        text = f"{ax.get_ylabel()} against {axes[-1].get_xlabel()}"
+        if legend := ax.get_legend():
+            text += ": " + "; ".join(label.get_text() for label in legend.get_texts())
+        shown.append(" ".join(text.split()).replace(r"\$", "$"))
+    return "; ".join(shown)
 
 
 def _png(figure: Figure) -> bytes:

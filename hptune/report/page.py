@@ -7,51 +7,43 @@ import hashlib
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, NamedTuple
 
 from hptune.errors import InputError
 from hptune.report import summary, wording
 from hptune.report.figures import Picture, pictures
 from hptune.report.plots.candidates import rank
-from hptune.report.read import RunRecord, TrialRecord, read_run
+from hptune.report.plots.style import SIZE
+from hptune.report.read import RunRecord, number, numbers, read_run
 from hptune.report.trust import comparison_of, trust_of
 from hptune.report.views import (
-    anchor_of,
     comparisons,
     decided_by,
     decided_lr,
     ended,
     final_runs,
+    heading,
     range_test,
-    title_of,
 )
 from hptune.results.atomic import write_atomic
 from hptune.results.evidence import Candidate, Comparison, FinalRun
-from hptune.results.records import Status
+from hptune.results.records import Status, Value
 
 _ASSETS = resources.files("hptune.report") / "assets"
 _BEFORE = ("trial", "stage", "status", "seed", "epochs", "iterations", "batch_size")
+_ABOVE = ("data", "model", "optimizer", "device")  # told once, not in every row of the trials
+_WORDING = ("plain", "rounded", "value", "duration", "stage_title", "parameter", "column")
+_PIXELS = 96  # of CSS, an inch
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What was written."""
 
     page: Path
     plots: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table: what is shown, and what it sorts by where that is a number."""
-
-    text: str
-    number: float | None = None
 
 
 def write_report(run_dir: Path, out: Path | None = None) -> Report:
@@ -64,98 +56,70 @@ def write_report(run_dir: Path, out: Path | None = None) -> Report:
     Raises:
         InputError: The directory cannot be read, or the files not be written there.
     """
-    record = read_run(run_dir)
-    folder = out or run_dir
-    _must_be_writable(folder)
-    drawn = pictures(record)
-    paths = []
-    for picture in drawn:
-        paths.append(folder / "plots" / f"{picture.name}.png")
-        write_atomic(paths[-1], picture.png)
-    page = folder / "report.html"
-    write_atomic(page, render(record, drawn))
-    return Report(page, tuple(paths))
-
-
-def _must_be_writable(folder: Path) -> None:
-    """Refuse before drawing a folder that nothing can be written to."""
+    record, folder = read_run(run_dir), out or run_dir
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
+        (folder / "plots").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"--out: {folder}; must be a folder that can be written ({error.strerror}); "
             "give another --out"
         ) from None
+    drawn = {folder / "plots" / f"{own.name}.png": own for own in pictures(record)}
+    for path, picture in drawn.items():
+        write_atomic(path, picture.png)
+    page = folder / "report.html"
+    write_atomic(page, render(record, list(drawn.values())))
+    return Report(page, tuple(drawn))
 
 
 def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
     """Return the page as HTML; everything that a user named is escaped."""
-    from jinja2 import DictLoader, Environment, StrictUndefined
+    from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
-        loader=DictLoader({"page.html": _asset("page.html")}),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {
-        "plain": wording.plain,
-        "duration": wording.duration,
-        "stage_title": wording.stage_title,
-        "parameter_name": wording.parameter,
-        "column_name": wording.column,
-        "small": lambda number: wording.plain(float(f"{number:.2g}")),
-        "value": lambda number, column: wording.value(column, number),
+    environment.filters |= {name: getattr(wording, name) for name in _WORDING} | {
+        "number": number,
+        "command": lambda words: shlex.join(words) if isinstance(words, list) else words,
+        "base64": lambda data: base64.b64encode(data).decode(),
         "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
     }
     script = _asset("page.js")
-    return environment.get_template("page.html").render(
-        **_context(record, drawn),
+    return environment.from_string(_asset("page.html")).render(
+        **_context(record),
+        pictures=drawn,
+        picture_size=[round(_PIXELS * inches) for inches in SIZE],
         style=_asset("page.css"),
         script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_digest=hashlib.sha256(script.encode()).digest(),
     )
 
 
-def _context(record: RunRecord, drawn: Sequence[Picture]) -> dict[str, Any]:
-    runs = final_runs(record)
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for picture in drawn:
-        source = "data:image/png;base64," + base64.b64encode(picture.png).decode()
-        groups.setdefault(picture.group, []).append({"picture": picture, "source": source})
-    finals = [_final(run, record) for run in runs]
+def _context(record: RunRecord) -> dict[str, Any]:
+    tested = range_test(record.evidence)
+    finals = [_final(run, record) for run in final_runs(record.evidence)]
     return {
         "record": record,
-        "title": f"{record.name}: hptune report",
-        "facts": _facts(record),
+        "facts": [", ".join(found) for name in _ABOVE if (found := _found(record, name))],
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "values": summary.decided_values(record),
         "main": next((own for own in finals if not own["run"].baseline), None),
-        "meaning": summary.MEANING,
         "warnings": summary.warnings(record),
         "costs": summary.costs(record),
         "decisions": _decisions(record),
-        "test": _test(record),
-        "comparisons": [_comparison(own, record) for own in comparisons(record)],
+        "range_test": tested,
+        "decided_lr": decided_lr(tested[0], record.decisions) if tested else None,
+        "comparisons": [_comparison(own, record) for own in comparisons(record.evidence)],
         "finals": finals,
-        "pictures": groups,
         "trials": _trials(record),
-        "environment": _environment(record),
     }
 
 
-def _facts(record: RunRecord) -> list[str]:
-    """Return data, models and devices of the trials, as far as they tell something."""
-    return [
-        ", ".join(
-            dict.fromkeys(str(v) for t in record.trials if (v := t.row.get(name)) is not None)
-        )
-        for name in ("data", "model", "optimizer", "device")
-        if any(t.row.get(name) is not None for t in record.trials)
-    ]
+def _found(record: RunRecord, name: str) -> list[str]:
+    """Return what the trials have in a column, each value once."""
+    cells = (row.get(name) for row in record.trials)
+    return list(dict.fromkeys(str(cell) for cell in cells if cell is not None))
 
 
 def _decisions(record: RunRecord) -> list[dict[str, Any]]:
@@ -164,55 +128,28 @@ def _decisions(record: RunRecord) -> list[dict[str, Any]]:
     told = set()
     for d in record.decisions:
         # Seconds count a stage's own trials; those that another stage ran cost nothing here.
-        own = [t for t in record.find(d.trials) if t.stage == d.stage]
-        rows.append(
-            {
-                "decision": d,
-                "value": wording.value(d.parameter, d.value),
-                "first": (d.stage, d.trials) not in told,
-                "cost": summary.cost_of(own),
-            }
-        )
+        own = [row for row in record.find(d.trials) if row["stage"] == d.stage]
+        first = (d.stage, d.trials) not in told
+        rows.append({"decision": d, "first": first, "cost": summary.cost_of(own)})
         told.add((d.stage, d.trials))
     return rows
 
 
-def _test(record: RunRecord) -> dict[str, Any] | None:
-    found = range_test(record.evidence)
-    if found is None:
-        return None
-    test, reading = found
-    marks = [
-        ("decided maximum LR", decided_lr(test, record.decisions)),
-        ("read from the curve", reading.lr_max),
-        ("plausible from", reading.interval[0]),
-        ("plausible to", reading.interval[1]),
-        ("learning begins", reading.lr_begin),
-        ("lowest loss", reading.lr_lowest),
-        ("turns up", reading.lr_rise),
-        ("diverges", reading.lr_divergence),
-    ]
-    return {
-        "test": test,
-        "reading": reading,
-        "marks": [(name, lr) for name, lr in marks if lr is not None],
-    }
-
-
 def _comparison(comparison: Comparison, record: RunRecord) -> dict[str, Any]:
+    anchor, title = heading(comparison)
     decisions = decided_by(comparison, record.decisions)
     parts = [f"{wording.parameter(d.parameter)} = {wording.plain(d.value)}" for d in decisions]
     main = next((d for d in decisions if comparison_of(d, [comparison])), None)
     return {
         "comparison": comparison,
-        "anchor": anchor_of(comparison),
-        "title": title_of(comparison),
+        "anchor": anchor,
+        "title": title,
         "column": f"val_{comparison.by}",
         "rows": [(c, _verdict(c, comparison)) for c in sorted(comparison.candidates, key=rank)],
         "seeds": max((len(c.seeds) for c in comparison.candidates), default=0),
         "decided": ", ".join(parts),
         "trust": trust_of(main, record.evidence) if main else None,
-        "warnings": list(dict.fromkeys(w for d in decisions for w in d.warnings)),
+        "warnings": dict.fromkeys(w for d in decisions for w in d.warnings),
     }
 
 
@@ -229,10 +166,10 @@ def _verdict(candidate: Candidate, comparison: Comparison) -> str:
 
 
 def _final(run: FinalRun, record: RunRecord) -> dict[str, Any]:
-    names = ["train_loss", "val_loss", *(f"val_{metric}" for metric in record.metrics)]
-    names += ["test_loss", *(f"test_{metric}" for metric in record.metrics)]
+    kinds = ("loss", *record.metrics)
+    names = ["train_loss", *(f"{part}_{kind}" for part in ("val", "test") for kind in kinds)]
     trials, done = record.find(run.trials), record.find(ended(run))
-    columns = [name for name in names if any(t.number(name) is not None for t in trials)]
+    columns = [name for name in names if numbers(trials, name)]
     title = wording.stage_title(run.stage)
     about = (run.stage, f"{'baseline_' * run.baseline}{run.column}")
     decided = [d for d in record.decisions if (d.stage, d.parameter) == about]
@@ -241,50 +178,29 @@ def _final(run: FinalRun, record: RunRecord) -> dict[str, Any]:
         "title": f"Baseline of the {title.lower()}" if run.baseline else title,
         "anchor": f"{run.stage}-baseline" if run.baseline else run.stage,
         "decision": decided[-1] if decided else None,
-        "headline": summary.headline(run),
+        "headline": wording.spread([s for s in run.scores if s is not None], run.column),
         "done": len(done),
         "columns": columns,
         "rows": trials,
-        "means": [_mean(done, name) for name in columns],
+        "means": [wording.spread(numbers(done, name), name) for name in columns],
     }
-
-
-def _mean(trials: Sequence[TrialRecord], column: str) -> str:
-    values = [value for t in trials if (value := t.number(column)) is not None]
-    return wording.spread(column, values) if values else "–"
 
 
 def _trials(record: RunRecord) -> dict[str, Any]:
     """Return the table of all trials, without the columns that hold nothing or are told above."""
-    names = dict.fromkeys(str(name) for t in record.trials for name in t.row)
-    told = {"data", "model", "optimizer", "device", "started"}
-    kept = [
-        name
-        for name in names
-        if name not in told and any(t.row.get(name) is not None for t in record.trials)
-    ]
-    head = [name for name in _BEFORE if name in kept]
-    columns = [*head, *(name for name in kept if name not in head)]
-    rows = [[_cell(name, t) for name in columns] for t in record.trials]
+    names = dict.fromkeys([*_BEFORE, *(name for row in record.trials for name in row)])
+    told = (*_ABOVE, "started")
+    columns = [name for name in names if name not in told and _found(record, name)]
+    rows = [[_cell(row.get(name)) for name in columns] for row in record.trials]
     return {"columns": columns, "rows": rows}
 
 
-def _cell(name: str, trial: TrialRecord) -> Cell:
-    number = trial.row.get(name)
-    if isinstance(number, int | float) and not isinstance(number, bool):
-        shown = wording.plain(float(f"{number:.4g}")) if isinstance(number, float) else str(number)
-        return Cell(shown, float(number) if math.isfinite(number) else None)
-    return Cell("" if number is None else str(number))
-
-
-def _environment(record: RunRecord) -> list[tuple[str, str]]:
-    shown = []
-    for name, fact in record.manifest.items():
-        if name == "command" and isinstance(fact, list):
-            fact = shlex.join(str(part) for part in fact)
-        if fact is not None:
-            shown.append((str(name).replace("_", " "), str(fact)))
-    return shown
+def _cell(value: Value) -> tuple[str, float | None]:
+    """Return what a cell shows, and what it sorts by where that is a number."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return "" if value is None else str(value), None
+    shown = wording.rounded(value, 4) if isinstance(value, float) else str(value)
+    return shown, float(value) if math.isfinite(value) else None
 
 
 def _asset(name: str) -> str:

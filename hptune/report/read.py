@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,49 +12,10 @@ import numpy as np
 
 from hptune.errors import InputError
 from hptune.results.evidence import Evidence
-from hptune.results.records import Curve, Decision, Status
+from hptune.results.records import Curve, Decision
 from hptune.results.repair import read_bytes
 from hptune.results.run_dir import RunDir
 from hptune.results.tables import Row, metrics_of
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """A row of results.csv and the trial's curve, None where there is none to read.
-
-    `message` says why the trial failed; "" where it did not.
-    """
-
-    row: Row
-    curve: Curve | None
-    message: str = ""
-
-    @property
-    def id(self) -> str:
-        """The trial's id."""
-        return str(self.row.get("trial"))
-
-    @property
-    def stage(self) -> str:
-        """The stage that ran it."""
-        return str(self.row.get("stage"))
-
-    @property
-    def policy(self) -> str:
-        """Its learning-rate policy; "lr-range" for a range test."""
-        return str(self.row.get("policy"))
-
-    @property
-    def complete(self) -> bool:
-        """Whether it came to its own end."""
-        return self.row.get("status") == Status.COMPLETE
-
-    def number(self, column: str) -> float | None:
-        """Return a finite number of its row, or None."""
-        value = self.row.get(column)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        return float(value) if math.isfinite(value) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +25,8 @@ class RunRecord:
     Attributes:
         path: The directory.
         name: The experiment's, else the directory's.
-        trials: In the order of results.csv.
+        trials: The rows of results.csv.
+        curves: Those that can be read, by the ids of their trials.
         decisions: The latest last.
         evidence: What the decisions rest on.
         experiment: The text of experiment.yaml, "" where there is none.
@@ -75,37 +37,38 @@ class RunRecord:
 
     path: Path
     name: str
-    trials: tuple[TrialRecord, ...]
-    decisions: tuple[Decision, ...]
-    evidence: tuple[Evidence, ...]
+    trials: list[Row]
+    curves: dict[str, Curve]
+    decisions: list[Decision]
+    evidence: list[Evidence]
     experiment: str
     tuned: str
     manifest: dict[str, Any]
-    problems: tuple[str, ...]
+    problems: list[str]
 
-    def trial(self, name: str) -> TrialRecord | None:
-        """Return a trial by its id."""
-        return next((trial for trial in self.trials if trial.id == name), None)
-
-    def find(self, names: Sequence[str]) -> list[TrialRecord]:
-        """Return the trials of these ids that are there."""
-        found = (self.trial(name) for name in dict.fromkeys(names))
-        return [trial for trial in found if trial is not None]
-
-    @property
-    def curves(self) -> dict[str, Curve]:
-        """The curves that there are, by the ids of their trials."""
-        return {trial.id: trial.curve for trial in self.trials if trial.curve is not None}
+    def find(self, ids: Iterable[str]) -> list[Row]:
+        """Return the rows of these trials, of those that are there."""
+        rows = {row["trial"]: row for row in self.trials}
+        return [rows[trial] for trial in dict.fromkeys(ids) if trial in rows]
 
     @property
     def metrics(self) -> list[str]:
         """The metrics that some trial has a value of."""
-        columns = dict.fromkeys(column for trial in self.trials for column in trial.row)
-        return [
-            name
-            for name in metrics_of(columns)
-            if any(t.number(f"val_{name}") is not None for t in self.trials)
-        ]
+        columns = dict.fromkeys(column for row in self.trials for column in row)
+        return [m for m in metrics_of(columns) if numbers(self.trials, f"val_{m}")]
+
+
+def number(row: Row, column: str) -> float | None:
+    """Return a finite number of a row, or None."""
+    value = row.get(column)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def numbers(rows: Iterable[Row], column: str) -> list[float]:
+    """Return a column's finite numbers."""
+    return [value for row in rows if (value := number(row, column)) is not None]
 
 
 def read_run(path: Path) -> RunRecord:
@@ -121,25 +84,20 @@ def read_run(path: Path) -> RunRecord:
             f"{path}: has neither results.csv nor experiment.yaml; must be a run directory of "
             "hptune; name another or run `hptune run`"
         )
-    experiment = _text(directory.experiment)
+    trials, experiment = directory.rows(), _text(directory.experiment)
+    curves = {str(row["trial"]): directory.history(row) for row in trials}
     return RunRecord(
         path=path,
         name=_name(experiment) or path.resolve().name,
-        trials=tuple(_trial(directory, row) for row in directory.rows()),
-        decisions=tuple(directory.decisions()),
-        evidence=tuple(directory.evidence()),
+        trials=trials,
+        curves={t: c for t, c in curves.items() if c and np.isfinite(c.train_loss).any()},
+        decisions=directory.decisions(),
+        evidence=directory.evidence(),
         experiment=experiment,
         tuned=_text(directory.tuned),
         manifest=directory.facts(),
-        problems=tuple(problems),
+        problems=problems,
     )
-
-
-def _trial(directory: RunDir, row: Row) -> TrialRecord:
-    curve = directory.history(row)
-    readable = curve is not None and np.isfinite(curve.train_loss).any()
-    message = _text(directory.log(str(row["trial"]))) if row["status"] == Status.FAILED else ""
-    return TrialRecord(row, curve if readable else None, message.strip())
 
 
 def _text(path: Path) -> str:

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from hptune.report.read import RunRecord, TrialRecord
+from hptune.report.read import RunRecord, numbers
 from hptune.report.trust import Trust, comparison_of, is_result, trust_of
-from hptune.report.views import anchor_of, final_runs, unrecorded
-from hptune.report.wording import PARAMETERS, parameter, plain, spread, stage_title
-from hptune.results.evidence import FinalRun
+from hptune.report.views import final_runs, heading
+from hptune.report.wording import PARAMETERS, parameter, plain, stage_title
 from hptune.results.records import Status
+from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
 
-MEANING = {
-    "balanced": "The run neither under- nor overfits, which is the aim.",
-    "underfit": "The run could still learn more.",
-    "overfit": "The run fits the training data better than it generalises.",
-    "diverged": "The loss grew without bound.",
-    "not-learning": "The net did not learn.",
-    "cannot-say": "The curve does not show how the run fits.",
-}
 
-
-@dataclass(frozen=True)
-class Value:
-    """A decided value and how far to trust it.
-
-    Attributes:
-        name: The parameter in words.
-        text: The value.
-        trust: How far to trust it.
-        anchor: The section that shows the comparison, "" where there is none.
-    """
+class Value(NamedTuple):
+    """A decided value, how far to trust it, and the section that shows the comparison, "" for none."""
 
     name: str
     text: str
@@ -40,8 +23,7 @@ class Value:
     anchor: str
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What some trials took."""
 
     trials: int
@@ -57,20 +39,14 @@ def decided_values(record: RunRecord) -> list[Value]:
         decision = latest[name]
         comparison = comparison_of(decision, record.evidence)
         trust = trust_of(decision, record.evidence)
-        anchor = anchor_of(comparison) if comparison else ""
+        anchor = heading(comparison)[0] if comparison else ""
         values.append(Value(parameter(name), plain(decision.value), trust, anchor))
     return values
 
 
-def headline(run: FinalRun) -> str:
-    """Return what a final run reached: "97.13 ± 0.19 %"."""
-    scores = [score for score in run.scores if score is not None]
-    return spread(run.column, scores) if scores else "–"
-
-
 def warnings(record: RunRecord) -> list[str]:
     """Return all that speaks against trusting the run, each once."""
-    advice = {text for run in final_runs(record) for text in run.advice}
+    advice = {text for run in final_runs(record.evidence) for text in run.advice}
     found = [
         f"{stage_title(d.stage)}: {text}"
         for d in record.decisions
@@ -78,15 +54,21 @@ def warnings(record: RunRecord) -> list[str]:
         if text not in advice
     ]
     for status in (Status.FAILED, Status.DIVERGED):
-        lost = [t for t in record.trials if t.row.get("status") == status]
-        lost = [t for t in lost if t.policy != "lr-range"]  # a range test is meant to diverge
+        lost = [
+            stage_title(str(row["stage"]))
+            for row in record.trials
+            if row["status"] == status
+            and row.get("policy") != "lr-range"  # that is meant to diverge
+        ]
         if lost:
-            names = ", ".join(dict.fromkeys(stage_title(t.stage).lower() for t in lost))
+            names = ", ".join(dict.fromkeys(lost)).lower()
             found.append(f"{len(lost)} trial{'s' * (len(lost) > 1)} {status} ({names})")
-    missing = unrecorded(record)
+    ran = dict.fromkeys(str(row["stage"]) for row in record.trials)
+    known = {one.stage for one in record.evidence}
+    missing = ", ".join(stage_title(stage) for stage in ran if stage not in known)
     if missing:
         found.append(
-            f"No record says what came of the trials of: {', '.join(missing)}. The run was "
+            f"No record says what came of the trials of: {missing}. The run was "
             "interrupted there or is of an older version of hptune; the same command makes the "
             "record, and the trials stand in the table below."
         )
@@ -95,16 +77,15 @@ def warnings(record: RunRecord) -> list[str]:
 
 def costs(record: RunRecord) -> dict[str, Cost]:
     """Return what the search and the final runs took, those of the two that there were."""
-    search = [trial for trial in record.trials if trial.stage not in WHOLE_RUNS]
-    final = [trial for trial in record.trials if trial.stage in WHOLE_RUNS]
-    found = {"search": search, "final runs": final}
+    found = {
+        name: [row for row in record.trials if (row["stage"] in WHOLE_RUNS) is whole]
+        for name, whole in (("search", False), ("final runs", True))
+    }
     return {name: cost_of(trials) for name, trials in found.items() if trials}
 
 
-def cost_of(trials: Sequence[TrialRecord]) -> Cost:
+def cost_of(trials: Iterable[Row]) -> Cost:
     """Return what trials took."""
-    return Cost(
-        len(trials),
-        sum(t.number("epochs") or 0.0 for t in trials),
-        sum(t.number("seconds") or 0.0 for t in trials),
-    )
+    trials = list(trials)
+    epochs, seconds = (sum(numbers(trials, name)) for name in ("epochs", "seconds"))
+    return Cost(len(trials), epochs, seconds)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.records import Decision
 from hptune.stages import FINAL, SEARCH, STAGES
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(NamedTuple):
     """How far a decision can be trusted.
 
     Attributes:
@@ -31,12 +30,7 @@ def is_result(decision: Decision) -> bool:
 
 
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
-    """Return how far a decision can be trusted.
-
-    Args:
-        decision: On the value of a hyper-parameter.
-        evidence: All that a run recorded.
-    """
+    """Return how far a decision on a hyper-parameter can be trusted, by all that a run recorded."""
     if decision.stage == FINAL:
         changed = f"The final run changed it ({decision.reason}) and compared it with nothing else."
         return Trust("open", changed)
@@ -69,24 +63,20 @@ def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Compariso
 
 def _trust_in(comparison: Comparison) -> Trust:
     ended = [c for c in comparison.candidates if c.score is not None]
-    tied = [c for c in ended if c.tied]
-    seeds = max((len(c.seeds) for c in ended), default=0)
-    if len(ended) < 2:
+    tied = [c.label for c in ended if c.tied]
+    of, seeds = len(ended), max((len(c.seeds) for c in ended), default=0)
+    if of < 2:
         return Trust("open", "It was compared with nothing that came to its end.")
     if comparison.chosen is None or comparison.noise is None:
-        why = (
-            f"It was compared with {len(ended) - 1} others, but how large the noise is, is unknown."
-        )
-        return Trust("open", why)
-    if comparison.chosen not in [c.label for c in tied]:
-        why = f"{comparison.best} did better here, but not clearly enough for the rule to take it."
-        return Trust("open", why)
+        others = f"It was compared with {of - 1} others"
+        return Trust("open", f"{others}, but how large the noise is, is unknown.")
+    if comparison.chosen not in tied:
+        better = f"{comparison.best} did better here"
+        return Trust("open", f"{better}, but not clearly enough for the rule to take it.")
     if len(tied) > 1:
         alone = ", as far as one seed each can tell" if seeds < 2 else ""
-        why = f"{len(tied)} of {len(ended)} did equally well within the noise{alone}; a rule chose."
-        return Trust("tie", why)
+        equal = f"{len(tied)} of {of} did equally well within the noise{alone}"
+        return Trust("tie", f"{equal}; a rule chose.")
     if seeds < 2:
-        why = f"It did best of {len(ended)}, but one seed each cannot tell for sure."
-        return Trust("clear", why)
-    why = f"It did best of {len(ended)}, by more than the noise over up to {seeds} seeds."
-    return Trust("clear", why)
+        return Trust("clear", f"It did best of {of}, but one seed each cannot tell for sure.")
+    return Trust("clear", f"It did best of {of}, by more than the noise over up to {seeds} seeds.")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from hptune.analysis.lr_range import LrRangeReading
-from hptune.report.read import RunRecord, TrialRecord
 from hptune.report.wording import parameter, stage_title
 from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, RangeTest
 from hptune.results.records import Curve, Decision
-from hptune.stages import FINAL, LR_RANGE, STAGES, WHOLE_RUNS
+from hptune.stages import FINAL, LR_RANGE, STAGES
 
 Curves = Mapping[str, Curve]
 """The curves of a run by the ids of their trials."""
@@ -24,50 +23,24 @@ def range_test(evidence: Sequence[Evidence]) -> tuple[RangeTest, LrRangeReading]
         return None
 
 
-def comparisons(record: RunRecord) -> list[Comparison]:
+def comparisons(evidence: Sequence[Evidence]) -> list[Comparison]:
     """Return what the stages compared, in the order in which it was decided."""
-    return [one for one in record.evidence if isinstance(one, Comparison)]
+    return [one for one in evidence if isinstance(one, Comparison)]
 
 
-def final_runs(record: RunRecord) -> list[FinalRun]:
-    """Return the runs of full length, the procedure's own first and baselines last.
-
-    Of trials of full length without a record, the last that share their settings are returned,
-    without a verdict.
-    """
-    runs = [one for one in record.evidence if isinstance(one, FinalRun)]
-    names = [f"{part}_{m}" for part in ("test", "val") for m in (*record.metrics, "loss")]
-    for stage in WHOLE_RUNS:
-        trials = [t for t in record.trials if t.stage == stage]
-        if trials and stage not in [run.stage for run in runs]:
-            last = [t for t in trials if _settings(t) == _settings(trials[-1])]
-            column = next(
-                (n for n in names if any(t.number(n) is not None for t in last)), "val_loss"
-            )
-            scores = [t.number(column) if t.complete else None for t in last]
-            ids = tuple(t.id for t in last)
-            runs.append(FinalRun(stage=stage, trials=ids, column=column, scores=tuple(scores)))
+def final_runs(evidence: Sequence[Evidence]) -> list[FinalRun]:
+    """Return the runs of full length, the procedure's own first and baselines last."""
+    runs = [one for one in evidence if isinstance(one, FinalRun)]
     return sorted(runs, key=lambda run: (run.baseline, run.stage != FINAL))
-
-
-def unrecorded(record: RunRecord) -> list[str]:
-    """Return the titles of the stages that ran trials of which no record says what came of them."""
-    known = {one.stage for one in record.evidence}
-    return [
-        stage_title(name)
-        for name in dict.fromkeys(trial.stage for trial in record.trials)
-        if name not in known
-    ]
 
 
 def decided_lr(test: RangeTest, decisions: Sequence[Decision]) -> float | None:
     """Return the maximum LR that came of a range test, None where the stage was not finished."""
-    for decision in reversed(decisions):
-        if (decision.stage, decision.parameter) == (test.stage, "lr"):
-            ours = set(test.trials) & set(decision.trials)
-            value = decision.value
-            return float(value) if ours and isinstance(value, int | float) and value > 0 else None
-    return None
+    own = [d for d in decisions if (d.stage, d.parameter) == (test.stage, "lr")]
+    if not own or not set(test.trials) & set(own[-1].trials):
+        return None
+    value = own[-1].value
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def decided_by(comparison: Comparison, decisions: Sequence[Decision]) -> list[Decision]:
@@ -92,46 +65,33 @@ def paired_curves(comparison: Comparison, curves: Curves) -> list[tuple[Candidat
 
     The mean over other seeds would show a difference between seeds as one between candidates.
     """
-    drawn = [(c, select(c.trials, curves)) for c in comparison.candidates]
-    seeds = [set(c.seeds) for c, own in drawn if own]
-    shared = set.intersection(*seeds) if seeds else set()
+    drawn = [(c, own) for c in comparison.candidates if (own := select(c.trials, curves))]
+    shared = set.intersection(*(set(c.seeds) for c, _ in drawn)) if drawn else set()
     paired = []
     for candidate, own in drawn:
         ran = zip(candidate.trials, candidate.seeds, strict=False)
         same = select((trial for trial, seed in ran if seed in shared), curves)
-        if own:
-            paired.append((candidate, same or own))
+        paired.append((candidate, same or own))
     return paired
 
 
-def title_of(comparison: Comparison) -> str:
-    """Return what was compared, in words."""
+def heading(comparison: Comparison) -> tuple[str, str]:
+    """Return a comparison's name for files and links, and its title.
+
+    For instance ("momentum", "Momentum"), ("momentum-lr", "Maximum LR after momentum") and
+    ("sweep-dropout", "Sweep of model.dropout").
+    """
     stage, name = STAGES.get(comparison.stage), parameter(comparison.parameter)
+    anchor = file_name(f"{comparison.stage}-{comparison.parameter.rpartition('.')[2]}")
     if stage is None or not stage.parameter:
-        return f"{stage_title(comparison.stage)} of {name}"
-    if comparison.stage == LR_RANGE:
-        return "LR confirmation"
-    if comparison.parameter != stage.parameter:
-        return f"{name[0].upper()}{name[1:]} after {stage.title.lower()}"
-    return stage.title
-
-
-def anchor_of(comparison: Comparison) -> str:
-    """Return a comparison's name for files and links: "momentum", "momentum-lr", "sweep-dropout"."""
-    stage = STAGES.get(comparison.stage)
-    if comparison.stage == LR_RANGE:
-        return "lr-confirmation"
-    if stage is not None and stage.parameter == comparison.parameter:
-        return comparison.stage
-    return file_name(f"{comparison.stage}-{comparison.parameter.rpartition('.')[2]}")
+        return anchor, f"{stage_title(comparison.stage)} of {name}"
+    if stage.name == LR_RANGE:
+        return "lr-confirmation", "LR confirmation"
+    if stage.parameter != comparison.parameter:
+        return anchor, f"{name[0].upper()}{name[1:]} after {stage.title.lower()}"
+    return stage.name, stage.title
 
 
 def file_name(text: str) -> str:
     """Return a text as a part of a file's name."""
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)
-
-
-def _settings(trial: TrialRecord) -> tuple[object, ...]:
-    """Return what repeats over seeds share."""
-    names = ("policy", "batch_size", "lr", "lr_min", "momentum", "momentum_min", "weight_decay")
-    return tuple(trial.row.get(name) for name in names)

@@ -18,7 +18,7 @@ PARAMETERS = {
     "batch_size": "batch size",
     "epochs": "epochs",
 }
-COLUMNS = {"val_loss": "validation loss", "train_loss": "training loss", "test_loss": "test loss"}
+_PARTS = {"train_loss": "training loss", "val_": "validation ", "test_": "test "}
 
 
 def parameter(name: str) -> str:
@@ -33,10 +33,10 @@ def stage_title(name: str) -> str:
 
 def column(name: str) -> str:
     """Return a column of results.csv in words: "val_accuracy" is "validation accuracy"."""
-    for short, long in (("val_", "validation "), ("test_", "test ")):
+    for short, long in _PARTS.items():
         if name.startswith(short):
             return long + name.removeprefix(short).replace("_", " ")
-    return COLUMNS.get(name) or name.replace("_", " ")
+    return name.replace("_", " ")
 
 
 def is_share(name: str) -> bool:
@@ -44,7 +44,7 @@ def is_share(name: str) -> bool:
     return "accuracy" in name.lower()
 
 
-def value(name: str, number: object) -> str:
+def value(number: object, name: str) -> str:
     """Return a value of a column as text: an accuracy in per cent, other numbers in four figures."""
     if isinstance(number, float) and is_share(name) and math.isfinite(number):
         return f"{100 * number:.2f} %"
@@ -62,12 +62,16 @@ def plain(number: object) -> str:
     return f"{number:.4g}" if isinstance(number, float) else str(number)
 
 
-def spread(name: str, values: Sequence[float]) -> str:
-    """Return "mean ± standard deviation" of a column; one value has no deviation."""
-    mean = statistics.fmean(values)
+def rounded(number: float, figures: int = 2) -> str:
+    """Return a number with so many significant figures."""
+    return plain(float(f"{number:.{figures}g}"))
+
+
+def spread(values: Sequence[float], name: str) -> str:
+    """Return "mean ± standard deviation" of a column; one value has no deviation, none is a dash."""
     if len(values) < 2:
-        return value(name, mean)
-    deviation = statistics.stdev(values)
+        return value(values[0], name) if values else plain(None)
+    mean, deviation = statistics.fmean(values), statistics.stdev(values)
     if is_share(name):
         return f"{100 * mean:.2f} ± {100 * deviation:.2f} %"
     digits = 4 if deviation == 0 else min(6, max(1, 2 - math.floor(math.log10(deviation)) - 1))
@@ -76,10 +80,8 @@ def spread(name: str, values: Sequence[float]) -> str:
 
 def duration(seconds: float) -> str:
     """Return a time as text: "41.2 s", "5 min 20 s", "2 h 5 min"."""
-    if seconds < 1:
-        return f"{seconds:.2f} s"
     if seconds < 120:
-        return f"{seconds:.3g} s"
+        return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 120:
         return f"{minutes} min {rest} s"

@@ -1,10 +1,9 @@
-"""Files that are written whole or not at all, and what a killed writer left of them."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import BinaryIO
 
 from hptune.errors import HptuneError, one_line
 
-_UNFINISHED = re.compile(r"(?P<name>.+)\.\d+\.part")
+UNFINISHED = ".hptune.part"  # what a killed writer leaves is known by its name
 
 
 def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], object]) -> None:
@@ -25,7 +24,7 @@ def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], object]) -
     Raises:
         HptuneError: The disk is full, or the file cannot be written.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
@@ -48,16 +47,3 @@ def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], object]) -
             f"{path}: cannot be written: {getattr(error, 'strerror', None) or one_line(error)}; check the "
             "folder and the room on its disk"
         ) from error
-
-
-def remove_unfinished(folder: Path, names: str) -> None:
-    """Remove what killed writers left half-written in a folder, of files that are named so.
-
-    Args:
-        folder: Only this folder itself; it need not be there.
-        names: Regular expression that a file's whole name matches, `write_atomic`'s ending aside.
-    """
-    for part in folder.glob("*.part"):
-        found = _UNFINISHED.fullmatch(part.name)
-        if found and re.fullmatch(names, found["name"]) and part.is_file():
-            part.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hptune.results.records import Value
@@ -19,34 +19,23 @@ _DECIMAL_COMMA = re.compile(r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$")
 
 def cell(value: Any) -> str:
     """Return a value as it stands in a CSV: blank for nothing, floats with all their digits."""
-    if value is None:
+    if value is None or value != value:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    if isinstance(value, list | tuple):
-        return json.dumps(value)
-    return str(value)
+    return json.dumps(value) if isinstance(value, bool | list | tuple) else str(value)
 
 
 def value_of(text: str) -> Value:
     """Return the value that a cell holds: nothing, a truth value, a number, a list or text."""
-    if text == "":
+    if not text:
         return None
     if text.lower() in ("true", "false"):
         return text.lower() == "true"
-    for kind in (int, float):
+    readers: tuple[Callable[[str], Value], ...] = (int, float, json.loads)
+    for read in readers:
         try:
-            return kind(text)
+            return read(text)
         except ValueError:
             continue
-    if text.startswith("["):
-        try:
-            found: list[Any] = json.loads(text)
-        except ValueError:
-            return text
-        return found
     return text
 
 
@@ -66,27 +55,21 @@ def parse_table(data: bytes) -> tuple[list[str], list[list[str]]]:
     be trusted: it is an empty row.
     """
     text = data.decode("utf-8-sig", errors="replace")
-    lines = [line for line in _lines(text) if any(line)]
-    if lines and not text.endswith(("\n", "\r")):
-        lines[-1] = []  # cut off
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    lines: list[list[str]] = []
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines.extend(line for line in reader if any(line))
+    except csv.Error:  # what follows is none
+        lines.append([])
     if not lines:
         return [], []
+    if not text.endswith(("\n", "\r")):
+        lines[-1] = []  # cut off
+    if delimiter == ";":
+        lines = [[_DECIMAL_COMMA.sub(r"\1.\2", text) for text in line] for line in lines]
     header = [name.strip() for name in lines[0]]
     return header, [_checked(line, len(header)) for line in lines[1:]]
-
-
-def _lines(text: str) -> Iterable[list[str]]:
-    """Yield the cells of each line, those of a line that is no CSV as bytes that are no text."""
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    while True:
-        try:
-            line = next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            line = [_NO_TEXT]
-        yield [_DECIMAL_COMMA.sub(r"\1.\2", c) for c in line] if delimiter == ";" else line
 
 
 def _checked(line: list[str], columns: int) -> list[str]:

@@ -58,13 +58,7 @@ def diverged_at(losses: Sequence[float], factor: float = FACTOR) -> int | None:
 
 
 def divergence_message(losses: Sequence[float], lr: float, factor: float = FACTOR) -> str:
-    """Say why a trial ended as diverged.
-
-    Args:
-        losses: Of the training, to the last iteration.
-        lr: Of the last iteration.
-        factor: As for the monitor.
-    """
+    """Say why a trial ended as diverged, of its training losses and the LR of its last iteration."""
     at = len(losses) - 1
     if diverged_at(losses, factor) is None:
         return f"the validation loss after iteration {at} is not finite"

@@ -35,9 +35,10 @@ def _version(package: str) -> str | None:
 
 def _git_state() -> str | None:
     """Return the commit of the user's folder, "+changes" where it is not clean."""
+    describe = ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"]
     try:
-        describe = ["git", "describe", "--always", "--dirty=+changes", "--abbrev=12"]
-        done = subprocess.run(describe, capture_output=True, text=True, timeout=5, check=True)
+        return subprocess.check_output(
+            describe, text=True, timeout=5, stderr=subprocess.DEVNULL
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()

@@ -7,12 +7,10 @@ and nobody reads numbers out of a sentence.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any
-
-from pydantic import TypeAdapter
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from hptune.results.cells import finite
 from hptune.results.records import Value
@@ -20,117 +18,72 @@ from hptune.results.records import Value
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One value that was compared, over its seeds.
+    """One value that was compared, over its seeds."""
 
-    Attributes:
-        label: The value in short, "0.95-0.85".
-        values: The columns of results.csv that it sets, by name.
-        trials: Ids, one a seed.
-        seeds: The seed of each trial.
-        scores: What each trial reached, in the metric's own sign; None where it did not end.
-        score: Mean over the seeds, put on the footing of the candidate with the most seeds; None
-            where a seed did not end.
-        difference: How much worse than the best, over the seeds that both have; at least 0.
-        noise: Standard deviation of that difference; None where it is not known.
-        tied: Whether the noise does not tell it from the best. The best is tied with itself.
-        status: How its trials ended, the worst of them.
-        epochs: Of all its trials.
-    """
-
-    label: str
-    values: Mapping[str, Value]
-    trials: tuple[str, ...]
+    label: str  # the value in short, "0.95-0.85"
+    values: Mapping[str, Value]  # the columns of results.csv that it sets, by name
+    trials: tuple[str, ...]  # ids, one a seed
     seeds: tuple[int, ...]
-    scores: tuple[float | None, ...]
+    scores: tuple[
+        float | None, ...
+    ]  # of each trial, in the metric's sign; None where it did not end
+    # Their mean, on the footing of the candidate with the most seeds; None where a seed did not end.
     score: float | None
-    difference: float | None
-    noise: float | None
-    tied: bool
-    status: str
-    epochs: float
+    difference: (
+        float | None
+    )  # how much worse than the best, over the seeds that both have; 0 or more
+    noise: float | None  # standard deviation of that difference; None where it is not known
+    tied: bool  # whether the noise does not tell it from the best, which is tied with itself
+    status: str  # how its trials ended, the worst of them
+    epochs: float  # of all its trials
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The candidates of a decision, side by side.
-
-    Attributes:
-        stage: Which stage compared them.
-        parameter: What was compared, as decisions.csv calls it.
-        by: "loss", or the metric that they were judged by; of the validation set.
-        higher_is_better: Of the metric.
-        candidates: In the order in which they ran.
-        best: Label of the candidate with the best score; None where none came to its end.
-        chosen: Label of the candidate that was decided for; None where none was.
-        rule: By which rule, in words.
-        noise: Standard deviation of a difference between the best and another of as many seeds.
-        interval: Plausible bounds of the value; None where they are not known.
-        epochs: What the comparison cost; what another stage had run before costs nothing.
-    """
+    """The candidates of a decision, side by side."""
 
     stage: str
-    parameter: str
-    by: str
-    higher_is_better: bool
-    candidates: tuple[Candidate, ...]
-    best: str | None
-    chosen: str | None
-    rule: str
-    noise: float | None
-    interval: tuple[float, float] | None = None
-    epochs: float = 0.0
+    parameter: str  # as decisions.csv calls it
+    by: str  # "loss", or the metric that they were judged by; of the validation set
+    higher_is_better: bool  # of the metric
+    candidates: tuple[Candidate, ...]  # in the order in which they ran
+    best: str | None  # label of the best score; None where none came to its end
+    chosen: str | None  # label of what was decided for; None where none was
+    rule: str  # in words
+    noise: (
+        float | None
+    )  # standard deviation of the difference of the best and another of as many seeds
+    interval: tuple[float, float] | None = None  # plausible bounds of the value, where known
+    epochs: float = 0.0  # what it cost; what another stage had run before costs nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class RangeTest:
-    """The last LR range test of a stage, and how it was read.
-
-    Attributes:
-        stage: Which stage ran it.
-        trials: Ids, one a seed.
-        earlier: Ids of the tests before it, over other ranges.
-        reading: The fields of `hptune.analysis.lr_range.LrRangeReading`.
-    """
+    """The last LR range test of a stage, and how it was read."""
 
     stage: str
-    trials: tuple[str, ...]
-    earlier: tuple[str, ...]
-    reading: Mapping[str, Any]
+    trials: tuple[str, ...]  # ids, one a seed
+    earlier: tuple[str, ...]  # ids of the tests before it, over other ranges
+    reading: Mapping[str, Any]  # the fields of `hptune.analysis.lr_range.LrRangeReading`
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalRun:
-    """Runs of full length, one a seed.
+    """Runs of full length, one a seed."""
 
-    Attributes:
-        stage: "final" or "train".
-        trials: Ids, one a seed, also of those that did not end.
-        column: The headline's column of results.csv, "test_accuracy".
-        scores: The headline of each trial; None where it did not end.
-        verdict: How the runs fit, the most common verdict of the seeds; "" where none ended.
-        agreement: How many seeds say so, in words; "" for one seed.
-        reasons: The evidence of the first seed that says so.
-        advice: What to do next.
-        baseline: Whether these are a comparison's runs.
-    """
-
-    stage: str
-    trials: tuple[str, ...]
-    column: str
-    scores: tuple[float | None, ...]
-    verdict: str = ""
-    agreement: str = ""
-    reasons: tuple[str, ...] = ()
-    advice: tuple[str, ...] = ()
-    baseline: bool = False
+    stage: str  # "final" or "train"
+    trials: tuple[str, ...]  # ids, also of those that did not end
+    column: str  # the headline's of results.csv, "test_accuracy"
+    scores: tuple[float | None, ...]  # the headline of each trial; None where it did not end
+    verdict: str = ""  # how the runs fit, as most of the seeds say; "" where none ended
+    agreement: str = ""  # how many seeds say so, in words; "" for one seed
+    reasons: tuple[str, ...] = ()  # the evidence of the first seed that says so
+    advice: tuple[str, ...] = ()  # what to do next
+    baseline: bool = False  # whether these are a comparison's runs
 
 
 Evidence = Comparison | RangeTest | FinalRun
-_KINDS: dict[str, type[Comparison] | type[RangeTest] | type[FinalRun]] = {
-    "comparison": Comparison,
-    "range-test": RangeTest,
-    "final-run": FinalRun,
-}
+_KINDS = {"comparison": Comparison, "range-test": RangeTest, "final-run": FinalRun}
 
 
 def evidence_key(evidence: Evidence) -> tuple[object, ...]:
@@ -139,7 +92,7 @@ def evidence_key(evidence: Evidence) -> tuple[object, ...]:
     return type(evidence), evidence.stage, about, getattr(evidence, "baseline", False)
 
 
-def evidence_text(evidence: Sequence[Evidence]) -> str:
+def evidence_text(evidence: Iterable[Evidence]) -> str:
     """Return evidence as the JSON of comparisons.json; a number that is not finite is null in it."""
     names = {cls: name for name, cls in _KINDS.items()}
     entries = [finite({"kind": names[type(one)], **asdict(one)}) for one in evidence]
@@ -149,18 +102,35 @@ def evidence_text(evidence: Sequence[Evidence]) -> str:
     return json.dumps(entries, indent=1) + "\n"
 
 
-@cache  # building one takes longer than reading a run's evidence
-def _adapter(kind: str) -> TypeAdapter[Any]:
-    return TypeAdapter(_KINDS[kind])
-
-
-def evidence_from(data: str | bytes) -> list[Evidence]:
+def evidence_from(data: bytes) -> list[Evidence]:
     """Return the evidence that such a JSON holds.
 
     Raises:
         ValueError: It is none.
     """
     try:
-        return [_adapter(entry.pop("kind")).validate_python(entry) for entry in json.loads(data)]
+        entries = json.loads(data)
+        for entry in entries:
+            if "candidates" in entry:
+                entry["candidates"] = [_made(Candidate, one) for one in entry["candidates"]]
+        return [_made(_KINDS[entry.pop("kind")], entry) for entry in entries]
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("holds no evidence") from error
+        raise ValueError("it holds no evidence") from error
+
+
+def _made(kind: type, entry: Mapping[str, Any]) -> Any:
+    """Return a record of a JSON object, whose lists are the record's tuples."""
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+    for name, hint in get_type_hints(kind).items():
+        if name in values and not _fits(values[name], hint):
+            raise TypeError(name)
+    return kind(**values)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    parts = get_args(hint)
+    if isinstance(hint, UnionType):
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is tuple:
+        return isinstance(value, tuple) and all(_fits(item, parts[0]) for item in value)
+    return isinstance(value, (int, float) if hint is float else get_origin(hint) or hint)

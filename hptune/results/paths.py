@@ -6,21 +6,11 @@ import re
 from pathlib import Path
 
 from hptune.errors import InputError
-from hptune.results.atomic import remove_unfinished
+from hptune.results.atomic import UNFINISHED
 
-_DIGEST = r"[0-9a-f]{8}"
-_TRIAL = rf"[a-z]+(-[a-z]+)*-{_DIGEST}"
-_STATE = rf"({_TRIAL}|{_DIGEST}(@\d+)?)"  # of a trial, or of a run that others branch from
-# The files that hptune writes, by the folder that they are in.
-_WRITTEN = {
-    "": r"(experiment|tuned)\.yaml|(comparisons|manifest|timings)\.json"
-    r"|(results|decisions)\.csv|report\.html",
-    "curves": rf"{_TRIAL}\.csv",
-    "logs": rf"{_TRIAL}\.txt",
-    "snapshots": rf"{_STATE}\.pt",
-    "checkpoints": rf"{_TRIAL}\.pt",
-    "plots": r".+\.png",
-}
+_TRIAL = r"[a-z]+(-[a-z]+)*-[0-9a-f]{8}"
+_STATE = rf"{_TRIAL}|[0-9a-f]{{8}}(@\d+)?"  # of a trial, or of a run that others branch from
+_FOLDERS = ("curves", "logs", "snapshots", "checkpoints", "plots")
 
 
 def is_trial_id(text: str) -> bool:
@@ -29,11 +19,7 @@ def is_trial_id(text: str) -> bool:
 
 
 class RunPaths:
-    """The files of a run directory.
-
-    Args:
-        path: The directory.
-    """
+    """The files of a run directory."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,11 +33,11 @@ class RunPaths:
 
     def curve(self, trial: str) -> Path:
         """Return where the history of a trial is, by its id."""
-        return self._file("curves", f"{trial}.csv")
+        return self._file("curves", trial, ".csv")
 
     def log(self, trial: str) -> Path:
         """Return where the output of a trial is, or why it failed."""
-        return self._file("logs", f"{trial}.txt")
+        return self._file("logs", trial, ".txt")
 
     def snapshot(self, trial: str) -> Path:
         """Return where the state of a trial in flight is, or of a run that others branch from.
@@ -59,26 +45,27 @@ class RunPaths:
         Args:
             trial: An id, a digest, or "DIGEST@ITERATION".
         """
-        return self._file("snapshots", f"{trial}.pt")
+        return self._file("snapshots", trial, ".pt")
 
     def checkpoint(self, trial: str) -> Path:
         """Return where the trained weights of a trial are."""
-        return self._file("checkpoints", f"{trial}.pt")
+        return self._file("checkpoints", trial, ".pt")
 
     def remove_unfinished(self) -> None:
         """Remove what killed writers left half-written, and nothing else."""
-        for folder, names in _WRITTEN.items():
-            remove_unfinished(self.path / folder, rf"({names})(\.damaged(-\d+)?)?")
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            for part in folder.glob(f"*{UNFINISHED}"):
+                part.unlink(missing_ok=True)
 
-    def _file(self, folder: str, name: str) -> Path:
+    def _file(self, folder: str, trial: str, suffix: str) -> Path:
         """Return a file of a trial.
 
         Raises:
             InputError: The name could lead out of the folder: someone edited what it was read from.
         """
-        if not re.fullmatch(_WRITTEN[folder], name):
+        if not re.fullmatch(_STATE, trial):
             raise InputError(
-                f"{self.path}: {name!r} belongs to no trial; a trial is named by its stage and "
+                f"{self.path}: {trial!r} belongs to no trial; a trial is named by its stage and "
                 "eight hexadecimal digits, lr-range-0a1b2c3d; restore the run directory's files"
             )
-        return self.path / folder / name
+        return self.path / folder / f"{trial}{suffix}"

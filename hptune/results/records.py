@@ -1,6 +1,6 @@
 """The records that training writes and everything else reads: trials, curves, decisions.
 
-Plain values only, so that what reads results never needs torch.
+Plain values only, so that a run's tables are shown without torch, pydantic or numpy.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from functools import cached_property
-from typing import Annotated, Any, Literal
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import AfterValidator, Field
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Section
+    from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 
 Scalar = bool | int | float | str | None
 Value = Scalar | list[Any]
 """Of a swept key: a list too, as of layers' widths."""
-FloatArray = NDArray[np.float64]
+FloatArray: TypeAlias = "NDArray[np.float64]"
 
 
 class Status(StrEnum):
@@ -34,59 +34,11 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-class ParameterRule(Section):
-    """Multipliers for the parameters whose dotted name matches; the first rule that matches applies."""
+def _default(section: str) -> Any:
+    """Return a section of a trial with its defaults."""
+    from hptune.results import settings  # which needs pydantic
 
-    match: str = Field(description="shell-style pattern of parameter names, such as *.bias")
-    lr: NotNegative = Field(1.0, description="times LR; 0 freezes")
-    weight_decay: NotNegative = Field(1.0, description="times weight decay")
-
-
-class OptimizerSpec(Section):
-    """Which optimizer; LR, momentum and weight decay are hyper-parameters."""
-
-    name: Annotated[str, AfterValidator(str.lower)] = Field(
-        "sgd", description="sgd (Nesterov), adam, adamw, rmsprop, any of torch.optim"
-    )
-    args: Arguments = Field(default_factory=dict, description="of the optimizer")
-    decay_biases_and_norms: bool = Field(
-        True, description="whether weight decay holds for biases and normalisation layers too"
-    )
-    rules: tuple[ParameterRule, ...] = Field((), description="multipliers for parameters by name")
-
-
-class PolicySpec(Section):
-    """Learning rate and momentum over a run; `hptune policies` lists them."""
-
-    name: str = Field("1cycle", description="one that `hptune policies` lists")
-    momentum: str = Field(
-        "auto",
-        description="auto (cyclical where it has a minimum), cyclical, increasing or constant",
-    )
-    args: Arguments = Field(default_factory=dict, description="of the policy")
-
-
-class TrainingSettings(Section):
-    """How a trial is trained, apart from the hyper-parameters under study."""
-
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
-        "auto",
-        description="auto takes bf16 where that is clearly faster, on a CPU by a timed probe; "
-        "fp32 on CUDA computes matrix products and convolutions in TF32",
-    )
-    label_smoothing: Rate = Field(0.0, description="share of the target spread over all classes")
-    clip_norm: Positive | None = Field(None, description="largest norm of the gradient")
-    accumulate: Count = Field(1, description="parts that a batch is computed in")
-    evaluations: Count = Field(20, description="validation readings over a run")
-    evaluate_limit: Count | None = Field(
-        None, description="validation examples a reading, null for all"
-    )
-    early_stopping: Count | None = Field(
-        None, description="readings without a better loss before a run ends"
-    )
-    divergence_factor: Positive = Field(
-        3.0, description="a loss this many times its start above the start has diverged"
-    )
+    return getattr(settings, section)()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +59,9 @@ class Trial:
     weight_decay: float
     lr_min: float | None = None
     momentum_min: float | None = None
-    policy: PolicySpec = field(default_factory=PolicySpec)
-    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
-    settings: TrainingSettings = field(default_factory=TrainingSettings)
+    policy: PolicySpec = field(default_factory=partial(_default, "PolicySpec"))
+    optimizer: OptimizerSpec = field(default_factory=partial(_default, "OptimizerSpec"))
+    settings: TrainingSettings = field(default_factory=partial(_default, "TrainingSettings"))
     extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
 
@@ -132,7 +84,7 @@ class Trial:
 
 def _plain(value: Any) -> Any:
     """Return a section as a dict, any other collection as a list, for JSON."""
-    return value.model_dump() if isinstance(value, Section) else list(value)
+    return value.model_dump() if hasattr(value, "model_dump") else list(value)
 
 
 @dataclass(frozen=True)
@@ -155,36 +107,36 @@ class Curve:
     def __len__(self) -> int:
         return len(self.iteration)
 
+    @classmethod
+    def of(cls, columns: Mapping[str, NDArray[Any]]) -> Curve:
+        """Return the curve of these columns, by their names in the CSV."""
+        metrics = [n for n in columns if n.startswith("val_") and n != "val_loss"]
+        return cls(
+            **{f.name: columns[f.name] for f in fields(cls) if f.name != "metrics"},
+            metrics={name.removeprefix("val_"): columns[name] for name in metrics},
+        )
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by their names in the CSV, in its order."""
+        metrics = {f"val_{name}": values for name, values in self.metrics.items()}
+        before = {n: v for n, v in vars(self).items() if n not in ("metrics", "seconds")}
+        return before | metrics | {"seconds": self.seconds}
+
     def until(self, iterations: int) -> Curve:
         """Return the first `iterations` iterations of this curve."""
-        arrays = {
-            item.name: getattr(self, item.name)[:iterations]
-            for item in fields(self)
-            if item.name != "metrics"
-        }
-        metrics = {name: values[:iterations] for name, values in self.metrics.items()}
-        return Curve(metrics=metrics, **arrays)
+        return Curve.of({name: values[:iterations] for name, values in self.columns().items()})
 
 
 @dataclass(frozen=True)
 class TrialProgress:
-    """Where a running trial is.
+    """Where a running trial is."""
 
-    Attributes:
-        iteration: The last one whose loss has been read from the device.
-        began: The iteration that this process began with, above 0 after a resume.
-        lr: Of the iteration.
-        momentum: Of the iteration.
-        train_loss: Mean over the iterations that were last read together.
-        readings: Of the validation set so far, each as (iteration, LR, loss).
-    """
-
-    iteration: int
-    began: int
-    lr: float
+    iteration: int  # the last one whose loss has been read from the device
+    began: int  # the iteration that this process began with, above 0 after a resume
+    lr: float  # of the iteration, as momentum
     momentum: float
-    train_loss: float
-    readings: tuple[tuple[int, float, float], ...] = ()
+    train_loss: float  # mean over the iterations that were last read together
+    readings: tuple[tuple[int, float, float], ...] = ()  # validation: iteration, LR, loss
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,38 +6,30 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 from hptune.results.atomic import write_atomic
 
 # Every experiment that hptune writes has these sections; one that was cut short has not.
 _SECTIONS = {"data", "model", "loss", "optimizer", "policy"}
+T = TypeVar("T")
 
 
 class Repair:
-    """Sets damaged files aside as NAME.damaged and tells; a reader only tells.
-
-    Args:
-        root: The run directory.
-        tell: Hears a line for each damage.
-        write: Whether this process may write the directory.
-    """
+    """Sets damaged files of a run directory aside as NAME.damaged and tells; a reader only tells."""
 
     def __init__(self, root: Path, tell: Callable[[str], None], *, write: bool) -> None:
         self._root, self._tell, self._write = root, tell, write
         self._aside: dict[Path, Path] = {}  # where each file as it was has been kept
 
     def set_aside(self, path: Path, what: str, follows: str, instead: str | None = None) -> None:
-        """Keep a damaged file under another name, once a process, and say what follows.
+        """Keep a damaged file under another name, once a process; say what is wrong and what follows.
 
-        Args:
-            path: The file, which need not be there.
-            what: What is wrong with it.
-            follows: What is done about that.
-            instead: What can be trusted of it, to stand in its place.
+        The file need not be there. `instead` is what can be trusted of it, to stand in its place.
         """
         name = path.relative_to(self._root)
         if not self._write:
@@ -55,17 +47,24 @@ class Repair:
             write_atomic(path, instead)
         self._tell(line)
 
-    def json_object(self, path: Path, follows: str) -> dict[str, Any]:
-        """Return the JSON object that a file holds; a file without one is set aside."""
+    def read(
+        self, path: Path, parse: Callable[[bytes], T], follows: str, *, needed: bool = False
+    ) -> T | None:
+        """Return what `parse` makes of a file; None where there is none, or where it is damaged.
+
+        It is damaged where `parse` raises a ValueError, or where it is needed and not there; then
+        it is set aside.
+        """
         data = read_bytes(path)
         try:
-            found = {} if data is None else json.loads(data)
-        except ValueError:
-            found = None
-        if isinstance(found, dict):
-            return found
-        self.set_aside(path, "is no JSON object", follows)
-        return {}
+            if data is not None:
+                return parse(data)
+            what = "is not there" if needed else ""
+        except ValueError as error:
+            what = f"cannot be read ({one_line(error, 120)})"
+        if what:
+            self.set_aside(path, what, follows)
+        return None
 
 
 def _free(path: Path) -> Path:
@@ -89,6 +88,33 @@ def read_bytes(path: Path) -> bytes | None:
         ) from None
 
 
+def json_object(data: bytes) -> dict[str, Any]:
+    """Return the JSON object that a file holds.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    found = json.loads(data)
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def check_experiment(data: bytes) -> None:
+    """Check that the YAML of an experiment is there to its last line.
+
+    Raises:
+        ValueError: It is not.
+    """
+    import yaml
+
+    with suppress(yaml.YAMLError):
+        found = yaml.safe_load(data)
+        if data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS:
+            return
+    raise ValueError("it is no whole experiment")
+
+
 def is_whole_state(path: Path) -> bool:
     """Return whether a file that torch saved is whole, by its checksums; torch is not needed."""
     try:
@@ -96,14 +122,3 @@ def is_whole_state(path: Path) -> bool:
             return archive.testzip() is None
     except Exception:  # zipfile raises a dozen kinds of errors where the bytes are random
         return False
-
-
-def is_whole_experiment(data: bytes) -> bool:
-    """Return whether YAML is an experiment to its last line."""
-    import yaml
-
-    try:
-        found = yaml.safe_load(data)
-    except (yaml.YAMLError, ValueError):
-        return False
-    return data.endswith(b"\n") and isinstance(found, dict) and found.keys() >= _SECTIONS

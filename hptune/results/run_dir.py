@@ -6,36 +6,23 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from hptune.errors import InputError, one_line
+from hptune.errors import InputError
+from hptune.results import tables
 from hptune.results.atomic import write_atomic
 from hptune.results.cells import table_text
-from hptune.results.environment import environment
 from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
-from hptune.results.repair import Repair, is_whole_experiment, is_whole_state, read_bytes
-from hptune.results.stored import curve_difference, row_difference, stored_result
-from hptune.results.tables import (
-    DECISION_COLUMNS,
-    Row,
-    curve_from,
-    curve_text,
-    decision_row,
-    ordered_columns,
-    read_decisions,
-    read_results,
-    result_row,
-    rows_from,
-)
+from hptune.results.repair import Repair, check_experiment, is_whole_state, json_object, read_bytes
+from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
-
-VALIDATION_EXAMPLES = "validation_examples"  # in the manifest
 
 _OWN_END = (Status.COMPLETE, Status.DIVERGED)
 _FINISHED = (*_OWN_END, Status.PRUNED)  # its own stage had no more use for a pruned trial
@@ -50,7 +37,7 @@ class RunDir(RunPaths):
     Args:
         path: The directory.
         lock: Held by the process that writes; None for one that reads.
-        tell: Hears a line for each damaged file.
+        tell: Is called with a line for each damaged file.
     """
 
     def __init__(
@@ -59,14 +46,14 @@ class RunDir(RunPaths):
         super().__init__(path)
         self._lock = lock
         self._repair = Repair(path, tell, write=lock is not None)
-        self._rows, problem = read_results(read_bytes(self.results_csv))
+        self._rows, problem = tables.read_results(read_bytes(self.results_csv))
         self._table = ""  # what this process has written to results.csv
         if problem:
             self._set_rows_aside(self._rows, problem, "what is missing in it runs again")
-        self._decisions, problem = read_decisions(read_bytes(self.decisions_csv))
+        self._decisions, problem = tables.read_decisions(read_bytes(self.decisions_csv))
         if problem:
             follows = "what is missing in it is decided again when its stage runs"
-            text = _decisions_text(self._decisions)
+            text = tables.decisions_text(self._decisions)
             self._repair.set_aside(self.decisions_csv, problem, follows, text)
         self._sound_weights: set[Path] = set()
         self._begun: tuple[str, dict[str, Any]] | None = None  # not written yet
@@ -80,7 +67,7 @@ class RunDir(RunPaths):
         Args:
             path: Made where it is not there, if it is to be written.
             write: Whether to hold its lock.
-            tell: Hears a line for each damaged file.
+            tell: Is called with a line for each damaged file.
 
         Raises:
             InputError: It cannot be written, is held by another process, or is not there to be read.
@@ -131,19 +118,21 @@ class RunDir(RunPaths):
             (experiment, manifest), self._begun = self._begun, None
             write_atomic(self.experiment, experiment)
             self._write_manifest(manifest)
-        write_atomic(self.curve(result.trial.id), curve_text(result.curve))
+        write_atomic(self.curve(result.trial.id), tables.curve_text(result.curve))
         if result.status is Status.FAILED:
             write_atomic(self.log(result.trial.id), f"{result.message}\n")
-        row = result_row(result)
-        ids = [known["trial"] for known in self._rows]
-        if row["trial"] in ids:
-            rows = list(self._rows)
-            rows[ids.index(row["trial"])] = row
-            self._write_rows(rows)
-        elif self._table and row.keys() <= self._rows[0].keys():
-            self._append(row)
-        else:
-            self._write_rows([*self._rows, row])
+        row = tables.result_row(result)
+        known = {each["trial"]: each for each in self._rows}
+        if row["trial"] in known or not self._table or row.keys() - self._rows[0].keys():
+            self._write_rows([*(known | {row["trial"]: row}).values()])
+            return
+        # It needs no other columns: to write all rows anew would take longer row by row.
+        columns = list(self._rows[0])
+        text = table_text(columns, [[row.get(c) for c in columns]])
+        table = self._table + text.partition("\n")[2]
+        write_atomic(self.results_csv, table)
+        self._table = table
+        self._rows += tables.read_results(text.encode())[0]
 
     def arrange(self, trials: Sequence[str]) -> None:
         """Put the last rows in this order of trial ids, back to the first row of another trial.
@@ -164,51 +153,42 @@ class RunDir(RunPaths):
         for row in self._rows_of(trial):
             curve = self.history(row) if self._is_sound(row, trial) else None
             if curve is not None:
-                return stored_result(trial.change(stage=str(row["stage"])), row, curve)
+                return tables.stored_result(trial.change(stage=str(row["stage"])), row, curve)
         return None
 
     def history(self, row: Row) -> Curve | None:
         """Return the curve of a row of results.csv; None where it is not whole."""
         path = self.curve(str(row["trial"]))
-        try:
-            curve = curve_from(path.read_bytes())
-        except (OSError, ValueError) as error:
-            what = f"cannot be read ({one_line(getattr(error, 'strerror', None) or error, 120)})"
-        else:
-            what = curve_difference(row, curve)
-        if not what:
-            return curve
-        if row["status"] != Status.FAILED:  # nobody asks for its curve
-            self._repair.set_aside(path, what, "its trial runs again")
-        return None
+        needed = row["status"] != Status.FAILED  # nobody asks for the curve of one that failed
+        parse = partial(tables.curve_from, row=row)
+        return self._repair.read(path, parse, "its trial runs again", needed=needed)
 
     def _rows_of(self, trial: Trial) -> list[Row]:
         """Return the rows of a finished trial, another search stage's where it came to its own end."""
-        found = []
-        for row in self._rows:
-            stage, _, digest = str(row["trial"]).rpartition("-")
-            alike = stage == trial.stage and row["status"] in _FINISHED
+
+        def is_of_it(row: Row) -> bool:
+            if row["stage"] == trial.stage:
+                return row["status"] in _FINISHED
             # The weights of a whole run are kept under its own id.
-            searched = {stage, trial.stage}.isdisjoint(WHOLE_RUNS)
-            shared = searched and row["status"] in _OWN_END
-            if digest == trial.digest and (alike or shared):
-                found.append(row)
-        return found
+            searched = {row["stage"], trial.stage}.isdisjoint(WHOLE_RUNS)
+            return searched and row["status"] in _OWN_END
+
+        same = [row for row in self._rows if str(row["trial"]).endswith(f"-{trial.digest}")]
+        return [row for row in same if is_of_it(row)]
 
     def _is_sound(self, row: Row, trial: Trial) -> bool:
         """Return whether a row agrees with its trial, and its weights are whole; else drop it."""
         weights = self.checkpoint(str(row["trial"]))
         rest = [other for other in self._rows if other is not row]
-        if what := row_difference(row, trial):
-            self._set_rows_aside(rest, what, "its trial runs again")
-        elif (
-            weights not in self._sound_weights and weights.exists() and not is_whole_state(weights)
-        ):
-            self._write_rows(rest)
-            self._repair.set_aside(weights, "is cut short", "its trial runs again")
-        else:
+        again = "its trial runs again"
+        if what := tables.row_difference(row, trial):
+            self._set_rows_aside(rest, what, again)
+        elif weights in self._sound_weights or not weights.exists() or is_whole_state(weights):
             self._sound_weights.add(weights)
             return True
+        else:
+            self._write_rows(rest)
+            self._repair.set_aside(weights, "is cut short", again)
         return False
 
     def rows(self, stage: str | None = None) -> list[Row]:
@@ -233,16 +213,8 @@ class RunDir(RunPaths):
 
     def evidence(self) -> list[Evidence]:
         """Return what the decisions rest on, in the order in which it was made."""
-        data = read_bytes(self.comparisons)
-        try:
-            return [] if data is None else evidence_from(data)
-        except ValueError:
-            self._repair.set_aside(
-                self.comparisons,
-                "cannot be read",
-                "each stage that runs again writes its part anew",
-            )
-            return []
+        follows = "each stage that runs again writes its part anew"
+        return self._repair.read(self.comparisons, evidence_from, follows) or []
 
     def forget(self, stages: Sequence[str]) -> None:
         """Drop what some stages left: rows, curves, logs, snapshots, weights, decisions, evidence."""
@@ -273,11 +245,9 @@ class RunDir(RunPaths):
             experiment: The resolved experiment, as YAML.
             facts: For the manifest, besides versions, command and git state.
         """
-        self._begun = experiment, environment() | dict(facts)
+        from hptune.results.environment import environment  # slow to load, and only of use here
 
-    def write_tuned(self, text: str) -> None:
-        """Write the experiment with the decided values."""
-        write_atomic(self.tuned, text)
+        self._begun = experiment, environment() | dict(facts)
 
     def add_fact(self, name: str, value: Scalar) -> None:
         """Add to the manifest what shows only while the run goes on."""
@@ -286,65 +256,41 @@ class RunDir(RunPaths):
         elif manifest := self.facts():
             self._write_manifest({**manifest, name: value})
 
-    def fact(self, name: str) -> Any:
-        """Return what the manifest says of the run before this one, or None."""
-        return self.facts().get(name)
-
     def facts(self) -> dict[str, Any]:
-        """Return the manifest."""
-        return self._repair.json_object(self.manifest, "it is written again")
+        """Return the manifest: what it says of the run before this one, until a trial is recorded."""
+        return self._repair.read(self.manifest, json_object, "it is written again") or {}
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         write_atomic(self.manifest, json.dumps(manifest, indent=2) + "\n")
 
     def _timings(self) -> dict[str, Any]:
-        return self._repair.json_object(self.timings, "what it held is measured again")
+        follows = "what it held is measured again"
+        return self._repair.read(self.timings, json_object, follows) or {}
 
     def _check_files(self) -> None:
         """Set aside what is damaged of the files that nothing else reads before it writes them."""
         self.facts()
         self._timings()
         for path in (self.experiment, self.tuned):
-            data = read_bytes(path)
-            if data is not None and not is_whole_experiment(data):
-                self._repair.set_aside(path, "is no whole experiment", "it is written again")
+            self._repair.read(path, check_experiment, "it is written again")
         for path in (self.path / "snapshots").glob("*.pt"):
             if not zipfile.is_zipfile(path):
-                self._repair.set_aside(
-                    path, "is cut short", "its trial begins anew if it is needed"
-                )
+                follows = "its trial begins anew if it is needed"
+                self._repair.set_aside(path, "is cut short", follows)
 
     def _set_rows_aside(self, rows: list[Row], what: str, follows: str) -> None:
         """Keep results.csv as it was, and go on with the rows that can be trusted."""
-        self._repair.set_aside(self.results_csv, what, follows, _results_text(rows))
+        self._repair.set_aside(self.results_csv, what, follows, tables.results_text(rows))
         self._rows, self._table = rows, ""
 
     def _write_rows(self, rows: list[Row]) -> None:
-        text = _results_text(rows)
+        text = tables.results_text(rows)
         write_atomic(self.results_csv, text)
         # As a later process would read them, so that a run and its resume see the same.
-        self._rows = rows_from(text)
+        self._rows, _ = tables.read_results(text.encode())
         self._table = text if rows else ""
 
-    def _append(self, row: Row) -> None:
-        """Write a row that needs no other columns; all anew would take longer row by row."""
-        columns = list(self._rows[0])
-        text = table_text(columns, [[row.get(c) for c in columns]])
-        _, _, line = text.partition("\n")
-        write_atomic(self.results_csv, self._table + line)
-        self._table += line
-        self._rows += rows_from(text)
-
     def _write_decisions(self, decisions: list[Decision]) -> None:
-        text = _decisions_text(decisions)
+        text = tables.decisions_text(decisions)
         write_atomic(self.decisions_csv, text)
-        self._decisions, _ = read_decisions(text.encode())
-
-
-def _results_text(rows: Sequence[Row]) -> str:
-    columns = ordered_columns(rows)
-    return table_text(columns, ([row.get(c) for c in columns] for row in rows))
-
-
-def _decisions_text(decisions: Sequence[Decision]) -> str:
-    return table_text(DECISION_COLUMNS, (decision_row(d).values() for d in decisions))
+        self._decisions, _ = tables.read_decisions(text.encode())

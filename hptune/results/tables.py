@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from typing import Any
 
-import numpy as np
-
-from hptune.results.cells import parse_table, table_text, value_of
+from hptune.results.cells import cell, parse_table, table_text, value_of
+from hptune.results.divergence import divergence_message
 from hptune.results.paths import is_trial_id
-from hptune.results.records import Curve, Decision, FloatArray, Status, TrialResult, Value
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
 
-# Other swept keys follow weight_decay, then the losses and metrics.
+_HYPER = ("batch_size", "lr", "lr_min", "momentum", "momentum_min", "weight_decay")
 _BEFORE_SWEPT = (
-    "trial",
-    "stage",
-    "status",
-    "seed",
-    "data",
-    "model",
-    "optimizer",
-    "policy",
-    "epochs",
-    "iterations",
-    "batch_size",
-    "lr",
-    "lr_min",
-    "momentum",
-    "momentum_min",
-    "weight_decay",
+    *("trial", "stage", "status", "seed", "data", "model", "optimizer", "policy"),
+    *("epochs", "iterations", *_HYPER),
 )
 _LAST = ("examples_per_second", "seconds", "peak_memory_mb", "device", "started")
-DECISION_COLUMNS = (
-    "stage",
-    "parameter",
-    "value",
-    "rule",
-    "reason",
-    "trials",
-    "warnings",
-    "seconds",
-)
+_PARTS = ("val", "best_val", "test")  # of which there is a loss and the metrics
+_DECISION = tuple(field.name for field in fields(Decision))
 _TEXT = frozenset(
     {"trial", "stage", "status", "data", "model", "optimizer", "policy", "device", "started"}
     | {"parameter", "rule", "reason", "trials", "warnings"}
@@ -49,58 +27,10 @@ _TEXT = frozenset(
 Row = dict[str, Value]
 
 
-def result_columns(metrics: Sequence[str], swept: Iterable[str] = ()) -> list[str]:
+def _columns(metrics: Sequence[str], swept: Iterable[str] = ()) -> list[str]:
     """Return the columns of results.csv for a task's metrics and the other swept keys."""
-    losses = ["train_loss", "val_loss", *(f"val_{m}" for m in metrics)]
-    best = ["best_val_loss", *(f"best_val_{m}" for m in metrics)]
-    test = ["test_loss", *(f"test_{m}" for m in metrics)]
-    return [*_BEFORE_SWEPT, *swept, *losses, *best, *test, *_LAST]
-
-
-def result_row(result: TrialResult) -> Row:
-    """Return a trial's row of results.csv."""
-    trial = result.trial
-    row: Row = {
-        "trial": trial.id,
-        "stage": trial.stage,
-        "status": result.status,
-        "seed": trial.seed,
-        "data": result.data,
-        "model": result.model,
-        "optimizer": trial.optimizer.name,
-        "policy": trial.policy.name,
-        "epochs": result.epochs,
-        "iterations": len(result.curve),
-        "batch_size": trial.batch_size,
-        "lr": trial.lr,
-        "lr_min": trial.lr_min,
-        "momentum": trial.momentum,
-        "momentum_min": trial.momentum_min,
-        "weight_decay": trial.weight_decay,
-        **trial.extra,
-        "train_loss": result.train_loss,
-        "val_loss": result.val_loss,
-    }
-    row |= {f"val_{name}": value for name, value in result.val_metrics.items()}
-    row["best_val_loss"] = result.best_val_loss
-    row |= {f"best_val_{name}": value for name, value in result.best_val_metrics.items()}
-    row["test_loss"] = result.test_loss
-    row |= {f"test_{name}": value for name, value in result.test_metrics.items()}
-    return row | {
-        "examples_per_second": result.examples_per_second,
-        "seconds": result.seconds,
-        "peak_memory_mb": result.peak_memory_mb,
-        "device": result.device,
-        "started": result.started,
-    }
-
-
-def ordered_columns(rows: Sequence[Row]) -> list[str]:
-    """Return the columns that hold all rows: the contract's order, whatever each row has."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    metrics = metrics_of(names)
-    swept = names.keys() - result_columns(metrics)
-    return result_columns(metrics or ["accuracy"], sorted(swept))
+    ends = [f"{part}_{name}" for part in _PARTS for name in ("loss", *metrics)]
+    return [*_BEFORE_SWEPT, *swept, "train_loss", *ends, *_LAST]
 
 
 def metrics_of(columns: Iterable[str]) -> list[str]:
@@ -109,90 +39,51 @@ def metrics_of(columns: Iterable[str]) -> list[str]:
     return [name for name in best if name != "loss"]
 
 
-def decision_row(decision: Decision) -> Row:
-    """Return a row of decisions.csv; ids and warnings are joined."""
-    return {
-        "stage": decision.stage,
-        "parameter": decision.parameter,
-        "value": decision.value,
-        "rule": decision.rule,
-        "reason": decision.reason,
-        "trials": " ".join(decision.trials),
-        "warnings": " | ".join(decision.warnings),
-        "seconds": decision.seconds,
-    }
+def result_row(result: TrialResult) -> Row:
+    """Return a trial's row of results.csv."""
+    trial = result.trial
+    values = vars(trial) | vars(result) | dict(trial.extra)
+    values |= {"trial": trial.id, "iterations": len(result.curve)}
+    values |= {"optimizer": trial.optimizer.name, "policy": trial.policy.name}
+    for part in _PARTS:
+        metrics = getattr(result, f"{part}_metrics")
+        values |= {f"{part}_{name}": value for name, value in metrics.items()}
+    return {name: values.get(name) for name in _columns(list(result.val_metrics), trial.extra)}
 
 
-def decision_from(row: Mapping[str, Any]) -> Decision:
-    """Return the decision that a row holds."""
-    return Decision(
-        stage=str(row["stage"]),
-        parameter=str(row["parameter"]),
-        value=row["value"],
-        rule=str(row["rule"] or ""),
-        reason=str(row["reason"] or ""),
-        trials=tuple(str(row["trials"] or "").split()),
-        warnings=tuple(w for w in str(row["warnings"] or "").split(" | ") if w),
-        seconds=float(row["seconds"] or 0.0),
-    )
+def stored_result(trial: Trial, row: Row, curve: Curve) -> TrialResult:
+    """Return the result that a row of results.csv and its curve hold."""
+    values: dict[str, Any] = {f.name: row.get(f.name) for f in fields(TrialResult)}
+    for part in _PARTS:
+        # Columns of other tasks' metrics are blank in this row; the curve has this trial's own.
+        metrics = {name: row.get(f"{part}_{name}") for name in curve.metrics}
+        values[f"{part}_metrics"] = metrics
+    values |= {"trial": trial, "status": Status(str(row["status"])), "curve": curve, "message": ""}
+    values |= {name: row.get(name) or 0.0 for name in ("epochs", "seconds")}
+    if values["status"] is Status.DIVERGED and len(curve):
+        factor = trial.settings.divergence_factor
+        values["message"] = divergence_message(curve.train_loss.tolist(), curve.lr[-1], factor)
+    return TrialResult(**values)
 
 
-def curve_text(curve: Curve) -> str:
-    """Return a curve as CSV; floats are written so that they read back the same to the bit."""
-    columns: dict[str, Any] = {
-        "iteration": curve.iteration,
-        "epoch": curve.epoch,
-        "lr": curve.lr,
-        "momentum": curve.momentum,
-        "weight_decay": curve.weight_decay,
-        "train_loss": curve.train_loss,
-        "val_loss": curve.val_loss,
-        **{f"val_{name}": values for name, values in curve.metrics.items()},
-        "seconds": curve.seconds,
-    }
-    lists = [values.tolist() for values in columns.values()]
-    # A training loss is read every iteration, so a NaN there is a fact and no blank.
-    place = list(columns).index("train_loss")
-    lists[place] = ["nan" if value != value else value for value in lists[place]]
-    return table_text(list(columns), zip(*lists, strict=True))
+def row_difference(row: Row, trial: Trial) -> str:
+    """Say in what a row of results.csv is not of a trial; "" where it is of it."""
+    wanted = {name: getattr(trial, name) for name in ("seed", *_HYPER)} | dict(trial.extra)
+    if row["status"] == Status.COMPLETE and trial.settings.early_stopping is None:
+        wanted["iterations"] = trial.iterations
+    for name, value in wanted.items():
+        expected, found = cell(value), cell(row.get(name))
+        if not _agree(value_of(expected), row.get(name)):
+            return f"{name} is {found or 'blank'} in the row of {row['trial']}, not {expected}"
+    return ""
 
 
-def curve_from(data: bytes) -> Curve:
-    """Return the curve that a CSV of hptune holds.
-
-    Raises:
-        ValueError: It holds none, or is cut off.
-    """
-    header, rows = parse_table(data)
-    if not all(rows):
-        raise ValueError("a line is cut off")
-    columns = {name: [row[k] for row in rows] for k, name in enumerate(header)}
-
-    def numbers(name: str) -> FloatArray:
-        if name not in columns:
-            raise ValueError(f"there is no column {name}")
-        return np.array([float(v) if v else math.nan for v in columns[name]], dtype=np.float64)
-
-    iteration = numbers("iteration")
-    if not np.array_equal(iteration, np.arange(len(rows))):
-        raise ValueError("an iteration is missing")
-    metrics = [n for n in header if n.startswith("val_") and n != "val_loss"]
-    return Curve(
-        iteration=iteration.astype(np.int64),
-        epoch=numbers("epoch"),
-        lr=numbers("lr"),
-        momentum=numbers("momentum"),
-        weight_decay=numbers("weight_decay"),
-        train_loss=numbers("train_loss"),
-        val_loss=numbers("val_loss"),
-        metrics={name.removeprefix("val_"): numbers(name) for name in metrics},
-        seconds=numbers("seconds"),
-    )
-
-
-def rows_from(text: str) -> list[Row]:
-    """Return the rows of a table that hptune has just written, as a later process reads them."""
-    return _rows(*parse_table(text.encode()))
+def results_text(rows: Sequence[Row]) -> str:
+    """Return results.csv: the contract's columns in their order, whatever each row has."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    metrics = metrics_of(names)
+    columns = _columns(metrics or ["accuracy"], sorted(names.keys() - _columns(metrics)))
+    return table_text(columns, ([row.get(c) for c in columns] for row in rows))
 
 
 def read_results(data: bytes | None) -> tuple[list[Row], str]:
@@ -203,10 +94,76 @@ def read_results(data: bytes | None) -> tuple[list[Row], str]:
     return _sound(data, ("trial", "stage", "status"), _is_result)
 
 
+def decision_row(decision: Decision) -> Row:
+    """Return a row of decisions.csv; ids and warnings are joined."""
+    joined = {"trials": " ".join(decision.trials), "warnings": " | ".join(decision.warnings)}
+    return vars(decision) | joined
+
+
+def decisions_text(decisions: Iterable[Decision]) -> str:
+    """Return decisions.csv."""
+    return table_text(_DECISION, (decision_row(d).values() for d in decisions))
+
+
 def read_decisions(data: bytes | None) -> tuple[list[Decision], str]:
     """Return the decisions of decisions.csv that can be trusted, and what is wrong with the others."""
-    rows, problem = _sound(data, DECISION_COLUMNS, _is_decision)
-    return [decision_from(row) for row in rows], problem
+    rows, problem = _sound(data, _DECISION, _is_decision)
+    return [_decision(row) for row in rows], problem
+
+
+def _decision(row: Row) -> Decision:
+    values: dict[str, Any] = {name: row[name] or "" for name in _DECISION}
+    values["value"] = row["value"]
+    values["trials"] = tuple(values["trials"].split())
+    values["warnings"] = tuple(w for w in values["warnings"].split(" | ") if w)
+    return Decision(**values | {"seconds": float(values["seconds"] or 0.0)})
+
+
+def curve_text(curve: Curve) -> str:
+    """Return a curve as CSV; floats are written so that they read back the same to the bit."""
+    columns = {name: values.tolist() for name, values in curve.columns().items()}
+    # A training loss is read every iteration, so a NaN there is a fact and no blank.
+    columns["train_loss"] = ["nan" if loss != loss else loss for loss in columns["train_loss"]]
+    return table_text(list(columns), zip(*columns.values(), strict=True))
+
+
+def curve_from(data: bytes, row: Row | None = None) -> Curve:
+    """Return the curve that a CSV of hptune holds.
+
+    Args:
+        data: The CSV.
+        row: The row of results.csv that was written with it.
+
+    Raises:
+        ValueError: It holds none, is cut off, or is not the row's.
+    """
+    import numpy as np  # slow to load, and only of use here
+
+    header, rows = parse_table(data)
+    if not all(rows):
+        raise ValueError("a line is cut off")
+    columns = {
+        name: np.array([float(cells[k] or math.nan) for cells in rows], dtype=np.float64)
+        for k, name in enumerate(header)
+    }
+    iteration = np.arange(len(rows))
+    try:
+        if not np.array_equal(columns["iteration"], iteration):
+            raise ValueError("an iteration is missing")
+        curve = Curve.of(columns | {"iteration": iteration})
+    except KeyError as error:
+        raise ValueError(f"there is no column {error.args[0]}") from None
+    if row is None:
+        return curve
+    if len(curve) != row.get("iterations"):
+        raise ValueError(
+            f"it has {len(curve)} iterations, results.csv says {row.get('iterations')}"
+        )
+    read = curve.val_loss[curve.val_loss == curve.val_loss]
+    loss = row.get("val_loss")
+    if loss is not None and len(read) and not _agree(loss, float(read[-1])):
+        raise ValueError(f"it ends at a validation loss of {read[-1]:.4g}, results.csv says {loss}")
+    return curve
 
 
 def _sound(
@@ -217,16 +174,7 @@ def _sound(
     header, lines = parse_table(data)
     if not set(columns) <= set(header):
         return [], "is empty" if not data.strip() else "is no table of hptune's"
-    rows = _rows(header, lines)
-    sound = [row for row in rows if row and is_sound(row)]
-    lost = len(rows) - len(sound)
-    if lost == 1 and not rows[-1]:
-        return sound, "the last line is cut off"
-    return sound, f"{lost} line{'s' if lost > 1 else ''} cannot be trusted" if lost else ""
-
-
-def _rows(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[Row]:
-    return [
+    rows = [
         {
             name: (text or None) if name in _TEXT else value_of(text)
             for name, text in zip(header, line, strict=False)
@@ -234,11 +182,16 @@ def _rows(header: Sequence[str], lines: Iterable[Sequence[str]]) -> list[Row]:
         }
         for line in lines
     ]
+    sound = [row for row in rows if row and is_sound(row)]
+    lost = len(rows) - len(sound)
+    if lost == 1 and not rows[-1]:
+        return sound, "the last line is cut off"
+    return sound, f"{lost} line{'s' if lost > 1 else ''} cannot be trusted" if lost else ""
 
 
 def _is_result(row: Row) -> bool:
     trial, stage = str(row["trial"]), str(row["stage"])
-    numbers = row.keys() & set(result_columns(metrics_of(row))) - _TEXT
+    numbers = row.keys() & set(_columns(metrics_of(row))) - _TEXT
     return (
         is_trial_id(trial)
         and trial.rpartition("-")[0] == stage
@@ -255,3 +208,10 @@ def _is_decision(row: Row) -> bool:
 
 def _is_number(value: Value) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _agree(one: Value, other: Value) -> bool:
+    """Return whether two values are the same, numbers as far as a spreadsheet writes them out."""
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-6)
+    return one == other

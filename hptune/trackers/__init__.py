@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -42,15 +41,17 @@ def open_tracker(name: str, *, run_dir: Path, experiment: str) -> Tracker:
         experiment: The experiment's name.
 
     Raises:
-        InputError: No such tracker, or its package is not installed.
+        InputError: Its package is not installed.
     """
-    if name not in NAMES:
-        raise InputError(f"--track: {name!r}; must be one of {', '.join(NAMES)}; choose one")
     if find_spec(name) is None:
         raise InputError(
             f"--track: {name!r}; needs the package {name}, which is not installed; "
             f'pip install "hptune[{name}]"'
         )
-    module = import_module(f"hptune.trackers.{name}")
-    tracker: Tracker = module.open_tracker(run_dir, experiment)
-    return tracker
+    if name == "mlflow":
+        from hptune.trackers.mlflow import MLflow
+
+        return MLflow(run_dir, experiment)
+    from hptune.trackers.tensorboard import TensorBoard
+
+    return TensorBoard(run_dir)

@@ -12,9 +12,9 @@ from typing import Any
 
 from hptune.results.records import Decision, Status, TrialResult
 from hptune.results.tables import curve_text
-from hptune.trackers.series import parameters, series, started_at, values
+from hptune.trackers.series import parameters_and_values, points, started_at
 
-_RUN_DIR, _TRIAL = "hptune.run_dir", "hptune.trial"
+_RUN_DIR, _TRIAL, _PARENT = "hptune.run_dir", "hptune.trial", "mlflow.parentRunId"
 _LONGEST = 5000  # characters of a tag's value
 _BATCH = 1000  # metrics that MLflow takes at once
 
@@ -43,20 +43,16 @@ class MLflow:
                 return
             self._client.delete_run(self._kept.pop(trial_id))
         begin = int(started_at(result) * 1000)
+        end = begin + int(result.seconds * 1000)
+        tags = {_PARENT: self._parent, _TRIAL: trial_id, "hptune.status": str(result.status)}
+        if result.message:
+            tags["hptune.message"] = result.message[:_LONGEST]
         run_id = self._client.create_run(
-            self._experiment_id,
-            start_time=begin,
-            run_name=trial_id,
-            tags={
-                "mlflow.parentRunId": self._parent,
-                _TRIAL: trial_id,
-                "hptune.status": str(result.status),
-                **({"hptune.message": result.message[:_LONGEST]} if result.message else {}),
-            },
+            self._experiment_id, start_time=begin, run_name=trial_id, tags=tags
         ).info.run_id
-        self._log(run_id, result, begin)
+        self._log(run_id, result, end)
         done = "FAILED" if result.status is Status.FAILED else "FINISHED"
-        self._client.set_terminated(run_id, done, begin + int(result.seconds * 1000))
+        self._client.set_terminated(run_id, done, end)
         self._kept[trial_id] = run_id
 
     def log_decisions(self, stage: str, decisions: Sequence[Decision]) -> None:
@@ -67,7 +63,7 @@ class MLflow:
             name = f"decision.{decision.parameter}"
             self._client.set_tag(self._parent, name, str(decision.value))
             self._client.set_tag(self._parent, f"{name}.reason", why[:_LONGEST])
-            self._client.set_tag(self._parent, f"{name}.stage", str(stage))
+            self._client.set_tag(self._parent, f"{name}.stage", stage)
         self._client.set_terminated(self._parent, "FINISHED")
 
     def _connect(self) -> None:
@@ -83,60 +79,42 @@ class MLflow:
         self._experiment_id = (
             client.create_experiment(self._experiment) if found is None else found.experiment_id
         )
-        known = self._search(client, _RUN_DIR, str(self._run_dir))
-        if known:
-            self._parent = known[0].info.run_id
-        else:
-            tags = {_RUN_DIR: str(self._run_dir)}
-            run = client.create_run(self._experiment_id, run_name=self._run_dir.name, tags=tags)
-            self._parent = run.info.run_id
-        trials = self._search(client, "mlflow.parentRunId", self._parent)
-        for run in trials:
+        place = str(self._run_dir)
+        known = self._search(_RUN_DIR, place) or [
+            client.create_run(
+                self._experiment_id, run_name=self._run_dir.name, tags={_RUN_DIR: place}
+            )
+        ]
+        self._parent = known[0].info.run_id
+        for run in self._search(_PARENT, self._parent):
             if run.info.status == "RUNNING":  # what a killed command left: it is written anew
                 client.delete_run(run.info.run_id)
             elif _TRIAL in run.data.tags:
                 self._kept[run.data.tags[_TRIAL]] = run.info.run_id
         self._client = client
 
-    def _search(self, client: Any, tag: str, value: str) -> list[Any]:
-        quoted = value.replace("'", "\\'")
-        found: list[Any] = []
-        token = None
-        while True:
-            page = client.search_runs(
-                [self._experiment_id], f"tags.`{tag}` = '{quoted}'", page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found
+    def _search(self, tag: str, value: str) -> list[Any]:
+        import mlflow
 
-    def _log(self, run_id: str, result: TrialResult, begin: int) -> None:
+        quoted = value.replace("'", "\\'")
+        found: list[Any] = mlflow.search_runs(
+            [self._experiment_id], f"tags.`{tag}` = '{quoted}'", output_format="list"
+        )
+        return found
+
+    def _log(self, run_id: str, result: TrialResult, end: int) -> None:
         from mlflow.entities import Metric, Param
 
+        parameters, values = parameters_and_values(result)
         metrics = [
-            Metric(name, value, begin + int(second * 1000), iteration)
-            for name, iterations, column, seconds in series(result.curve)
-            for iteration, value, second in zip(
-                iterations.tolist(), column.tolist(), seconds.tolist(), strict=True
-            )
+            Metric(name, value, int(time * 1000), iteration)
+            for name, iteration, value, time in points(result)
         ]
-        end = begin + int(result.seconds * 1000)
-        drawn = {metric.key for metric in metrics}
-        last = len(result.curve)
-        metrics += [
-            Metric(name, value, end, last)
-            for name, value in values(result).items()
-            if name not in drawn
-        ]
-        params = [Param(name, str(value)) for name, value in parameters(result).items()]
+        drawn, last = {metric.key for metric in metrics}, len(result.curve)
+        metrics += [Metric(k, value, end, last) for k, value in values.items() if k not in drawn]
+        params = [Param(name, str(value)) for name, value in parameters.items()]
         self._client.log_batch(run_id, params=params)
         for start in range(0, len(metrics), _BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-        if len(result.curve):
+        if last:
             self._client.log_text(run_id, curve_text(result.curve), "curve.csv")
-
-
-def open_tracker(run_dir: Path, experiment: str) -> MLflow:
-    """Return a tracker for a run directory."""
-    return MLflow(run_dir, experiment)

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hptune.results.records import Decision, TrialResult
-from hptune.trackers.series import parameters, series, started_at, values
-
-FOLDER = "tensorboard"
+from hptune.trackers.series import parameters_and_values, points
 
 
 class TensorBoard:
     """Writes each trial's curve as scalars, its hyper-parameters for the HParams page.
 
     Args:
-        folder: Where the runs are written, one folder each.
+        run_dir: The run directory; each run has a folder in its folder `tensorboard`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, run_dir: Path) -> None:
+        self._folder = run_dir / "tensorboard"
 
     def log_trial(self, result: TrialResult, *, reused: bool) -> None:
         """Write a trial's run, in the place of an earlier one of the same id."""
@@ -31,16 +29,13 @@ class TensorBoard:
             if reused:
                 return
             shutil.rmtree(folder)
-        begin = started_at(result)
+        parameters, values = parameters_and_values(result)
         with SummaryWriter(str(folder)) as writer:
-            for name, iterations, column, seconds in series(result.curve):
-                for iteration, value, second in zip(
-                    iterations.tolist(), column.tolist(), seconds.tolist(), strict=True
-                ):
-                    writer.add_scalar(name, value, iteration, walltime=begin + second)
+            for name, iteration, value, time in points(result):
+                writer.add_scalar(name, value, iteration, walltime=time)
             # Apart from the curves' names, so that a series does not get a stray last point.
-            shown = {f"result/{name}": value for name, value in values(result).items()}
-            writer.add_hparams(parameters(result), shown, run_name=".")
+            shown = {f"result/{name}": value for name, value in values.items()}
+            writer.add_hparams(parameters, shown, run_name=".")
             if result.message:
                 writer.add_text("message", result.message)
 
@@ -54,15 +49,7 @@ class TensorBoard:
         if not decisions:
             return
         with SummaryWriter(str(folder)) as writer:
-            for decision in decisions:
-                writer.add_text(f"decision/{decision.parameter}", _markdown(decision))
-
-
-def open_tracker(run_dir: Path, experiment: str) -> TensorBoard:
-    """Return a tracker that writes into the run directory."""
-    return TensorBoard(run_dir / FOLDER)
-
-
-def _markdown(decision: Decision) -> str:
-    text = f"**{decision.parameter} = {decision.value}**\n\n{decision.rule}\n\n{decision.reason}"
-    return text + "".join(f"\n\nwarning: {warning}" for warning in decision.warnings)
+            for d in decisions:
+                warnings = (f"warning: {warning}" for warning in d.warnings)
+                text = (f"**{d.parameter} = {d.value}**", d.rule, d.reason, *warnings)
+                writer.add_text(f"decision/{d.parameter}", "\n\n".join(text))

@@ -10,7 +10,7 @@ Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -32,9 +32,10 @@ class Captured:
     Where it cannot be recorded it is computed as it is, every time.
 
     Args:
-        compute: The pass.
-        models: All that it touches.
-        device: Where they are.
+        compute: The pass, over `models` on `device`.
+
+    Attributes:
+        error: Why it could not be recorded.
     """
 
     def __init__(self, compute: Pass, models: Sequence[nn.Module], device: torch.device) -> None:
@@ -42,7 +43,6 @@ class Captured:
         self._parameters = [p for model in models for p in model.parameters() if p.requires_grad]
         self._replay: Replay | None = None
         self.error: str | None = None
-        """Why it could not be recorded."""
 
     def __call__(self, batch: Batch) -> Tensor:
         """Leave the gradients on a batch at the parameters, and return its loss or losses."""
@@ -67,9 +67,12 @@ class Captured:
         # Neither the passes before the recorded one nor a recording that fails must show: in running
         # means, in gradients, or in what is drawn afterwards.
         with _as_before(self._models, self._parameters, self._device):
-            for _ in range(WARM_UP):
+            for n in range(WARM_UP):
                 _drop_gradients(self._parameters)
-                self._aside(lambda: self._compute(self._batch))
+                # A recording that fails leaves CUDA's random generators and memory pools unusable:
+                # what waits for the device, the usual cause, has to be found before.
+                with refusing_to_wait(self._device) if n == WARM_UP - 1 else nullcontext():
+                    self._aside(lambda: self._compute(self._batch))
             _drop_gradients(self._parameters)
             self._losses, replay = cuda_graph(lambda: self._compute(self._batch), self._device)
             self._gradients = [parameter.grad for parameter in self._parameters]
@@ -92,6 +95,20 @@ class Captured:
             isinstance(new, Tensor) and new.shape == own.shape and new.dtype == own.dtype
             for own, new in zip(self._batch, batch, strict=True)
         )
+
+
+@contextmanager
+def refusing_to_wait(device: torch.device) -> Iterator[None]:
+    """Let whatever waits for a GPU raise an error in the block."""
+    if device.type != "cuda":
+        yield
+        return
+    usual = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(usual)
 
 
 def cuda_graph(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, one_line
-from hptune.results.records import OptimizerSpec
-from hptune.step import call, inputs_of, outputs_in, target_of
-from hptune.task import Task
+from hptune.results.settings import OptimizerSpec
+from hptune.step import Read, Step, call, fitted, inputs_of, outputs_in, target_of
+from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, seeded
+from hptune.training.evaluation import batch_size_of, tensors_in
 from hptune.training.lengths import iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -49,53 +52,126 @@ def check_batch(
         model = make_model(task, device)
         ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
         trainable = [p for p in model.parameters() if p.requires_grad]
-        input_shape: tuple[int, ...] = ()
-        output_shape: tuple[int, ...] = ()
-        try:
-            batch = next(iter(task.train.to(device.torch_device).batches(batch_size, seed=seed)))
-            input_shape = _shape(inputs_of(batch))
-            try:
-                with device.autocast():
-                    loss, outputs, targets = task.step(model, batch)
-            except (IndexError, RuntimeError, ValueError):
-                _check_outputs(task, model, batch, device)
-                raise
-            output_shape = _shape(outputs)
-            _check_classes(task, output_shape, targets)
-            _check_loss(loss)
+        batch = first_batch(task.train.to(device.torch_device), batch_size, seed)
+        with device.autocast():
+            loss, outputs, targets = read_batch(
+                task.model, model, task.step, batch, classes=task.classes
+            )
+        _check_outputs(task.model, outputs, targets, task.classes)
+        if not loss.requires_grad:
+            raise InputError(
+                "loss: does not depend on the model's parameters; must be computed from them with "
+                "gradients; check detach(), no_grad() and requires_grad"
+            )
+        with _explained(task.model, batch):
             loss.backward()  # type: ignore[no-untyped-call]
-        except InputError:
+    return BatchCheck(
+        parameters=sum(p.numel() for p in trainable),
+        weight_layers=sum(p.ndim > 1 for p in trainable),
+        input_shape=_shape(inputs_of(batch)),
+        output_shape=_shape(outputs),
+        loss=float(loss.detach()),
+    )
+
+
+def first_batch(source: Source, batch_size: int, seed: int | None = None) -> Batch:
+    """Return the first batch of a split.
+
+    Raises:
+        InputError: The examples do not make one.
+    """
+    try:
+        return next(iter(source.batches(batch_size, seed=seed)))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"train: the first examples do not make a batch ({_described(error)}); examples must be "
+            "tensors of one shape or numbers, in tuples or dicts; give a DataLoader with a collate_fn"
+        ) from error
+
+
+def read_batch(
+    name: str, model: nn.Module, step: Step, batch: Batch, *, classes: int | None = None
+) -> Read:
+    """Return loss, outputs and targets of a batch.
+
+    Args:
+        name: What the model is called.
+        model, step, batch: What is tried.
+        classes: Their number where it is known.
+
+    Raises:
+        InputError: They do not fit each other; the line says what to change.
+    """
+    with _explained(name, batch):
+        try:
+            return step(model, batch)
+        except (IndexError, RuntimeError, ValueError) as error:
+            if step.stackable:  # the user's own step may call the model in any way
+                _explain_classes(name, model, batch, classes, error)
             raise
-        except torch.OutOfMemoryError:
-            raise InputError(
-                f"batch_size: {batch_size}; a batch must fit into the memory of {device.name}; "
-                "choose a smaller batch size or set training.accumulate"
-            ) from None
-        except Exception as error:
-            shape = f" on a batch of shape {input_shape}" if input_shape else ""
-            raise InputError(
-                f"model {task.model}: fails{shape}: {type(error).__name__}: {one_line(error, 300)}; "
-                "model, data and loss must fit each other; check model.args and the data's shape"
-            ) from error
-        return BatchCheck(
-            parameters=sum(p.numel() for p in trainable),
-            weight_layers=sum(p.ndim > 1 for p in trainable),
-            input_shape=input_shape,
-            output_shape=output_shape,
-            loss=float(loss.detach()),
+
+
+@contextmanager
+def _explained(name: str, batch: Batch) -> Iterator[None]:
+    """Say what does not fit where a model, its loss or their gradients fail on a batch."""
+    tensors = list(tensors_in(batch))
+    try:
+        yield
+    except InputError:
+        raise
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"batch_size: {batch_size_of(batch)}; a batch must fit into the memory of "
+            f"{tensors[0].device}; choose a smaller batch size or set training.accumulate"
+        ) from None
+    except Exception as error:
+        shapes = ", ".join(str(_shape(tensor)) for tensor in tensors)
+        raise InputError(
+            f"model {name}: fails on a batch of {f'shapes {shapes}' if shapes else 'no tensors'} "
+            f"({_described(error)}); model, data and loss must fit each other; check the model's "
+            "arguments, the data's shape and the loss"
+        ) from error
+
+
+def _explain_classes(
+    name: str, model: nn.Module, batch: Batch, classes: int | None, error: Exception
+) -> None:
+    """Say where a step that failed did so because the model's outputs do not fit the classes.
+
+    What torch says of a loss, "Target 7 is out of bounds", does not name the cause.
+    """
+    targets = target_of(batch)
+    try:
+        with torch.no_grad():
+            outputs = outputs_in(call(model, inputs_of(batch)))
+    except Exception:  # the model itself fails, which its own error tells
+        return
+    _check_outputs(name, outputs, targets, classes)
+    if "out of bounds" in str(error):
+        outputs, targets = fitted(outputs, targets)
+        check_labels("train", targets, outputs.shape[1])
+
+
+def _check_outputs(name: str, outputs: Any, targets: Any, classes: int | None) -> None:
+    if classes is None or not isinstance(targets, Tensor) or targets.ndim != 1:
+        return
+    # Fewer logits than classes would index out of range; more would train a class that is never seen.
+    shape = _shape(outputs)
+    if shape[:2] != (len(targets), classes):
+        raise InputError(
+            f"model {name}: its output has shape {shape}; must be ({len(targets)}, {classes}) for "
+            f"{classes} classes; give the model {classes} outputs"
         )
 
 
-def _check_loss(loss: Any) -> None:
-    if not isinstance(loss, Tensor) or loss.ndim:
-        found = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
+def check_labels(split: str, labels: Any, outputs: int) -> None:
+    """Refuse classes, in a tensor or an array, that the model has no output for."""
+    if not 0 <= labels.min() <= labels.max() < outputs:
         raise InputError(
-            f"loss: gives {found}; must be one number, the mean over the batch; take its mean()"
-        )
-    if not loss.requires_grad:
-        raise InputError(
-            "loss: does not depend on the model's parameters; must be computed from them with "
-            "gradients; check detach(), no_grad() and requires_grad"
+            f"{split}: classes {labels.min()} to {labels.max()}; must be from 0 to {outputs - 1}, for "
+            f"the model has {outputs} outputs; number them from 0, or give it one for each class"
         )
 
 
@@ -103,29 +179,5 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(value.shape) if isinstance(value, Tensor) else ()
 
 
-def _check_outputs(task: Task, model: nn.Module, batch: Any, device: Device) -> None:
-    """Say where a step that failed did so because the model's outputs do not fit the classes.
-
-    What torch says of a loss, "Target 7 is out of bounds", does not name the cause.
-    """
-    if not task.step.stackable:  # the user's own step may call the model in any way
-        return
-    try:
-        with torch.no_grad(), device.autocast():
-            outputs = outputs_in(call(model, inputs_of(batch)))
-    except Exception:  # the model itself fails, which its own error tells
-        return
-    _check_classes(task, _shape(outputs), target_of(batch))
-
-
-def _check_classes(task: Task, output_shape: tuple[int, ...], targets: Any) -> None:
-    if task.classes is None or not isinstance(targets, Tensor) or targets.ndim != 1:
-        return
-    batch_size = len(targets)
-    # Fewer logits than classes would index out of range; more would train a class that is never seen.
-    if len(output_shape) < 2 or output_shape[0] != batch_size or output_shape[1] != task.classes:
-        raise InputError(
-            f"model {task.model}: its output has shape {output_shape}; must be "
-            f"({batch_size}, {task.classes}) for {task.classes} classes; give the model "
-            f"{task.classes} outputs"
-        )
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"

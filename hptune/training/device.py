@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,8 @@ class Device:
     Attributes:
         torch_device: The device as torch names it.
         dtype: float32, or the type that autocast computes in.
-        graph_from_iteration: Iterations from which on it pays to record a trial's passes as a CUDA graph
-            and to replay them; None never records.
+        graph_from_iteration: How long a trial is at least whose passes are recorded as a CUDA graph and
+            replayed, iterations; None never records.
         needs_probe: Whether a probe may still change these; see `hptune.training.execution_mode`.
     """
 
@@ -103,22 +103,19 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(
-            f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
-        ) from None
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if (device.index or 0) >= count:
-            raise InputError(
-                f"--device: {name!r}; this machine has {count} usable CUDA devices; use --device cpu"
-                + (f" or cuda:0 to cuda:{count - 1}" if count else "")
-            )
+        device = torch.device("meta")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type not in ("cpu", "cuda", "mps"):
+        rule = "must be auto, cpu, cuda, cuda:N or mps; choose one of these"
+    elif device.type == "cuda" and (device.index or 0) >= count:
+        rule = f"this machine has {count} usable CUDA devices; use --device cpu"
+        rule += f" or cuda:0 to cuda:{count - 1}" if count else ""
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError(f"--device: {name!r}; this machine has no MPS device; use --device cpu")
-    elif device.type not in ("cpu", "mps"):
-        raise InputError(
-            f"--device: {name!r}; must be auto, cpu, cuda, cuda:N or mps; choose one of these"
-        )
+        rule = "this machine has no MPS device; use --device cpu"
+    else:
+        rule = ""
+    if rule:
+        raise InputError(f"--device: {name!r}; {rule}")
     prepare(device)
     # Without AVX-512 or the like bf16 is emulated, and slow.
     capable = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() not in _NO_BF16
@@ -127,7 +124,7 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
 
 
 def prepare(device: torch.device) -> None:
-    """Set what every process that trains on a device sets: the main one and each worker."""
+    """Set what every process sets that trains on a device."""
     if device.type == "cuda":
         # TF32 costs convolutions and products nothing that training notices.
         torch.set_float32_matmul_precision("high")
@@ -157,43 +154,49 @@ def seeded(seed: int, device: torch.device) -> Iterator[Callable[[], AbstractCon
     """
     # Seeding torch seeds every CUDA device that is in use, whichever one trains.
     in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    devices = list(range(torch.cuda.device_count())) if in_use else []
+    devices = [torch.device("cuda", n) for n in range(torch.cuda.device_count() if in_use else 0)]
     if device.type == "cuda" and not devices:
-        devices = [device.index or 0]
-    callers = _random_states(devices)
+        devices = [device]
+    callers = random_state(*devices)
 
     @contextmanager
     def outside() -> Iterator[None]:
         nonlocal callers
-        own = _random_states(devices)
-        _set_random_states(callers, devices)
+        own = random_state(*devices)
+        restore_random_state(callers, *devices)
         try:
             yield
         finally:
-            callers = _random_states(devices)
-            _set_random_states(own, devices)
+            callers = random_state(*devices)
+            restore_random_state(own, *devices)
 
     reseed(seed)
     try:
         yield outside
     finally:
-        _set_random_states(callers, devices)
+        restore_random_state(callers, *devices)
 
 
-_States = tuple[torch.Tensor, list[torch.Tensor], Any, Any]
+def random_state(*devices: torch.device) -> dict[str, Any]:
+    """Return the state of every random generator, the devices' own too, as tensors and plain values."""
+    _, key, *rest = np.random.get_state()
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": [torch.cuda.get_rng_state(device) for device in devices if device.type == "cuda"],
+        "python": random.getstate(),
+        "numpy": (torch.from_numpy(np.asarray(key, dtype=np.int64)), *rest),
+    }
 
 
-def _random_states(devices: Sequence[int]) -> _States:
-    cuda = [torch.cuda.get_rng_state(device) for device in devices]
-    return torch.get_rng_state(), cuda, random.getstate(), np.random.get_state()
-
-
-def _set_random_states(states: _States, devices: Sequence[int]) -> None:
-    torch.set_rng_state(states[0])
-    for device, state in zip(devices, states[1], strict=True):
-        torch.cuda.set_rng_state(state, device)
-    random.setstate(states[2])
-    np.random.set_state(states[3])
+def restore_random_state(state: dict[str, Any], *devices: torch.device) -> None:
+    """Set every random generator to a state from `random_state`, called for the same devices."""
+    torch.set_rng_state(state["torch"])
+    on_cuda = [device for device in devices if device.type == "cuda"]
+    for device, own in zip(on_cuda, state["cuda"], strict=False):
+        torch.cuda.set_rng_state(own, device)
+    random.setstate(state["python"])
+    key, *rest = state["numpy"]
+    np.random.set_state(("MT19937", key.numpy().astype(np.uint32), *rest))
 
 
 def reseed(seed: int) -> None:

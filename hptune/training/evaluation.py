@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from hptune.results.records import Trial
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device
 
 EVALUATION_BATCH = 1024  # examples at most
+PER_TRAINING_BATCH = 4  # as many examples fit where a training batch does: there are no gradients
 
 
 @dataclass(frozen=True)
@@ -25,15 +25,16 @@ class Evaluation:
 
 def batch_size_of(batch: Batch) -> int:
     """Return the number of examples in a batch: the length of the first tensor found in it."""
-    return next((len(tensor) for tensor in _tensors(batch) if tensor.ndim), 1)
+    return next((len(tensor) for tensor in tensors_in(batch) if tensor.ndim), 1)
 
 
-def _tensors(batch: Batch) -> Iterator[Tensor]:
+def tensors_in(batch: Batch) -> Iterator[Tensor]:
+    """Yield the tensors in a batch of any structure, in order."""
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping | list | tuple):
         for value in batch.values() if isinstance(batch, Mapping) else batch:
-            yield from _tensors(value)
+            yield from tensors_in(value)
 
 
 def evaluate(
@@ -53,13 +54,13 @@ def evaluate(
         source: The split, on the device already.
         device: Gives the precision.
         limit: Examples to read at most, rounded up to whole batches; None reads all.
-        batch_size: Examples a batch; the result does not depend on it.
+        batch_size: Examples a batch, up to `EVALUATION_BATCH`; the result does not depend on it.
     """
     model.eval()
     metrics = {name: spec.make() for name, spec in task.metrics.items()}
     total = torch.zeros((), device=device.torch_device, dtype=torch.float32)
     count = 0
-    batch_size = min(batch_size, limit or batch_size)
+    batch_size = min(batch_size, EVALUATION_BATCH, limit or batch_size)
     # Not inference_mode: what a model caches on the way could not be trained with afterwards.
     with torch.no_grad(), device.autocast():
         for batch in source.batches(batch_size):
@@ -77,22 +78,3 @@ def evaluate(
         loss=float(total) / max(count, 1),
         metrics={name: float(metric.compute()) for name, metric in metrics.items()},
     )
-
-
-def evaluate_trial(
-    task: Task,
-    trial: Trial,
-    model: nn.Module,
-    source: Source,
-    device: Device,
-    *,
-    limit: int | None = None,
-) -> Evaluation:
-    """Read a split in batches that fit where the trial's training batches do: without gradients.
-
-    Args:
-        task, model, source, device, limit: See `evaluate`.
-        trial: Gives the batch size.
-    """
-    size = min(EVALUATION_BATCH, 4 * trial.batch_size)
-    return evaluate(task, model, source, device, limit=limit, batch_size=size)

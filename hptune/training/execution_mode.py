@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import torch
-from torch import Tensor
 
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.capture import WARM_UP
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
+from hptune.training.loop import Lanes
+from hptune.training.speed import timed_steps
+from hptune.training.trial_run import Job, TrialRun
 
 WORTH = 0.005  # seconds: what an iteration takes at least for a CPU's precision to matter
 CLEARLY = {"cpu": 0.8, "cuda": 0.95}  # of the time as it is: what another mode must not exceed
@@ -34,36 +35,31 @@ Seconds = dict[str, float | None]
 
 
 def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, str]:
-    """Time a few iterations in each mode that the device has.
+    """Time a few iterations in each mode that the device has, which are those of `NAMES`.
 
-    They are those of `NAMES`. The second counts only where the model trains in it, and its losses
-    agree with those of the first.
-
-    Args:
-        task: What is trained.
-        trial: Its batch size, on a CPU up to a limit, and its optimizer are used.
-        device: Which of its modes a probe has still to choose.
+    The second counts only where the model trains in it, and its losses agree with those of the first.
+    Of the trial the optimizer is used, and the batch size, on a CPU up to a limit.
 
     Returns:
         The seconds, and why the second mode cannot be used, if it cannot.
     """
     kind = device.torch_device.type
-    on_cpu = kind == "cpu"
     usually, otherwise = NAMES[kind]
     seconds: Seconds = {usually: None, otherwise: None}
-    other = (
-        replace(device, dtype=torch.bfloat16) if on_cpu else replace(device, graph_from_iteration=0)
-    )
-    probe = trial.change(batch_size=min(trial.batch_size, BATCH)) if on_cpu else trial
+    if on_cpu := kind == "cpu":
+        other = replace(device, dtype=torch.bfloat16)
+        trial = trial.change(batch_size=min(trial.batch_size, BATCH))
+    else:
+        other = replace(device, graph_from_iteration=0)
     try:
-        usual = _steps(task, probe, device)
+        usual = _steps(task, trial, device)
     except Exception:  # told when the trials run
         return seconds, ""
     seconds[usually] = usual.seconds
     if on_cpu and usual.seconds < WORTH:
         return seconds, ""
     try:
-        found = _steps(task, probe, other)
+        found = _steps(task, trial, other)
     except Exception as error:  # an operation that knows no bf16
         return seconds, type(error).__name__
     tolerance = AGREE[kind] * abs(usual.losses[0])
@@ -102,19 +98,13 @@ class _Steps:
 
 
 def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
-    place, times, losses = device.torch_device, list[float](), list[Tensor]()
-    untimed = 1 if place.type == "cpu" else WARM_UP
-    with seeded(trial.seed, place):
-        run = TrialRun(task, trial, device)
-        run.begin()
-        batches = run.batches()
-        for _ in range(untimed + STEPS[place.type]):
-            began = time.perf_counter()
-            losses.append(run.step(batches))
-            if place.type == "cuda":
-                torch.cuda.synchronize(place)
-            times.append(time.perf_counter() - began)
+    kind = device.torch_device.type
+    untimed = 1 if kind == "cpu" else WARM_UP
+    with seeded(trial.seed, device.torch_device):
+        run = TrialRun(task, Job(trial), device)
+        lanes = Lanes([run])
+        times, losses = zip(*islice(timed_steps(lanes), untimed + STEPS[kind]), strict=True)
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
-    values = torch.stack(losses).tolist()
-    return _Steps(times[0], statistics.median(times[untimed:]), values, read, run.not_captured)
+    seconds = statistics.median(times[untimed:])
+    return _Steps(times[0], seconds, torch.stack(losses).tolist(), read, lanes.not_captured)

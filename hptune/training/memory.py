@@ -11,18 +11,13 @@ from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
+from hptune.training.loop import Lanes
 from hptune.training.model import make_model
+from hptune.training.trial_run import Job, TrialRun
 
 STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
 COPIES = 4  # of the parameters: weights, gradients, and at most two moments
-_CGROUPS = (  # limit and use; of version 2 and of version 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    (
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
-    ),
-)
+_CGROUP = "/sys/fs/cgroup/memory."
 
 
 def available_memory(device: Device) -> int | None:
@@ -33,22 +28,14 @@ def available_memory(device: Device) -> int | None:
         return None
     lines = _read("/proc/meminfo").splitlines()
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    for limit, use in _CGROUPS:
-        if _read(limit).strip().isdigit() and _read(use).strip().isdigit():
-            found.append(int(_read(limit)) - int(_read(use)))
+    limit, use = (_read(_CGROUP + name).strip() for name in ("max", "current"))
+    if limit.isdigit() and use.isdigit():
+        found.append(int(limit) - int(use))
     return max(min(found), 0) if found else None
 
 
 def estimated_memory(task: Task, device: Device, *, batch_size: int, at: int, seed: int) -> int:
-    """Estimate the bytes that training takes at a batch size, from what one smaller batch saves.
-
-    Args:
-        task: Model, data and loss.
-        device: Where to run the small batch.
-        batch_size: To estimate for.
-        at: Batch size of the small batch.
-        seed: Of the weights and the batch.
-    """
+    """Estimate the bytes that training takes at `batch_size`, from what a batch of size `at` saves."""
     storages: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -77,15 +64,14 @@ def peak_of_steps(task: Task, trial: Trial, device: Device) -> int:
         RuntimeError: The memory did not suffice.
     """
     with seeded(trial.seed, device.torch_device):
-        run = TrialRun(task, trial, device)
-        batches = run.batches()
+        run = TrialRun(task, Job(trial), device)
+        lanes = Lanes([run])
         for _ in range(STEPS):
-            run.step(batches)
+            lanes.step()
         evaluate(task, run.model, run.validation_data, device, limit=1)
         if device.torch_device.type == "cuda":
             return torch.cuda.max_memory_reserved(device.torch_device)
-    peak = device.peak_memory_mb()
-    return round((peak or 0.0) * 2**20)
+    return round((device.peak_memory_mb() or 0.0) * 2**20)
 
 
 def _read(path: str) -> str:

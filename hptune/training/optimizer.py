@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, did_you_mean
-from hptune.results.records import OptimizerSpec
+from hptune.results.settings import OptimizerSpec
 from hptune.training.torch_internals import (
     QuickStep,
     adding_groups_unmarked,
-    first_step,
+    plain_step,
     quick_step,
     unmarked,
 )
@@ -26,12 +26,11 @@ _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
 
 def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
     """Return the classes of torch.optim that can be named, by lower-case name."""
+    classes = inspect.getmembers(torch.optim, inspect.isclass)
     return {
         name.lower(): cls
-        for name, cls in vars(torch.optim).items()
-        if inspect.isclass(cls)
-        and issubclass(cls, torch.optim.Optimizer)
-        and name not in _NOT_OFFERED
+        for name, cls in classes
+        if issubclass(cls, torch.optim.Optimizer) and name not in _NOT_OFFERED
     }
 
 
@@ -58,7 +57,14 @@ class ScheduledOptimizer:
         momentum: float,
         weight_decay: float,
     ) -> None:
-        cls = _find(spec.name)
+        classes = optimizer_classes()
+        if (cls := classes.get(spec.name.lower())) is None:
+            raise InputError(
+                f"optimizer.name: {spec.name!r}; must be a class of torch.optim; "
+                + did_you_mean(
+                    spec.name.lower(), classes, f"choose among {', '.join(sorted(classes))}"
+                )
+            )
         accepted = inspect.signature(cls).parameters
         args = _arguments(spec, accepted, momentum)
         if "weight_decay" not in accepted and weight_decay:
@@ -68,7 +74,11 @@ class ScheduledOptimizer:
             )
         groups = _groups(model, spec, lr, weight_decay if "weight_decay" in accepted else None)
         if "fused" in accepted and "fused" not in args and "foreach" not in args:
-            args["fused"] = _can_fuse(model.parameters())
+            args["fused"] = all(
+                p.device.type in ("cpu", "cuda") and p.is_floating_point()
+                for p in model.parameters()
+                if p.requires_grad
+            )
         try:
             with adding_groups_unmarked():
                 self.torch = cls(groups, **args)
@@ -77,7 +87,6 @@ class ScheduledOptimizer:
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
         self._parameters = [p for group in self.torch.param_groups for p in group["params"]]
         self._quick: QuickStep | None = None
-        self._stepped = False
         self.set(lr, momentum)
 
     def set(self, lr: float, momentum: float) -> None:
@@ -91,12 +100,11 @@ class ScheduledOptimizer:
 
     def step(self) -> None:
         """Update the parameters from their gradients, and drop the gradients."""
-        if self._quick is None or not self._quick():
-            if self._stepped:
-                self.torch.step()
-            else:
-                first_step(self.torch)
-                self._quick, self._stepped = quick_step(self.torch), True
+        if self._quick is None:
+            plain_step(self.torch)
+            self._quick = quick_step(self.torch)
+        elif not self._quick():
+            plain_step(self.torch)
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
@@ -125,18 +133,9 @@ class ScheduledOptimizer:
         """Lay out buffers and moments as their parameters are: fused steps take it for granted."""
         for parameter, state in self.torch.state.items():
             for name, value in state.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                alike = isinstance(value, Tensor) and value.shape == parameter.shape
+                if alike and value.stride() != parameter.stride():
                     state[name] = torch.empty_like(parameter).copy_(value).detach()
-
-
-def _find(name: str) -> type[torch.optim.Optimizer]:
-    classes = optimizer_classes()
-    if name.lower() in classes:
-        return classes[name.lower()]
-    raise InputError(
-        f"optimizer.name: {name!r}; must be a class of torch.optim; "
-        + did_you_mean(name.lower(), classes, f"choose among {', '.join(sorted(classes))}")
-    )
 
 
 def _arguments(
@@ -168,14 +167,13 @@ def _arguments(
 
 def _check_type(name: str, value: Any, default: Any) -> None:
     """Refuse an argument of another kind than the optimizer's default: "maybe" would be true."""
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise InputError(
-            f"optimizer.args.{name}: {value!r}; must be true or false, as its default is; correct it"
-        )
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    takes_number = isinstance(default, int | float) and not isinstance(default, bool)
-    if takes_number and not is_number:
-        raise InputError(f"optimizer.args.{name}: {value!r}; must be a number; correct it")
+    if isinstance(default, bool):
+        fits, rule = isinstance(value, bool), "true or false, as its default is"
+    else:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        fits, rule = is_number or not isinstance(default, int | float), "a number"
+    if not fits:
+        raise InputError(f"optimizer.args.{name}: {value!r}; must be {rule}; correct it")
 
 
 def _groups(
@@ -213,11 +211,3 @@ def _groups(
         | ({} if weight_decay is None else {"weight_decay": weight_decay * decay_scale})
         for (lr_scale, decay_scale), parameters in groups.items()
     ]
-
-
-def _can_fuse(parameters: Iterable[Tensor]) -> bool:
-    return all(
-        p.device.type in ("cpu", "cuda") and p.is_floating_point()
-        for p in parameters
-        if p.requires_grad
-    )

@@ -2,141 +2,85 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from hptune.policies import Schedule
-from hptune.results.records import Curve, FloatArray, TrialProgress
+from hptune.results.records import Curve
 from hptune.training.evaluation import Evaluation
 
 
+@dataclass
 class CurveRecorder:
     """Collects a trial's losses and evaluations.
 
-    Args:
+    Attributes:
         schedule: LR and momentum of every iteration of the trial.
-        weight_decay: Constant through a trial.
         iterations_per_epoch: Turns iterations into epochs.
         metrics: Names of the validation metrics.
+        weight_decays: Each with the iteration it holds from: a branch begins with its parent's.
+        losses: Of the training, one an iteration.
+        evaluations: By the iteration after which they were made.
+        seconds: From the trial's begin to each evaluation.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        *,
-        weight_decay: float,
-        iterations_per_epoch: int,
-        metrics: Sequence[str],
-    ) -> None:
-        self._schedule = schedule
-        # From which iteration on which holds: a branch begins with its parent's.
-        self._weight_decays = [(0, weight_decay)]
-        self._iterations_per_epoch = iterations_per_epoch
-        self.losses: list[float] = []
-        self.evaluations: dict[int, Evaluation] = {}
-        self.seconds: dict[int, float] = {}
-        self._metrics = tuple(metrics)
-
-    def add_losses(self, losses: Sequence[float]) -> None:
-        """Add the training losses of the next iterations."""
-        self.losses.extend(losses)
-
-    def add_evaluation(self, iteration: int, evaluation: Evaluation, seconds: float) -> None:
-        """Add what was read after `iteration`, `seconds` after the trial began."""
-        self.evaluations[iteration] = evaluation
-        self.seconds[iteration] = seconds
-
-    def cut(self, iterations: int) -> None:
-        """Keep only the first `iterations` iterations."""
-        del self.losses[iterations:]
-        for iteration in [i for i in self.evaluations if i >= iterations]:
-            del self.evaluations[iteration], self.seconds[iteration]
-
-    def best_loss(self) -> float | None:
-        """Return the lowest finite validation loss."""
-        losses = [e.loss for e in self.evaluations.values() if math.isfinite(e.loss)]
-        return min(losses, default=None)
-
-    def best_metric(self, name: str, *, higher_is_better: bool) -> float | None:
-        """Return the best finite validation value of a metric."""
-        values = [e.metrics[name] for e in self.evaluations.values()]
-        values = [value for value in values if math.isfinite(value)]
-        return (max if higher_is_better else min)(values, default=None)
+    schedule: Schedule
+    iterations_per_epoch: int
+    metrics: Sequence[str]
+    weight_decays: list[tuple[int, float]]
+    losses: list[float] = field(default_factory=list)
+    evaluations: dict[int, Evaluation] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
 
     def stops_early(self, patience: int | None) -> bool:
         """Return whether so many evaluations in a row were no better than the best before."""
         losses = [evaluation.loss for evaluation in self.evaluations.values()]
         return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
 
-    def progress(self, iteration: int, began: int, losses: Sequence[float]) -> TrialProgress:
-        """Return where the trial is.
-
-        Args:
-            iteration: The last one whose loss is known.
-            began: The iteration that this process began with.
-            losses: Those that were last read together.
-        """
-        lr, momentum = self._schedule.lr, self._schedule.momentum
-        return TrialProgress(
-            iteration=iteration,
-            began=began,
-            lr=float(lr[iteration]),
-            momentum=float(momentum[iteration]),
-            train_loss=sum(losses) / len(losses),
-            readings=tuple((at, float(lr[at]), e.loss) for at, e in self.evaluations.items()),
-        )
-
     def state(self) -> dict[str, Any]:
         """Return plain values that `load` takes back."""
         return {
-            "losses": list(self.losses),
+            "losses": self.losses,
             "evaluations": {i: (e.loss, dict(e.metrics)) for i, e in self.evaluations.items()},
-            "seconds": dict(self.seconds),
-            "weight_decays": list(self._weight_decays),
+            "seconds": self.seconds,
+            "weight_decays": self.weight_decays,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a state of the same trial."""
-        self._weight_decays = [(at, value) for at, value in state["weight_decays"]]
-        self.losses = list(state["losses"])
-        self.evaluations = {
-            i: Evaluation(loss, metrics) for i, (loss, metrics) in state["evaluations"].items()
-        }
-        self.seconds = dict(state["seconds"])
+        self.losses, self.seconds = state["losses"], state["seconds"]
+        self.evaluations = {i: Evaluation(*read) for i, read in state["evaluations"].items()}
+        self.weight_decays = state["weight_decays"]
 
     def branch(self, state: dict[str, Any]) -> None:
         """Continue from a state of the parent that this trial branches from."""
-        _, own = self._weight_decays[-1]
+        _, own = self.weight_decays[-1]
         self.load(state)
-        self._weight_decays.append((len(self.losses), own))
+        self.weight_decays.append((len(self.losses), own))
 
     def curve(self) -> Curve:
         """Return the curve so far, a row an iteration."""
         n = len(self.losses)
-        val_loss, seconds = np.full(n, np.nan), np.full(n, np.nan)
-        metrics = {name: np.full(n, np.nan) for name in self._metrics}
+        val_loss, seconds, weight_decay = np.full((3, n), np.nan)
+        metrics = {name: np.full(n, np.nan) for name in self.metrics}
         for i, evaluation in self.evaluations.items():
             val_loss[i], seconds[i] = evaluation.loss, self.seconds[i]
-            for name in self._metrics:
+            for name in self.metrics:
                 metrics[name][i] = evaluation.metrics[name]
+        for at, value in self.weight_decays:
+            weight_decay[at:] = value
         iteration = np.arange(n)
         return Curve(
             iteration=iteration,
-            epoch=(iteration + 1) / self._iterations_per_epoch,
-            lr=self._schedule.lr[:n],
-            momentum=self._schedule.momentum[:n],
-            weight_decay=self._weight_decay_by_iteration(n),
+            epoch=(iteration + 1) / self.iterations_per_epoch,
+            lr=self.schedule.lr[:n],
+            momentum=self.schedule.momentum[:n],
+            weight_decay=weight_decay,
             train_loss=np.asarray(self.losses, dtype=np.float64),
             val_loss=val_loss,
             metrics=metrics,
             seconds=seconds,
         )
-
-    def _weight_decay_by_iteration(self, n: int) -> FloatArray:
-        values = np.empty(n)
-        for at, value in self._weight_decays:
-            values[at:] = value
-        return values

@@ -2,64 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from datetime import UTC, datetime
 from typing import Any
 
-from hptune.results.records import Status, Trial, TrialResult
+import numpy as np
+
+from hptune.errors import one_line
+from hptune.results.records import Curve, Status, Trial, TrialResult
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.training.lengths import iterations_per_epoch
-from hptune.training.recorder import CurveRecorder
 
 
-def sum_up(
-    task: Task,
-    trial: Trial,
-    device: Device,
-    recorder: CurveRecorder,
-    *,
-    status: Status,
-    message: str,
-    started: str,
-    seconds: float,
-    training_seconds: float,
-) -> TrialResult:
-    """Return a trial's result.
+def summary(task: Task, curve: Curve) -> dict[str, Any]:
+    """Return the fields of a `TrialResult` that follow from a trial's curve.
 
-    Args:
-        task: What was trained.
-        trial: With which hyper-parameters.
-        device: Where.
-        recorder: The losses and evaluations up to the end.
-        status: How it ended.
-        message: Why it ended so.
-        started: When it was started, ISO 8601.
-        seconds: Wall time.
-        training_seconds: The part of it that was spent training.
+    The training loss is the mean over the last epoch; the last evaluation counts as it is, the best
+    ones among those that are finite.
     """
-    last = recorder.evaluations[max(recorder.evaluations)] if recorder.evaluations else None
-    done, per_epoch = len(recorder.losses), iterations_per_epoch(len(task.train), trial.batch_size)
-    best: dict[str, Any] = {
-        name: recorder.best_metric(name, higher_is_better=spec.higher_is_better)
+    if not len(curve):
+        unread = dict.fromkeys(task.metrics)
+        return {"curve": curve, "epochs": 0.0, "val_metrics": unread, "best_val_metrics": unread}
+    tail = curve.train_loss[-round(1 / curve.epoch[0]) :].tolist()
+    read = np.flatnonzero(np.isfinite(curve.seconds))
+
+    def last_and_best(values: np.ndarray, best: Any) -> tuple[float | None, float | None]:
+        own = values[read].tolist()
+        finite = [value for value in own if np.isfinite(value)]
+        return own[-1] if own else None, best(finite, default=None)
+
+    val_loss, best_val_loss = last_and_best(curve.val_loss, min)
+    metrics = {
+        name: last_and_best(curve.metrics[name], max if spec.higher_is_better else min)
         for name, spec in task.metrics.items()
     }
-    tail = recorder.losses[-min(done, per_epoch) :]
+    return {
+        "curve": curve,
+        "epochs": float(curve.epoch[-1]),
+        "train_loss": sum(tail) / len(tail),
+        "val_loss": val_loss,
+        "best_val_loss": best_val_loss,
+        "val_metrics": {name: last for name, (last, _) in metrics.items()},
+        "best_val_metrics": {name: best for name, (_, best) in metrics.items()},
+    }
+
+
+def result_of(
+    task: Task, trial: Trial, device: Device, curve: Curve, *, status: Status, **known: Any
+) -> TrialResult:
+    """Return a trial's result from its curve and what else is known: other fields of the result."""
     return TrialResult(
         trial=trial,
         status=status,
         data=task.data,
         model=task.model,
         device=device.name,
-        started=started,
-        epochs=done / per_epoch,
-        seconds=seconds,
-        curve=recorder.curve(),
-        train_loss=sum(tail) / len(tail) if tail else None,
-        val_loss=last.loss if last else None,
-        best_val_loss=recorder.best_loss(),
-        val_metrics=dict(last.metrics) if last else dict.fromkeys(task.metrics),
-        best_val_metrics=best,
         test_metrics=dict.fromkeys(task.metrics),
-        examples_per_second=done * trial.batch_size / max(training_seconds, 1e-9),
-        peak_memory_mb=device.peak_memory_mb(),
-        message=message,
+        **summary(task, curve),
+        **known,
+    )
+
+
+def failed(task: Task, trial: Trial, device: Device, error: Exception | str) -> TrialResult:
+    """Return the result of a trial that failed, with an empty curve."""
+    if isinstance(error, Exception):
+        error = f"{type(error).__name__}: {one_line(error, 300)}"
+    nothing: dict[str, Any] = {item.name: np.empty(0) for item in fields(Curve)}
+    nothing["iteration"] = np.empty(0, dtype=np.int64)
+    nothing["metrics"] = dict.fromkeys(task.metrics, np.empty(0))
+    curve = Curve(**nothing)
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return result_of(
+        task,
+        trial,
+        device,
+        curve,
+        status=Status.FAILED,
+        started=started,
+        seconds=0.0,
+        message=error,
     )

@@ -4,61 +4,51 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 
 import torch
+from torch import Tensor
 
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
-from hptune.training.loop import TrialRun
+from hptune.training.loop import Lanes
+from hptune.training.trial_run import Job, TrialRun
 
 SECONDS = 1.0  # that measuring the speed at a batch size takes, about
 MOST = 400  # iterations that are timed: their fast quantile does not move after fewer
 
 
-def measure_speed(task: Task, trial: Trial, device: Device, *, seconds: float = SECONDS) -> float:
-    """Return training examples per second at the trial's batch size.
+def measure_iteration(
+    task: Task, trial: Trial, device: Device, *, seconds: float = 0.2, untimed: int = 1
+) -> float:
+    """Return the seconds that an iteration of a trial takes; nothing of it is recorded.
 
-    A fast quantile over single iterations, after a few that are not timed: other work on the
-    machine makes iterations slower, never faster.
-
-    Args:
-        task: What to train.
-        trial: Its batch size and optimizer are used; nothing of it is recorded.
-        device: Where.
-        seconds: How long to measure at most, about.
-    """
-    times = _iterations(task, trial, device, least=8, seconds=seconds)
-    return trial.batch_size / statistics.quantiles(times[3:], n=5)[0]
-
-
-def measure_iteration(task: Task, trial: Trial, device: Device, *, seconds: float = 0.2) -> float:
-    """Return the seconds that an iteration of a trial takes, by a quick look; a fast quantile, too.
+    A fast quantile over single iterations: other work on the machine makes iterations slower, never
+    faster.
 
     Args:
-        task: What to train.
-        trial: Its batch size and optimizer are used; nothing of it is recorded.
-        device: Where.
+        task, trial, device: What to train, and where.
         seconds: How long to measure, about.
+        untimed: First iterations that do not count.
     """
-    times = _iterations(task, trial, device, least=4, seconds=seconds)
-    return statistics.quantiles(times[1:], n=5)[0]
-
-
-def _iterations(
-    task: Task, trial: Trial, device: Device, *, least: int, seconds: float
-) -> list[float]:
-    """Return the seconds of single iterations, the first ones slower than the others."""
     times: list[float] = []
     with seeded(trial.seed, device.torch_device):
-        run = TrialRun(task, trial, device)
-        run.begin()
-        batches = run.batches()
+        lanes = Lanes([TrialRun(task, Job(trial), device)])
         end = time.perf_counter() + seconds
-        while len(times) < least or (len(times) < MOST and time.perf_counter() < end):
-            began = time.perf_counter()
-            run.step(batches)
-            if device.torch_device.type == "cuda":
-                torch.cuda.synchronize(device.torch_device)
-            times.append(time.perf_counter() - began)
-    return times
+        for took, _ in timed_steps(lanes):
+            times.append(took)
+            enough = len(times) >= untimed + 4
+            if len(times) >= MOST or (enough and time.perf_counter() > end):
+                return statistics.quantiles(times[untimed:], n=5)[0]
+    raise AssertionError("batches have no end")
+
+
+def timed_steps(lanes: Lanes) -> Iterator[tuple[float, Tensor]]:
+    """Take steps without end; yield the seconds of each, and its losses, still on the device."""
+    while True:
+        began = time.perf_counter()
+        losses = lanes.step()
+        if losses.is_cuda:
+            torch.cuda.synchronize(losses.device)
+        yield time.perf_counter() - began, losses

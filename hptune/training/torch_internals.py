@@ -63,24 +63,21 @@ def without_vmap_warnings() -> Iterator[None]:
         enable(True)
 
 
-def first_step(optimizer: torch.optim.Optimizer) -> None:
-    """Take an optimizer's first step, in which it makes its state."""
-    if type(optimizer) in _UPDATES:
-        with torch.no_grad():
-            unmarked(type(optimizer).step)(optimizer)
-    else:
-        optimizer.step()
+def plain_step(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step by the optimizer's class."""
+    with torch.no_grad():
+        unmarked(type(optimizer).step)(optimizer)
 
 
-def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep | None:
-    """Return a quick step for an optimizer that has taken its first one; None where there is none."""
+def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
+    """Return a quick step for an optimizer that has taken its first one, in which it made its state."""
     groups, make = optimizer.param_groups, _UPDATES.get(type(optimizer))
     if make is None or not all(_is_plain(group) for group in groups):
-        return None
+        return never
     try:
         updates = [make(optimizer, group) for group in groups]
     except (AttributeError, KeyError):  # kernels or state that are not what they were
-        return None
+        return never
     parameters = [p for group in groups for p in group["params"]]
 
     def step() -> bool:
@@ -99,11 +96,20 @@ def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep | None:
     return step
 
 
+def never() -> bool:
+    """Leave every step to the optimizer's class."""
+    return False
+
+
 def _is_plain(group: Group) -> bool:
     """Return whether a group uses the fused kernel, in the one form that is handled here."""
     alike = {(p.device, p.dtype) for p in group["params"]}
     unusual = ("differentiable", "capturable", "amsgrad", "maximize")
     return bool(group.get("fused")) and len(alike) == 1 and not any(map(group.get, unusual))
+
+
+_ADAM_VALUES = ("lr", "weight_decay", "eps")
+_SGD_VALUES = ("weight_decay", "momentum", "lr", "dampening", "nesterov")
 
 
 def _sgd(optimizer: torch.optim.Optimizer, group: Group) -> Update:
@@ -118,11 +124,7 @@ def _sgd(optimizer: torch.optim.Optimizer, group: Group) -> Update:
             parameters,
             gradients,
             buffers,
-            weight_decay=group["weight_decay"],
-            momentum=group["momentum"],
-            lr=group["lr"],
-            dampening=group["dampening"],
-            nesterov=group["nesterov"],
+            **{name: group[name] for name in _SGD_VALUES},
             maximize=False,
             is_first_step=False,
         )
@@ -147,11 +149,9 @@ def _adam(optimizer: torch.optim.Optimizer, group: Group) -> Update:
             second,
             [],
             steps,
-            lr=group["lr"],
+            **{name: group[name] for name in _ADAM_VALUES},
             beta1=group["betas"][0],
             beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
-            eps=group["eps"],
             amsgrad=False,
             maximize=False,
         )

@@ -29,17 +29,14 @@ def branch_point(runner: Runner, parent: Trial, ready: Callable[[Curve], bool]) 
     Raises:
         StageError: The parent diverged.
     """
-    name = _found(runner, parent) or _made(runner, parent, ready)
+    folder = runner.run_dir.snapshot(parent.digest).parent
+    found = min(folder.glob(f"{parent.digest}@*.pt"), default=None)
+    name = found.stem if found else _made(runner, parent, ready)
     done = int(name.partition("@")[2])
     # Counted also where it was found, so that a run and its resume spend alike.
     per_epoch = iterations_per_epoch(len(runner.task.train), parent.batch_size)
     runner.budget.count(parent, done / per_epoch)
     return name
-
-
-def _found(runner: Runner, parent: Trial) -> str | None:
-    folder = runner.run_dir.snapshot(parent.digest).parent
-    return next((path.stem for path in sorted(folder.glob(f"{parent.digest}@*.pt"))), None)
 
 
 def _made(runner: Runner, parent: Trial, ready: Callable[[Curve], bool]) -> str:

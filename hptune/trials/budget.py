@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
-from hptune.results.records import Trial, TrialResult
+from hptune.results.records import Trial
 
 
+@dataclass
 class Budget:
     """Epochs that the trials of a search may take, and have taken; each trial counts once.
 
@@ -14,26 +16,16 @@ class Budget:
         allowed: Epochs up to now; the procedure raises it stage by stage.
     """
 
-    def __init__(self, allowed: float = math.inf) -> None:
-        self.allowed = allowed
-        self._epochs: dict[str, float] = {}
+    allowed: float = math.inf
+    _epochs: dict[str, float] = field(default_factory=dict, init=False)
 
     @property
     def spent(self) -> float:
         """Epochs of all trials so far."""
         return sum(self._epochs.values())
 
-    def add(self, result: TrialResult, *, shared: float = 0.0) -> None:
-        """Count a trial, also one that was found in the run directory.
-
-        Args:
-            result: What came of it.
-            shared: Epochs that it has from another trial.
-        """
-        self.count(result.trial, result.epochs - shared)
-
     def count(self, trial: Trial, epochs: float) -> None:
-        """Count the epochs of a trial."""
+        """Count the epochs of a trial, also of one that was found in the run directory."""
         self._epochs[trial.id] = epochs
 
     def has(self, trial: Trial) -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
-
-import numpy as np
 
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.training.lengths import evaluation_points
+from hptune.training.result import summary
 from hptune.trials.run import Runner
 
 Candidates = dict[str, list[TrialResult]]
@@ -57,7 +57,7 @@ def run_paired(
             dropped[label] = partial[label]
             for result in partial[label]:
                 if runner.run_dir.result(result.trial) is None:
-                    runner.drop(result)
+                    runner.keep(result)
     rest = {label: ts for label, ts in trials.items() if label not in dropped}
     done = dropped | _run_all(runner, rest)
     return {label: done[label] for label in trials}
@@ -89,11 +89,8 @@ def _run_all(
             _cut(runner, result, pause)
             for result, pause in zip(runner.run(flat, until), until, strict=True)
         ]
-    ends = np.cumsum([len(ts) for ts in trials.values()])
-    return {
-        label: results[end - len(ts) : end]
-        for (label, ts), end in zip(trials.items(), ends.tolist(), strict=True)
-    }
+    rest = iter(results)
+    return {label: list(islice(rest, len(ts))) for label, ts in trials.items()}
 
 
 def _reading_before(trial: Trial, rung: float) -> int:
@@ -106,26 +103,8 @@ def _cut(runner: Runner, result: TrialResult, iterations: int) -> TrialResult:
     """Return what a result was after some iterations; a resumed run may have come further."""
     if len(result.curve) <= iterations:
         return result
-    curve = result.curve.until(iterations)
-    read = np.flatnonzero(np.isfinite(curve.val_loss))
-    per_epoch = result.curve.epoch[-1] / len(result.curve)
-    tail = curve.train_loss[-max(1, round(1 / per_epoch)) :] if per_epoch > 0 else curve.train_loss
-    metrics = {name: values[np.isfinite(values)] for name, values in curve.metrics.items()}
-    better = {name: spec.higher_is_better for name, spec in runner.task.metrics.items()}
-    return replace(
-        result,
-        status=Status.PRUNED,
-        curve=curve,
-        epochs=float(curve.epoch[-1]),
-        train_loss=float(tail.mean()),
-        val_loss=float(curve.val_loss[read[-1]]) if len(read) else None,
-        best_val_loss=float(curve.val_loss[read].min()) if len(read) else None,
-        val_metrics={name: float(v[-1]) if len(v) else None for name, v in metrics.items()},
-        best_val_metrics={
-            name: (float(v.max() if better[name] else v.min()) if len(v) else None)
-            for name, v in metrics.items()
-        },
-    )
+    known = summary(runner.task, result.curve.until(iterations))
+    return replace(result, status=Status.PRUNED, **known)
 
 
 def trial_ids(candidates: Mapping[str, Sequence[TrialResult]]) -> tuple[str, ...]:

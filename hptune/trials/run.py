@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.stages import WHOLE_RUNS
-from hptune.task import Task
+from hptune.task import Source, Task
 from hptune.training.device import Device, cpu_threads, seeded
-from hptune.training.evaluation import Evaluation, evaluate_trial
+from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate
 from hptune.training.lengths import iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.snapshot import load_state
-from hptune.training.speed import measure_speed
+from hptune.training.speed import SECONDS, measure_iteration
+from hptune.training.trial_run import Job
 from hptune.trials.budget import Budget
-from hptune.trials.executors.choice import Execution
+from hptune.trials.executors.execution import Execution
+from hptune.trials.executors.executor import Executor
 from hptune.trials.executors.inline import Inline
-from hptune.trials.executors.job import Executor, Job
 from hptune.trials.progress import Progress
 
 
@@ -49,77 +51,71 @@ class Runner:
             InputError: A trial cannot run at all.
         """
         results: dict[str, TrialResult] = {}
-        jobs: dict[str, Job] = {}
-        pauses: Sequence[int | None] = until or [None] * len(trials)
-        for trial, pause in zip(trials, pauses, strict=True):
+        jobs: list[Job] = []
+        for trial, pause in zip(trials, until or repeat(None, len(trials)), strict=True):
             known = self.run_dir.result(trial)
             if known is None:
-                jobs[trial.id] = self._job(trial, pause)
+                jobs.append(self._job(trial, pause))
                 continue
             results[trial.id] = known
             if pause is None:
                 self.progress.trial_finished(known, reused=True)
         if jobs:
             executor = self._executor(trials)
-            with closing(
-                executor.run(self.task, list(jobs.values()), ProgressAdapter(self, trials))
-            ) as done:
+            told = ProgressAdapter(self.progress, trials)
+            with closing(executor.run(self.task, jobs, told)) as done:
                 for job, result in done:
                     results[job.trial.id] = result
-                    self._record(job, result)
+                    if result.status is Status.PRUNED:
+                        self.progress.trial_paused(result)
+                    else:
+                        self.keep(result)
         # In the order given, whichever of those that ran together ended first.
         self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
         for trial in trials:
-            if results[trial.id].trial.stage == trial.stage:
-                self.budget.add(results[trial.id], shared=self._shared(trial))
+            result = results[trial.id]
+            if result.trial.stage == trial.stage:
+                self.budget.count(result.trial, result.epochs - self._shared(trial))
         return [results[trial.id] for trial in trials]
 
     def read_test(self, results: Sequence[TrialResult]) -> list[TrialResult]:
-        """Read the test set by the weights of complete trials, and record what it gives.
+        """Return results with what the test set gives by their weights, and record it.
 
-        For the runs that count, once: a result that has its test values is not read again. A trial
-        whose weights cannot be read is run again first.
-
-        Args:
-            results: Of trials that this runner has run; their weights are in the run directory.
-
-        Returns:
-            The results, with the test values where they are complete and the task has a test split.
+        For the runs that count, once: what has its test values, or is not complete, stays as it is. A
+        trial whose weights cannot be read is run again first.
         """
-        return [self._tested(result) if self._lacks_test(result) else result for result in results]
-
-    def _lacks_test(self, result: TrialResult) -> bool:
-        unread = result.test_loss is None
-        return self.task.test is not None and result.status is Status.COMPLETE and unread
+        return [self._tested(result) for result in results]
 
     def _tested(self, result: TrialResult) -> TrialResult:
-        evaluation = self._test_values(result.trial)
+        unread = result.status is Status.COMPLETE and result.test_loss is None
+        if self.task.test is None or not unread:
+            return result
+        evaluation = self._test_values(result.trial, self.task.test)
         if evaluation is None:
             self.progress.message(f"  {result.trial.id}: its weights cannot be read; run again")
-            job = self._job(result.trial, None)
-            job = replace(job, checkpoint=self.run_dir.checkpoint(result.trial.id))
-            result = self._run_one(job)
-            self._record(job, result)
-            evaluation = self._test_values(result.trial)
+            checkpoint = self.run_dir.checkpoint(result.trial.id)
+            result = self._run_one(replace(self._job(result.trial), checkpoint=checkpoint))
+            self.keep(result)
+            evaluation = self._test_values(result.trial, self.task.test)
             if evaluation is None:  # it failed this time, and its result says so
                 return result
         result = replace(result, test_loss=evaluation.loss, test_metrics=dict(evaluation.metrics))
         self.run_dir.add(result)
         return result
 
-    def _test_values(self, trial: Trial) -> Evaluation | None:
+    def _test_values(self, trial: Trial, test: Source) -> Evaluation | None:
         """Evaluate the test split by a trial's weights; None where they cannot be read."""
         state = load_state(self.run_dir.checkpoint(trial.id))
-        if state is None or state.get("trial") != trial.id or self.task.test is None:
+        if state is None or state.get("trial") != trial.id:
             return None
-        place = self.device.torch_device
+        place, size = self.device.torch_device, PER_TRAINING_BATCH * trial.batch_size
         with cpu_threads(self._executor([trial]).threads), seeded(trial.seed, place):
             model = make_model(self.task, self.device)
             try:
                 model.load_state_dict(state["model"])
             except (KeyError, RuntimeError, TypeError, AttributeError):  # of another model
                 return None
-            return evaluate_trial(self.task, trial, model, self.task.test.to(place), self.device)
+            return evaluate(self.task, model, test.to(place), self.device, batch_size=size)
 
     def affords(self, trials: Sequence[Trial]) -> bool:
         """Say whether the budget allows these; what another stage has run costs nothing.
@@ -136,32 +132,31 @@ class Runner:
         )
 
     def _epochs(self, trial: Trial) -> float:
-        per_epoch = iterations_per_epoch(len(self.task.train), trial.batch_size)
-        return trial.iterations / per_epoch - self._shared(trial)
+        return trial.iterations / self._per_epoch(trial) - self._shared(trial)
 
     def _shared(self, trial: Trial) -> float:
         """Return the epochs that a branch has from its parent."""
-        if trial.snapshot is None:
-            return 0.0
-        done = int(trial.snapshot.split("@")[1])
-        return done / iterations_per_epoch(len(self.task.train), trial.batch_size)
+        done = int(trial.snapshot.split("@")[1]) if trial.snapshot else 0
+        return done / self._per_epoch(trial)
+
+    def _per_epoch(self, trial: Trial) -> int:
+        return iterations_per_epoch(len(self.task.train), trial.batch_size)
 
     def parent(self, trial: Trial, until: int) -> TrialResult:
         """Run the part of a trial that branches share, up to an iteration, and keep its state.
 
         Runs on from where an earlier call with a smaller `until` stopped.
         """
-        snapshot = self.run_dir.snapshot(trial.digest)
-        return self._run_one(Job(trial=trial, snapshot=snapshot, until=until))
+        return self._run_one(Job(trial, self.run_dir.snapshot(trial.digest), until=until))
 
     def _run_one(self, job: Job) -> TrialResult:
-        told = ProgressAdapter(self, [job.trial])
+        told = ProgressAdapter(self.progress, [job.trial])
         with closing(self._executor([job.trial]).run(self.task, [job], told)) as done:
             ((_, result),) = done
         return result
 
-    def drop(self, result: TrialResult) -> None:
-        """Record a paused trial that will not go on."""
+    def keep(self, result: TrialResult) -> None:
+        """Record a trial that ended, or that has paused and will not go on."""
         self.run_dir.add(result)
         self.run_dir.snapshot(result.trial.id).unlink(missing_ok=True)
         self.progress.trial_finished(result, reused=False)
@@ -173,7 +168,8 @@ class Runner:
         if isinstance(known, int | float):
             return float(known)
         with cpu_threads(self._executor([trial, trial]).threads):
-            speed = measure_speed(self.task, trial, self.device)
+            iteration = measure_iteration(self.task, trial, self.device, seconds=SECONDS, untimed=3)
+        speed = trial.batch_size / iteration
         self.run_dir.set_timing(key, speed)
         return speed
 
@@ -182,7 +178,7 @@ class Runner:
             return Inline(self.device)
         return self.execution.choose(self.task, trials)
 
-    def _job(self, trial: Trial, until: int | None) -> Job:
+    def _job(self, trial: Trial, until: int | None = None) -> Job:
         keep = trial.stage in WHOLE_RUNS
         return Job(
             trial=trial,
@@ -192,20 +188,12 @@ class Runner:
             until=until,
         )
 
-    def _record(self, job: Job, result: TrialResult) -> None:
-        if result.status is Status.PRUNED:
-            self.progress.trial_paused(result)
-            return
-        self.run_dir.add(result)
-        job.snapshot.unlink(missing_ok=True)
-        self.progress.trial_finished(result, reused=False)
-
 
 class ProgressAdapter:
     """Passes on to the progress what an executor tells of its jobs."""
 
-    def __init__(self, runner: Runner, trials: Sequence[Trial]) -> None:
-        self._progress = runner.progress
+    def __init__(self, progress: Progress, trials: Sequence[Trial]) -> None:
+        self._progress = progress
         self._told: set[str] = set()
         self._number = {trial.id: n for n, trial in enumerate(trials, 1)}
 

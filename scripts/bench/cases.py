@@ -12,7 +12,8 @@ import numpy as np
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.data.sources.memory import TensorSource
-from hptune.results.records import PolicySpec, TrainingSettings, Trial
+from hptune.results.records import Trial
+from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.stages import SWEEP
 from hptune.step import LossOf
 from hptune.task import Task

@@ -13,7 +13,7 @@ from hptune.results.records import Status, Trial
 from hptune.results.run_dir import RunDir
 from hptune.training.device import resolve_device
 from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.trials.executors.choice import Execution, ExecutorName
+from hptune.trials.executors.execution import Execution
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 from scripts.bench.cases import CASES, task_of, trial_of
@@ -30,7 +30,7 @@ class Ours:
     """
 
     def __init__(
-        self, case: str, device: str, *, executor: ExecutorName = "auto", precision: str = "fp32"
+        self, case: str, device: str, *, executor: str = "auto", precision: str = "fp32"
     ) -> None:
         self._open = ExitStack()
         folder = self._open.enter_context(tempfile.TemporaryDirectory())

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from hptune.results.records import Trial
-from hptune.trials.executors.choice import ExecutorName
 from scripts.bench import peers
 from scripts.bench.cases import Case, trial_of
 from scripts.bench.ours import Ours
@@ -19,7 +18,7 @@ CANDIDATES = 8
 AIMS = {"digits/mlp": 0.35, "cifar10/three-layer": 0.45, "cifar10/resnet-20": 0.45}
 GPU_AIM = 0.3
 SIZES = (1, 2, 4, 8, 16, 32)
-FORCED: tuple[ExecutorName, ...] = ("inline", "processes", "fused")
+FORCED: tuple[str, ...] = ("inline", "processes", "fused")
 
 
 def sweep(case: Case, options: Options) -> Iterator[Row]:
@@ -28,7 +27,7 @@ def sweep(case: Case, options: Options) -> Iterator[Row]:
     probes: list[float] = []
     notes: dict[str, str] = {}
 
-    def contestant(name: str, executor: ExecutorName, precision: str = "fp32") -> Contestant:
+    def contestant(name: str, executor: str, precision: str = "fp32") -> Contestant:
         def run(seed: int) -> float:
             with Ours(case.name, options.device, executor=executor, precision=precision) as ours:
                 trials = candidates(case, iterations, CANDIDATES, seed)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from hptune.procedure.lr_range import reading_settings
-from hptune.results.records import PolicySpec, Trial
+from hptune.results.records import Trial
+from hptune.results.settings import PolicySpec
 from hptune.training.device import resolve_device
 from scripts.bench import peers, plain
 from scripts.bench.cases import CASES, Case, trial_of

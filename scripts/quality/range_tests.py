@@ -30,14 +30,17 @@ from hptune.analysis.rules import named_rules
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure import defaults
+from hptune.procedure.compare import PairedRuns
 from hptune.procedure.lr_range import decide_lr, run_confirmation, run_lr_range
-from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
+from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.stages import LR_RANGE, SWEEP
 from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.training.loop import run_trial
+from hptune.training.trial_run import Job
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
@@ -239,7 +242,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         test = run_lr_range(runner, base, low=low, high=high, examples=len(task.validation))
         reading = test.reading
         short = base.change(iterations=LENGTH // 2, lr_min=reading.lr_max / 10)
-        candidates = run_confirmation(runner, short, reading.lr_max, seeds=1, test=test)
+        candidates = run_confirmation(PairedRuns(runner), short, reading.lr_max, test=test)
         try:
             confirmed = float(decide_lr(test, candidates, reading.lr_max)[0].value)
         except StageError:  # it says so: every candidate diverged
@@ -257,13 +260,13 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         if not math.isfinite(lr):
             return math.nan
         trials = [run.change(lr=lr, lr_min=lr / 10, seed=100 + seed + k) for k in range(2)]
-        losses = [run_trial(task, trial, device).val_loss for trial in trials]
+        losses = [run_trial(task, Job(trial), device).val_loss for trial in trials]
         return statistics.mean(math.nan if loss is None else loss for loss in losses)
 
     lrs = [float(f"{10 ** (k / 2):.2g}") for k in range(round(2 * math.log10(low)), 3)]
     losses = known or {lr: loss_at(lr) for lr in lrs}
     best = min(losses, key=lambda lr: (not math.isfinite(losses[lr]), losses[lr]))
-    start = run_trial(task, run.change(iterations=1, lr=1e-12, lr_min=1e-13), device).val_loss
+    start = run_trial(task, Job(run.change(iterations=1, lr=1e-12, lr_min=1e-13)), device).val_loss
     return {
         "problem": name,
         "seed": seed,

@@ -17,10 +17,11 @@ from pathlib import Path
 import pandas as pd
 
 from hptune.config.build import build_task
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.training.device import resolve_device
 from hptune.training.lengths import evaluation_points
 from hptune.training.loop import run_trial
+from hptune.training.trial_run import Job
 from hptune.trials.progress import Silent
 from scripts.reproduction.cli import HERE, RUNS, experiment_of, options, wanted
 
@@ -53,10 +54,8 @@ def main() -> None:
         )
         result = run_trial(
             build_task(experiment),
-            trial,
+            Job(trial, snapshot=folder / f"{trial.id}.snapshot", until=until),
             resolve_device(args.device, args.precision),
-            snapshot=folder / f"{trial.id}.snapshot",
-            until=until,
         )
     curve = result.curve
     ours = pd.DataFrame(

@@ -32,7 +32,7 @@ from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.config.schema import Experiment
 from hptune.errors import HptuneError, InputError
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.results.records import Status, TrialResult
 from hptune.stages import FINAL
 from hptune.trials.progress import Silent
@@ -172,7 +172,7 @@ def reported(
                     f"{100 * (last.test_metrics['accuracy'] or 0):.2f} %, {last.seconds:.0f} s",
                     flush=True,
                 )
-        precision = session.run_dir.fact("precision")
+        precision = session.run_dir.facts().get("precision")
     values = experiment.hyper_parameters.model_dump()
     return results, {"precision": precision, "decided": shown(values) if args.as_tuned else ""}
 
@@ -189,7 +189,7 @@ def tuned(
         experiment, folder(row, args), device=args.device, progress=Silent()
     ) as session:
         outcome = session.run()
-        precision = session.run_dir.fact("precision")
+        precision = session.run_dir.facts().get("precision")
     final = [r for r in outcome.results if r.trial.stage == FINAL][-args.seeds :]
     search = {r.trial.id: r.epochs for r in outcome.results if r.trial.stage != FINAL}
     return final, {

@@ -283,8 +283,8 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.train(t, optimizer="sdg"), "did you mean 'sgd'?"),
         (lambda t: hptune.train(t, policy="2cycle"), "did you mean '1cycle'?"),
         (lambda t: hptune.train(t, epochs=0), "epochs"),
-        (lambda t: hptune.train(t, lr="fast"), "lr: 'fast'; must be a number"),
-        (lambda t: hptune.train(t, lr=-1), "lr: -1; must be a number of at least 0"),
+        (lambda t: hptune.train(t, lr="fast"), "lr: 'fast'; must be a valid number"),
+        (lambda t: hptune.train(t, lr=-1), "lr: -1; must be greater than 0"),
         (lambda t: hptune.train(t, lr=0.1, batch_size=999), "batch_size: 999; must not exceed"),
         (lambda t: hptune.train(t, device="tpu"), "device: 'tpu'"),
         (

@@ -239,15 +239,17 @@ def test_making_a_task_disturbs_no_random_state():
 
 MODEL = net()
 WRONG: list[tuple[str, dict[str, Any], str]] = [
-    ("a model", {"make_model": MODEL}, "make_model: a Sequential itself; must be a function"),
+    ("a model", {"make_model": MODEL}, "make_model: a Sequential; must be a function"),
     ("the same model", {"make_model": lambda: MODEL}, "make_model: gives the same parameters"),
     ("no model", {"make_model": lambda: 3}, "make_model: returns a int; must return"),
     ("not callable", {"make_model": 3}, "make_model: a int; must be a function"),
     ("needs arguments", {"make_model": nn.Linear}, "make_model: fails (TypeError"),
     ("no targets", {"train": X}, "train: the examples have no targets"),
     ("no targets in dict", {"train": {"a": X}}, "train: the examples have no targets"),
-    ("wrong width", {"train": (X[:, :4], Y)}, "make_model: the model fails on a batch of shapes"),
-    ("class too high", {"train": (X, Y + 7)}, "is out of bounds. Classes must be from 0"),
+    ("wrong width", {"train": (X[:, :4], Y)},
+     "model Sequential: fails on a batch of shapes (2, 4), (2,)"),
+    ("class too high", {"train": (X, Y + 7)},
+     "train: classes 8 to 8; must be from 0 to 2, for the model has 3 outputs"),
     ("rare class too high", {"train": (X, torch.where(torch.arange(60) == 40, 3, Y))},
      "to 3; must be from 0 to 2, for the model has 3 outputs"),
     ("vector loss", {"loss": nn.CrossEntropyLoss(reduction="none")},

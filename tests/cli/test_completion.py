@@ -52,14 +52,6 @@ def test_every_shell_is_offered(shell, line, offered, monkeypatch, capsys):
     assert completed(shell, line, monkeypatch, capsys) == offered
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_values_of_a_setting(shell, monkeypatch, capsys):
-    offered = completed(shell, "hptune run --set training.precision=b", monkeypatch, capsys)
-    assert offered == ["plain,training.precision=bf16"]
-    offered = completed(shell, "hptune run --set data.flip=", monkeypatch, capsys)
-    assert offered == ["plain,data.flip=true", "plain,data.flip=false"]
-
-
 BASH = """
 PATH={bin}:$PATH
 eval "$(_HPTUNE_COMPLETE=bash_source hptune)"

@@ -125,7 +125,6 @@ WRONG = {
     "policy: {args: {stepsize: -1}}": "policy.args.stepsize: -1; must be a fraction of the run",
     "policy: {args: {floor: x}}": "policy.args",
     "policy: {momentum: cyclcal}": "policy.momentum: 'cyclcal'; must be of auto",
-    "policy: {name: 1cicle}\nseed: -1": "(and 1 more)",
     "training: {precision: fp8}": "training.precision: 'fp8'; must be 'auto', 'fp32'",
     "procedure: {stages: [momentm]}": "procedure.stages: 'momentm'; must be of lr-range, "
     "momentum, weight-decay, batch-size, final; did you mean 'momentum'?",
@@ -153,8 +152,8 @@ def test_a_wrong_file_is_told_in_one_line(text: str, tmp_path: Path):
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("seed", "--set: 'seed'; must be key.path=value; write --set seed=1, say"),
-        ("model..args=1", "--set: 'model..args=1'; must be key.path=value; write --set seed=1, say"),
+        ("seed", "--set: 'seed'; must be KEY.PATH=VALUE; write --set seed=1, say"),
+        ("model..args=1", "--set: 'model..args=1'; must be KEY.PATH=VALUE; write --set seed=1, say"),
         ("training.epochs=-1", "--set: training.epochs: -1; must be greater than 0; correct the value"),
         ("training={epochs: 0}", "--set: training.epochs: 0; must be greater than 0; correct the value"),
         ("model.name.x=1", "--set: model.name.x: 'name' holds a value, no section; correct the key path"),

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 from hptune.config.load import dump, load_experiment
 from hptune.config.schema import Experiment, Training
 from hptune.policies import POLICIES
-from hptune.results.records import OptimizerSpec, TrainingSettings, Trial
+from hptune.results.records import Trial
+from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.section import Section
 
 

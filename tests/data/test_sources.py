@@ -33,7 +33,7 @@ def memory() -> TensorSource:
 def stream() -> StreamSource:
     normalize = Normalize(torch.tensor(1 / 255), torch.tensor(-0.5))
     data = TensorDataset(*images())
-    return StreamSource(data, len(data), workers=0, normalize=normalize, augment=AUGMENT)
+    return StreamSource(data, workers=0, normalize=normalize, augment=AUGMENT)
 
 
 @pytest.fixture(params=[memory, stream], ids=["memory", "stream"])

@@ -8,7 +8,8 @@ import pytest
 
 from hptune.config.load import load_experiment
 from hptune.procedure.plan import PlannedStage
-from hptune.procedure.session import Session, estimate
+from hptune.procedure.session import estimate
+from hptune.procedure.session.session import Session
 
 ITERATION, EXAMPLE = 0.5, 0.001  # seconds
 SETTINGS = ["data.subset=600", "training.epochs=8", "hyper_parameters.batch_size=60"]
@@ -18,7 +19,7 @@ SETTINGS += ["procedure.final.seeds=2", "training.evaluations=10", "model.args.h
 @pytest.fixture(autouse=True)
 def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimate, "measure_iteration", lambda *_: ITERATION)
-    monkeypatch.setattr(estimate.Estimate, "_seconds_of_an_evaluated_example", lambda self: EXAMPLE)
+    monkeypatch.setattr(estimate, "seconds_of_an_evaluated_example", lambda *_: EXAMPLE)
 
 
 def planned(out: Path, *extra: str, stages: list[str], jobs: int = 1) -> list[PlannedStage]:

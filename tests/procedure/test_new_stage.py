@@ -14,8 +14,9 @@ import pytest
 from hptune import stages
 from hptune.analysis.criterion import Criterion
 from hptune.cli import completion, run
-from hptune.procedure.compare import concluded, run_candidates
-from hptune.procedure.context import Context, Outcome
+from hptune.procedure.compare import PairedRuns, concluded
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.context import Context
 from hptune.results.records import Decision
 from hptune.trials.paired import trial_ids
 
@@ -29,9 +30,8 @@ def toy_stage(context: Context, values: object, seeds: int) -> Outcome:
     """Compare two clearly different weight decays and take the one that was better."""
     by: Criterion = context.criterion
     changes = {"0": {"weight_decay": 0.0}, "0.5": {"weight_decay": 0.5}}
-    candidates = run_candidates(
-        context.runner, context.short("toy"), changes, seeds=seeds, by=by, least=2
-    )
+    runs = PairedRuns(context.runner, seeds, by)
+    candidates = runs.run(context.short("toy"), changes, least=2)
     best = min(candidates, key=lambda label: by.at_end(candidates[label][0]))
     decision = Decision(
         stage="toy",
@@ -41,8 +41,7 @@ def toy_stage(context: Context, values: object, seeds: int) -> Outcome:
         reason=f"{best} was best of 2",
         trials=trial_ids(candidates),
     )
-    outcome, _ = concluded(candidates, [decision], by, columns=("weight_decay",))
-    return outcome
+    return concluded(candidates, [decision], by, columns=("weight_decay",))
 
 
 @pytest.fixture

@@ -12,29 +12,28 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hptune.analysis.criterion import LOSS
 from hptune.analysis.lr_range import read_lr_range
 from hptune.analysis.ranking import rank
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
+from hptune.procedure import defaults
 from hptune.procedure.batch_size import (
     decide_batch_size,
     default_values,
     plausible_gain,
     scaled_lr,
 )
-from hptune.procedure.compare import run_repeats
+from hptune.procedure.compare import PairedRuns
 from hptune.procedure.final import decide_final, guessing, run_final_safely
 from hptune.procedure.lr_range import RangeTest, decide_lr, run_confirmation, run_lr_range
 from hptune.procedure.momentum import decide_momentum
-from hptune.procedure.plan import allowances, lengths, plan
+from hptune.procedure.plan import Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
     decide_weight_decay,
     first_grid,
     run_weight_decay,
-    usual_weight_decay,
 )
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.stages import LR_RANGE, SWEEP, WEIGHT_DECAY, procedure
@@ -58,9 +57,9 @@ def result(
         seconds=2.0, val_loss=loss if status is Status.COMPLETE else None, message="boom",
         val_metrics={"accuracy": 0.9}, test_metrics={"accuracy": 0.9 + seed / 100},
         curve=Curve(
-            iteration=np.arange(40), epoch=np.arange(40) / 20, lr=np.full(40, 0.1),
+            iteration=np.arange(40), epoch=np.arange(1, 41) / 20, lr=np.full(40, 0.1),
             momentum=np.full(40, 0.9), weight_decay=np.full(40, 1e-3), train_loss=val, val_loss=val,
-            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.full(40, np.nan),
+            metrics={"accuracy": np.full(40, 0.9)}, seconds=np.arange(40.0),
         ),
     )  # fmt: skip
 
@@ -80,7 +79,7 @@ class Law:
                 self.asked.append(trial)
                 done = replace(result(self.law(trial)), trial=trial, epochs=1.0)
                 self.known[trial.digest] = done
-                self.budget.add(done)
+                self.budget.count(trial, 1.0)
         return [self.known[trial.digest] for trial in trials]
 
     def affords(self, trials):
@@ -98,7 +97,7 @@ BASE = result(0.5).trial
 @pytest.mark.parametrize("best", [3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2])
 def test_weight_decay_is_found_to_half_a_decade_by_extrapolating_and_bisecting(best: float):
     oracle = Law(decay_law(best))
-    candidates = run_weight_decay(oracle, BASE, values=[1e-2, 1e-3, 1e-4], seeds=1, refine=True)
+    candidates = run_weight_decay(PairedRuns(oracle), BASE, values=[1e-2, 1e-3, 1e-4], refine=True)
     decision = decide_weight_decay(candidates, usual=1e-3)
     assert abs(np.log10(decision.value / best)) <= 0.5
     values = {trial.weight_decay for trial in oracle.asked}
@@ -110,7 +109,7 @@ def test_the_first_grid_follows_the_nets_depth():
     assert first_grid(3) == [1e-2, 1e-3, 1e-4]
     assert first_grid(56) == [1e-3, 1e-4, 1e-5, 0.0]
     assert first_grid(3, "adamw") == [1.0, 0.1, 0.01]
-    assert (usual_weight_decay(3), usual_weight_decay(56)) == (1e-3, 1e-4)
+    assert (defaults.weight_decay(3), defaults.weight_decay(56)) == (1e-3, 1e-4)
 
 
 def test_among_ties_weight_decay_takes_the_nets_usual_magnitude_and_says_so():
@@ -174,17 +173,19 @@ def test_lr_takes_the_winner_or_the_range_tests_own_among_ties_and_warns_at_an_e
 @pytest.mark.parametrize(("best", "found"), [(0.01, 0.013), (0.1, 0.1), (1.0, 0.45)])
 def test_confirmation_goes_on_beyond_an_edge_that_wins_and_stops_at_a_tie(best, found):
     law = Law(lambda t: 0.5 + 0.2 * abs(np.log10(t.lr / best)))
-    candidates = run_confirmation(law, BASE, 0.1, seeds=1)
+    candidates = run_confirmation(PairedRuns(law), BASE, 0.1)
     assert decide_lr(None, candidates, 0.1)[0].value == found
     assert len(candidates) <= 5
-    limited = run_confirmation(law, BASE, 0.1, seeds=1, test=range_test((0.04, 0.15)))
+    limited = run_confirmation(PairedRuns(law), BASE, 0.1, test=range_test((0.04, 0.15)))
     assert list(limited)[:3] == ["0.1", "0.04", "0.15"]
-    narrow = run_confirmation(law, BASE, 0.1, seeds=1, test=range_test((0.08, 0.11)))
+    narrow = run_confirmation(PairedRuns(law), BASE, 0.1, test=range_test((0.08, 0.11)))
     assert list(narrow)[:3] == ["0.1", "0.05", "0.15"]
     # Above, a win has to be clear: here by two noises.
-    slight = run_confirmation(Law(lambda t: 0.5 + 0.06 * np.log10(0.2 / t.lr)), BASE, 0.1, seeds=1)
+    slight = run_confirmation(
+        PairedRuns(Law(lambda t: 0.5 + 0.06 * np.log10(0.2 / t.lr))), BASE, 0.1
+    )
     assert len(slight) == 3 and decide_lr(None, slight, 0.1)[0].value == 0.2
-    flat = run_confirmation(Law(lambda t: 0.5 - 1e-4 * t.lr), BASE, 0.1, seeds=1)
+    flat = run_confirmation(PairedRuns(Law(lambda t: 0.5 - 1e-4 * t.lr)), BASE, 0.1)
     assert len(flat) == 3 and decide_lr(None, flat, 0.1)[0].value == 0.1
 
 
@@ -219,17 +220,17 @@ def range_test(interval: tuple[float, float], reached: float = 0.6) -> RangeTest
     """Return a test that found an interval, and whose loss came down to a value."""
     last = result(reached)
     reading = replace(read_lr_range([last.curve]), interval=interval)
-    return RangeTest([last], reading, 1e-5, 10.0)
+    return RangeTest([last], reading)
 
 
 def test_confirmation_goes_below_the_interval_where_no_run_does_as_well_as_the_test_did():
     law = Law(lambda t: 1.1 + 0.001 * math.sin(t.lr) if t.lr > 0.02 else 0.3)
-    candidates = run_confirmation(law, BASE, 0.9, seeds=1, test=range_test((0.2, 4.0), 0.7))
+    candidates = run_confirmation(PairedRuns(law), BASE, 0.9, test=range_test((0.2, 4.0), 0.7))
     assert list(candidates) == ["0.9", "0.3", "2.7", "0.1", "0.033"]
-    lower = run_confirmation(law, BASE, 0.3, seeds=1, test=range_test((0.1, 0.5), 0.7))
+    lower = run_confirmation(PairedRuns(law), BASE, 0.3, test=range_test((0.1, 0.5), 0.7))
     assert list(lower) == ["0.3", "0.1", "0.5", "0.033", "0.011"]
     assert decide_lr(None, lower, 0.3)[0].value == 0.011
-    as_good = run_confirmation(law, BASE, 0.3, seeds=1, test=range_test((0.1, 0.5), 1.2))
+    as_good = run_confirmation(PairedRuns(law), BASE, 0.3, test=range_test((0.1, 0.5), 1.2))
     assert list(as_good) == ["0.3", "0.1", "0.5"]
 
 
@@ -381,7 +382,7 @@ def test_a_stage_keeps_to_what_the_budget_affords_and_still_decides(epochs: floa
     law.run([BASE.change(stage=WEIGHT_DECAY)])  # another stage has run the present value
     law.budget.allowed = epochs + 1
     grid = [1e-2, 1e-3, 1e-4]
-    candidates = run_weight_decay(law, BASE, values=grid, seeds=1, refine=True)
+    candidates = run_weight_decay(PairedRuns(law), BASE, values=grid, refine=True)
     assert law.budget.spent <= epochs + 1
     assert len(candidates) == {0: 1, 1: 2, 2: 3, 4: 5}[epochs]
     assert "0.001" in candidates  # the present value costs nothing
@@ -399,30 +400,26 @@ def test_ties_are_repeated_with_more_seeds_until_one_wins_or_the_budget_is_spent
         }
 
     law = Law(noisy)
-    repeated = run_repeats(law, candidates(law), LOSS)
+    repeated = PairedRuns(law).repeat(candidates(law))
     assert {label: len(results) for label, results in repeated.items()} == {
         "0.05": 1, "0.1": 4, "0.2": 4,
     }  # fmt: skip
     assert [r.trial.seed for r in repeated["0.1"]] == [0, 1, 2, 3]
     assert rank(repeated).best == "0.1" != rank(candidates(law)).best
     poor = Law(noisy, epochs=4)
-    assert all(len(rs) == 1 for rs in run_repeats(poor, candidates(poor), LOSS).values())
+    assert all(len(rs) == 1 for rs in PairedRuns(poor).repeat(candidates(poor)).values())
 
 
 @given(epochs=st.floats(1, 200), per_epoch=st.integers(1, 500), budget=st.floats(0.5, 5))
 def test_the_stages_share_the_whole_budget_and_nothing_more(epochs, per_epoch, budget):
-    runs = lengths(
-        epochs=epochs, per_epoch=per_epoch, budget=budget, search_seeds=1, trial_epochs=None
-    )
-    allowed = list(allowances(tuple(s.name for s in procedure()), budget * epochs).values())
+    runs = Plan(epochs=epochs, per_epoch=per_epoch, budget=budget, final_seeds=2, baseline_length=4)
+    stages = [stage.name for stage in procedure()]
+    allowed = list(runs.allowances(stages).values())
     assert allowed == sorted(allowed) and allowed[-1] == pytest.approx(budget * epochs)
     if runs.short > 50:  # no shorter ones are made, rather fewer
         assert 18 * runs.short <= budget * epochs * per_epoch + 18
         assert runs.range_test <= max(100, 2 * runs.short)
-    planned = plan(
-        tuple(s.name for s in procedure()), runs, per_epoch=per_epoch, budget_epochs=budget * epochs,
-        test_seeds=1, search_seeds=1, final_seeds=2, baseline_length=4,
-    )  # fmt: skip
+    planned = runs.stages(stages)
     assert planned[-1].epochs == pytest.approx(2 * 5 * runs.final / per_epoch)
     searched = sum(stage.epochs for stage in planned[:-1]) * per_epoch
     # The LR is confirmed whatever it costs.

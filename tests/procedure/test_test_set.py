@@ -12,7 +12,7 @@ import torch
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.procedure import final
-from hptune.procedure.session import Session
+from hptune.procedure.session.session import Session
 from hptune.trials.progress import Silent
 
 SETTINGS = ["data.subset=300", "training.epochs=2"]

@@ -13,8 +13,9 @@ import numpy as np
 
 from hptune.analysis.lr_range import read_lr_range
 from hptune.results.evidence import Candidate, Comparison, FinalRun, RangeTest
-from hptune.results.records import Curve, Decision, PolicySpec, Status, Trial, TrialResult
+from hptune.results.records import Curve, Decision, Status, Trial, TrialResult
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import PolicySpec
 from hptune.stages import STAGES
 
 QUICK = ["--device", "cpu"]
@@ -267,7 +268,7 @@ def whole_procedure(path: Path) -> Path:
     """Write a run of the whole procedure, with a baseline, a sweep and a search after it."""
     with RunDir.open(path) as run_dir:
         run_dir.experiment.write_text("name: digits\nmodel:\n  args: {hidden: [64]}\n")
-        run_dir.write_tuned("name: digits\nhyper_parameters: {lr: 0.02}\n")
+        run_dir.tuned.write_text("name: digits\nhyper_parameters: {lr: 0.02}\n")
         run_dir.manifest.write_text(
             json.dumps({"hptune": "0.1.0", "python": "3.11", "torch": "2.9", "command": "run"})
         )

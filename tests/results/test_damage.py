@@ -189,7 +189,7 @@ def test_an_id_that_leads_out_of_the_directory_is_no_path(copy: Path, tmp_path: 
 
 
 def test_opening_removes_only_what_hptune_left_unfinished(copy: Path):
-    own = [copy / "results.csv.12.part", copy / "snapshots" / "0a1b2c3d@40.pt.9.part"]
+    own = [copy / "results.csv.12.hptune.part", copy / "snapshots" / "0a1b2c3d@40.pt.9.hptune.part"]
     theirs = [copy / "movies" / "film.mkv.part", copy / "notes.12.part", copy / "x.csv.3.part"]
     for path in (*own, *theirs):
         path.parent.mkdir(exist_ok=True)

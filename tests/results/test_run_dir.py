@@ -197,7 +197,7 @@ def test_a_crash_between_curve_and_row_leaves_a_directory_that_resumes(tmp_path:
 
 def test_what_a_killed_writer_left_is_cleaned(tmp_path: Path):
     (tmp_path / "curves").mkdir()
-    (tmp_path / "curves" / "momentum-0a1b2c3d.csv.123.part").write_text("half")
+    (tmp_path / "curves" / "momentum-0a1b2c3d.csv.123.hptune.part").write_text("half")
     with RunDir.open(tmp_path):
         assert not list(tmp_path.rglob("*.part"))
 
@@ -227,7 +227,7 @@ def test_killed_at_any_moment_every_file_is_whole(tmp_path: Path):
         "import sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\nfrom test_run_dir import *\n"
         "run = RunDir.open(Path(sys.argv[1]))\n"
-        "print('ready', flush=True)\n"
+        "make_trial(); print('ready', flush=True)\n"
         "for seed in range(100000): run.add(make_result(make_trial(seed)))\n"
     )
     here = str(Path(__file__).parent)

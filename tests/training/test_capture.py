@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_hot_loop import make_task, make_trial
+from factories import CPU, image_task, image_trial, trained
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune import models
-from hptune.results.records import OptimizerSpec, Status, TrainingSettings, TrialResult
+from hptune.results.records import Status, TrialResult
+from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.training import capture
 from hptune.training.capture import Captured, Replay
 from hptune.training.device import Device, resolve_device
 from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.training.loop import BLOCK, TrialRun, run_trial
+from hptune.training.loop import BLOCK, Lanes
+from hptune.training.trial_run import Job, TrialRun
 
-CPU = Device(torch.device("cpu"))
 REPLAYING = replace(CPU, graph_from_iteration=0)
 
 
@@ -83,46 +85,64 @@ def test_a_replayed_trial_has_the_curve_of_a_launched_one(
 ):
     # Running means and dropout show whether what precedes a recording leaves a trace.
     args = {"dropout": 0.2} if net.startswith("densenet") else {}
-    task = make_task().change(
+    task = image_task().change(
         make_model=lambda: models.build(net, args, input_shape=(3, 8, 8), outputs=4)
     )
-    trial = make_trial(iterations=20, **changes)
-    launched, replayed = (run_trial(task, trial, device) for device in (CPU, REPLAYING))
+    trial = image_trial(iterations=20, **changes)
+    launched, replayed = (trained(task, trial, device) for device in (CPU, REPLAYING))
     assert_same(launched, replayed)
     assert len(recorded) == 1 and recorded[0] >= len(replayed.curve)
 
 
 def test_a_replayed_trial_goes_on_from_its_snapshot(tmp_path: Path, recorded: list[int]):
-    task, trial = make_task(), make_trial(iterations=12)
+    task, trial = image_task(), image_trial(iterations=12)
     snapshot = tmp_path / "s.pt"
-    paused = run_trial(
+    paused = trained(
         task, trial.change(settings=TrainingSettings(evaluations=3)), REPLAYING,
         snapshot=snapshot, until=4,
     )  # fmt: skip
     assert paused.status is Status.PRUNED
     trial = trial.change(settings=TrainingSettings(evaluations=3))
-    assert_same(run_trial(task, trial, CPU), run_trial(task, trial, REPLAYING, snapshot=snapshot))
+    assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING, snapshot=snapshot))
     assert recorded == [4, 8]
 
 
 def test_several_passes_a_step_are_launched(recorded: list[int]):
-    trial = make_trial(settings=TrainingSettings(evaluations=1, accumulate=2))
-    assert_same(run_trial(make_task(), trial, CPU), run_trial(make_task(), trial, REPLAYING))
+    trial = image_trial(settings=TrainingSettings(evaluations=1, accumulate=2))
+    assert_same(trained(image_task(), trial, CPU), trained(image_task(), trial, REPLAYING))
     assert not recorded
 
 
-def test_what_cannot_be_recorded_is_launched_and_says_why(monkeypatch: pytest.MonkeyPatch):
-    def record(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
-        compute()
-        raise RuntimeError("operation not permitted when stream is capturing")
+def test_what_waits_for_the_device_is_not_recorded_but_launched_and_says_why(
+    recorded: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    class Refusing(TorchDispatchMode):
+        """Refuses what hands a value to Python, as a GPU's debug mode does."""
 
-    monkeypatch.setattr(capture, "cuda_graph", record)
-    task, trial = make_task(), make_trial()
-    run = TrialRun(task, trial, REPLAYING)
-    run.begin()
-    run.step(run.batches())
-    assert run.not_captured == "RuntimeError: operation not permitted when stream is capturing"
-    assert_same(run_trial(task, trial, CPU), run_trial(task, trial, REPLAYING), rtol=1e-6)
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None):
+            if func is torch.ops.aten._local_scalar_dense.default:
+                raise RuntimeError("called a synchronizing CUDA operation")
+            return func(*args, **(kwargs or {}))
+
+    class Reading(nn.Module):
+        """Decides by a value that it reads from the device."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.layer = nn.BatchNorm1d(192), nn.Linear(192, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            """Return logits."""
+            logits: Tensor = self.layer(self.norm(x.flatten(1)))
+            return logits if logits.sum().item() > 0 else logits * 0.5
+
+    monkeypatch.setattr(capture, "refusing_to_wait", lambda device: Refusing())
+    task, trial = image_task(make_model=Reading), image_trial()
+    lanes = Lanes([TrialRun(task, Job(trial), REPLAYING)])
+    lanes.step()
+    assert lanes.not_captured == "RuntimeError: called a synchronizing CUDA operation"
+    assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING))
+    assert not recorded  # on a GPU, one that fails would spoil the process
 
 
 def test_a_batch_of_another_shape_or_kind_is_launched(recorded: list[int]):
@@ -171,22 +191,8 @@ def test_a_gpu_replays_where_that_was_measured_to_be_faster(
 def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
     later = replace(CPU, graph_from_iteration=10)
     for iterations, count in ((9, 0), (10, 1)):
-        run_trial(make_task(), make_trial(iterations=iterations), later)
+        trained(image_task(), image_trial(iterations=iterations), later)
         assert len(recorded) == count
-
-
-class Deciding(nn.Module):
-    """Takes another way every other time, which a recording does not."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer, self.calls = nn.Linear(192, 4), 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits."""
-        self.calls += 1
-        logits: Tensor = self.layer(x.flatten(1))
-        return logits * (1.0 if self.calls % 2 else 30.0)
 
 
 @pytest.mark.gpu
@@ -195,23 +201,39 @@ class Deciding(nn.Module):
 def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
     device = replace(resolve_device("cuda", precision), needs_probe=False)
     spec = OptimizerSpec(name=optimizer)
-    trial = make_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, lr=1e-3)
-    task = make_task(examples=512)
+    trial = image_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, lr=1e-3)
+    task = image_task(examples=512)
     replaying = replace(device, graph_from_iteration=0)
-    run = TrialRun(task, trial, replaying)
-    run.begin()
-    run.step(run.batches())
-    assert run.not_captured is None
+    lanes = Lanes([TrialRun(task, Job(trial), replaying)])
+    lanes.step()
+    assert lanes.not_captured is None
     tolerance = {"fp32": 0.01, "bf16": 0.1}[precision]
-    assert_same(run_trial(task, trial, device), run_trial(task, trial, replaying), rtol=tolerance)
+    assert_same(trained(task, trial, device), trained(task, trial, replaying), rtol=tolerance)
 
 
 @pytest.mark.gpu
-def test_a_gpus_probe_finds_replaying_faster_and_a_model_that_decides_out():
+def test_a_gpus_probe_finds_replaying_faster():
     device = resolve_device("cuda")
     assert device.needs_probe
-    task, trial = make_task(examples=512), make_trial(iterations=100, batch_size=32, lr=1e-3)
+    task, trial = image_task(examples=512), image_trial(iterations=100, batch_size=32, lr=1e-3)
     seconds, why = measure_modes(task, trial, device)
     assert not why and choose_mode(device, seconds).graph_from_iteration is not None
-    seconds, why = measure_modes(task.change(make_model=Deciding), trial, device)
-    assert seconds["replayed"] is None and why == "the model trains otherwise"
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_on_after_a_model_that_cannot_be_recorded():
+    class Reading(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.layers(x)
+            return logits if logits.sum().item() > 0 else logits * 0.5
+
+    device = replace(resolve_device("cuda", "fp32"), graph_from_iteration=0, needs_probe=False)
+    trained(image_task(make_model=Reading), image_trial(), device)
+    torch.cuda.empty_cache()
+    lanes = Lanes([TrialRun(image_task(), Job(image_trial()), device)])
+    lanes.step()
+    assert lanes.not_captured is None

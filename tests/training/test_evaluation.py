@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
+from factories import CPU, mlp_task, mlp_trial, trained
 from torch import nn
 
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
-from hptune.results.records import OptimizerSpec
+from hptune.results.settings import OptimizerSpec
 from hptune.step import LossOf
 from hptune.task import Accuracy, MetricSpec, Task
 from hptune.training.check_batch import check_batch
-from hptune.training.device import Device, resolve_device
+from hptune.training.device import resolve_device
 from hptune.training.evaluation import batch_size_of, evaluate
-
-CPU = Device(torch.device("cpu"))
 
 
 def make_task(outputs: int = 3) -> Task:
@@ -99,14 +98,9 @@ def test_devices_by_name():
 
 @pytest.mark.gpu
 def test_a_trial_on_cuda_learns_and_resumes_nothing_it_should_not():
-    from test_loop import make_task as loop_task
-    from test_loop import make_trial
-
-    from hptune.training.loop import run_trial
-
     device = resolve_device("cuda")
-    first = run_trial(loop_task(), make_trial(), device)
-    second = run_trial(loop_task(), make_trial(), device)
+    first = trained(mlp_task(), mlp_trial(), device)
+    second = trained(mlp_task(), mlp_trial(), device)
     assert first.val_loss is not None and second.val_loss is not None
     assert first.val_loss < first.curve.train_loss[0]
     assert first.val_loss == pytest.approx(second.val_loss, rel=1e-2)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hptune.errors import InputError
-from hptune.results.records import OptimizerSpec, ParameterRule
+from hptune.results.settings import OptimizerSpec, ParameterRule
 from hptune.training.optimizer import ScheduledOptimizer, optimizer_classes
 
 

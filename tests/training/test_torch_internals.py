@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from hptune.results.records import OptimizerSpec, ParameterRule
+from hptune.results.settings import OptimizerSpec, ParameterRule
 from hptune.training.optimizer import ScheduledOptimizer
-from hptune.training.torch_internals import quick_step
+from hptune.training.torch_internals import never, quick_step
 
 SPECS = [
     OptimizerSpec(),
@@ -70,7 +70,7 @@ def test_only_what_is_known_is_taken_over():
     for spec, taken in zip(SPECS, [True] * 5 + [False] * 3, strict=True):
         model, optimizer = make(spec, 0.9)
         train(model, optimizer, True, [0.9])
-        assert (quick_step(optimizer.torch) is not None) == taken, spec
+        assert (quick_step(optimizer.torch) is not never) == taken, spec
 
 
 def test_a_parameter_without_a_gradient_is_left_alone():
@@ -99,7 +99,7 @@ def test_a_torch_without_the_private_kernels_trains_the_same(name: str, monkeypa
         monkeypatch.setattr("hptune.training.optimizer.quick_step", look)
         model, optimizer = make(OptimizerSpec(name=name), 0.9)
         train(model, optimizer, False, [0.9, 0.85, 0.8])
-        assert quick_step(optimizer.torch) is not None
+        assert quick_step(optimizer.torch) is not never
         weights.append(model[0].weight.detach().clone())
-    assert found == [None]
+    assert found == [never]
     assert torch.equal(weights[0], weights[1])

@@ -6,35 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from test_paired_trials import BASE
-from test_paired_trials import task as paired_task
-from torch import nn
+from factories import CPU, mlp_task, mlp_trial, trained
 
-from hptune.analysis.plateau import on_plateau
+from hptune.analysis.fitting import on_plateau
 from hptune.errors import HptuneError, StageError
+from hptune.procedure.compare import PairedRuns
 from hptune.procedure.weight_decay import decide_weight_decay, run_weight_decay
 from hptune.results.records import Curve
 from hptune.results.run_dir import RunDir
+from hptune.stages import WEIGHT_DECAY
 from hptune.task import Task
-from hptune.training.device import Device
-from hptune.training.loop import run_trial
 from hptune.trials.branches import branch_point
 from hptune.trials.budget import Budget
 from hptune.trials.paired import run_paired
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
-CPU = Device(torch.device("cpu"))
-PARENT = BASE
+PARENT = mlp_trial(stage=WEIGHT_DECAY, seed=1)
 
 
 def task() -> Task:
-    return paired_task().change(
-        make_model=lambda: nn.Sequential(
-            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3)
-        )
-    )
+    return mlp_task(dropout=0.1)
 
 
 @pytest.fixture
@@ -48,7 +40,7 @@ def test_a_branch_with_the_parents_own_values_ends_as_the_parent_would_have(runn
     assert name == f"{PARENT.digest}@15"
     changes = {"own": {"weight_decay": 1e-3}, "other": {"weight_decay": 0.1}}
     found = run_paired(runner, PARENT.change(snapshot=name), changes, seeds=1)
-    alone = run_trial(task(), PARENT, CPU).curve
+    alone = trained(task(), PARENT).curve
     own, other = found["own"][0].curve, found["other"][0].curve
     for column in ("iteration", "lr", "momentum", "weight_decay", "train_loss", "val_loss"):
         assert np.array_equal(getattr(own, column), getattr(alone, column), equal_nan=True)
@@ -66,7 +58,9 @@ def test_the_branch_point_is_found_again_and_at_the_latest_in_the_middle(runner:
 
 def test_weight_decays_from_a_snapshot_cost_less_and_agree(runner: Runner):
     grid = [1e-2, 1e-3, 1e-4]
-    found = run_weight_decay(runner, PARENT, values=grid, seeds=1, refine=False, from_snapshot=True)
+    found = run_weight_decay(
+        PairedRuns(runner), PARENT, values=grid, refine=False, from_snapshot=True
+    )
     assert {float(label) for label in found} == set(grid)
     assert runner.budget.spent < 0.75 * 30
     assert decide_weight_decay(found, usual=1e-3).value in grid
@@ -78,7 +72,7 @@ def test_branches_stay_within_the_budget_and_cost_the_same_after_a_resume(tmp_pa
             runner = Runner(task(), run_dir, CPU, Silent(), Budget(allowed))
             grid = [1e-2, 1e-3, 1e-4, 1e-5]
             found = run_weight_decay(
-                runner, PARENT, values=grid, seeds=1, refine=True, from_snapshot=True
+                PairedRuns(runner), PARENT, values=grid, refine=True, from_snapshot=True
             )
             return runner.budget.spent, list(found)
 

@@ -4,65 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch import nn
+from factories import CPU, mlp_task, mlp_trial, same_curve, trained
 
 from hptune.analysis.ranking import dominated
 from hptune.data.sources.memory import TensorSource
-from hptune.results.records import Status, TrainingSettings, Trial
+from hptune.results.records import Status
 from hptune.results.run_dir import RunDir
 from hptune.stages import MOMENTUM, SWEEP, TRAIN, WEIGHT_DECAY
-from hptune.step import LossOf
-from hptune.task import Accuracy, MetricSpec, Task
-from hptune.training import loop
-from hptune.training.device import Device
+from hptune.task import Task
+from hptune.training import loop, trial_run
 from hptune.trials.budget import Budget
 from hptune.trials.paired import run_paired
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
 
-BASE = Trial(
-    stage=WEIGHT_DECAY, task="t", seed=1, iterations=40, batch_size=16, lr=0.1, lr_min=0.01,
-    momentum=0.95, momentum_min=0.85, weight_decay=1e-3, settings=TrainingSettings(evaluations=8),
-)  # fmt: skip
+BASE = mlp_trial(stage=WEIGHT_DECAY, seed=1)
 CHANGES = {f"{v:g}": {"weight_decay": v} for v in (1e-3, 1e-4, 3.0)}  # the last one learns nothing
 
 
 def task() -> Task:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(96, 6, generator=generator)
-    y = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
-    return Task(
-        make_model=lambda: nn.Sequential(
-            nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3)
-        ),
-        train=TensorSource(x[:64], y[:64]),
-        validation=TensorSource(x[64:], y[64:]),
-        step=LossOf(nn.functional.cross_entropy),
-        metrics={"accuracy": MetricSpec(Accuracy)},
-        classes=3,
-        fingerprint="t",
-    )
+    return mlp_task(dropout=0.1, norm=False)
 
 
 @pytest.fixture
 def runner(tmp_path: Path):
     with RunDir.open(tmp_path) as run_dir:
-        yield Runner(task(), run_dir, Device(torch.device("cpu")), Silent(), Budget())
-
-
-def same(a, b) -> bool:
-    return all(
-        np.array_equal(getattr(a, name), getattr(b, name), equal_nan=True)
-        for name in ("iteration", "lr", "momentum", "train_loss", "val_loss")
-    )
+        yield Runner(task(), run_dir, CPU, Silent(), Budget())
 
 
 def whole(changes) -> dict:
-    device = Device(torch.device("cpu"))
-    return {k: loop.run_trial(task(), BASE.change(**c), device) for k, c in changes.items()}
+    return {k: trained(task(), BASE.change(**c)) for k, c in changes.items()}
 
 
 def test_the_dominated_stop_early_and_the_others_end_as_if_alone(runner: Runner):
@@ -72,9 +45,9 @@ def test_the_dominated_stop_early_and_the_others_end_as_if_alone(runner: Runner)
         Status.COMPLETE, Status.COMPLETE, Status.PRUNED,
     ]  # fmt: skip
     for label in ("0.001", "0.0001"):
-        assert same(found[label][0].curve, alone[label].curve)
+        assert same_curve(found[label][0].curve, alone[label].curve)
     lost = found["3"][0]
-    assert len(lost.curve) == 20 and same(lost.curve, alone["3"].curve.until(20))
+    assert len(lost.curve) == 20 and same_curve(lost.curve, alone["3"].curve.until(20))
     assert lost.val_loss == alone["3"].curve.val_loss[19]
     rows = {row["trial"]: row for row in runner.run_dir.rows()}
     assert rows[lost.trial.id]["status"] == "pruned" and rows[lost.trial.id]["iterations"] == 20
@@ -84,7 +57,7 @@ def test_the_dominated_stop_early_and_the_others_end_as_if_alone(runner: Runner)
 
 def test_a_search_that_is_run_again_finds_everything(runner: Runner, monkeypatch):
     first = run_paired(runner, BASE, CHANGES, seeds=2, dominated=dominated)
-    monkeypatch.setattr("hptune.trials.executors.job.run_trial", None)  # nothing is trained again
+    monkeypatch.setattr("hptune.trials.executors.group.run_trial", None)  # nothing is trained again
     again = run_paired(runner, BASE, CHANGES, seeds=2, dominated=dominated)
     for label, results in first.items():
         assert [r.trial.id for r in again[label]] == [r.trial.id for r in results]
@@ -97,21 +70,21 @@ def test_a_kill_between_the_rungs_changes_nothing(runner: Runner, monkeypatch, s
     class Kill(BaseException):
         pass
 
-    monkeypatch.setattr(loop, "SNAPSHOT_SECONDS", 0.0)
-    monkeypatch.setattr(loop, "SNAPSHOT_SHARE", float("inf"))
+    monkeypatch.setattr(trial_run, "SNAPSHOT_SECONDS", 0.0)
+    monkeypatch.setattr(trial_run, "SNAPSHOT_SHARE", float("inf"))
     monkeypatch.setattr(loop, "BLOCK", 1)
-    steps = loop.TrialRun.step
+    update = trial_run.TrialRun.update
     done = 0
 
-    def step(self, batches):
+    def killed(self):
         nonlocal done
         if self.trial.weight_decay == 1e-4:
             done += 1
             if done == stop:
                 raise Kill
-        return steps(self, batches)
+        update(self)
 
-    monkeypatch.setattr(loop.TrialRun, "step", step)
+    monkeypatch.setattr(trial_run.TrialRun, "update", killed)
     with pytest.raises(Kill):
         run_paired(runner, BASE, CHANGES, seeds=1, dominated=dominated)
     found = run_paired(runner, BASE, CHANGES, seeds=1, dominated=dominated)
@@ -119,7 +92,7 @@ def test_a_kill_between_the_rungs_changes_nothing(runner: Runner, monkeypatch, s
     assert [found[label][0].status for label in CHANGES] == [
         Status.COMPLETE, Status.COMPLETE, Status.PRUNED,
     ]  # fmt: skip
-    assert same(found["0.0001"][0].curve, alone["0.0001"].curve)
+    assert same_curve(found["0.0001"][0].curve, alone["0.0001"].curve)
     assert len(found["3"][0].curve) == 20
 
 
@@ -157,7 +130,7 @@ def test_the_test_set_is_read_from_the_weights_once_and_only_where_asked(tmp_pat
 
     own = task().change(test=Counted(torch.randn(20, 6), torch.arange(20) % 3))
     with RunDir.open(tmp_path) as run_dir:
-        runner = Runner(own, run_dir, Device(torch.device("cpu")), Silent(), Budget())
+        runner = Runner(own, run_dir, CPU, Silent(), Budget())
         (result,) = runner.run([BASE.change(stage=TRAIN)])
         assert not reads and result.test_loss is None
         (tested,) = runner.read_test([result])

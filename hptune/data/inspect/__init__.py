@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from hptune.data import READERS
-from hptune.data.inspect.found import Arrays, Column, Found, Images, Imbalance, Table
+from hptune.data.inspect.found import Arrays, Found, Images, Table, size_text
 from hptune.errors import InputError
 
-__all__ = ["Arrays", "Column", "Found", "Images", "Imbalance", "Table", "inspect"]
+__all__ = ["Arrays", "Found", "Images", "Table", "inspect", "size_text"]
 
 
 def inspect(path: Path, *, target: str | None = None) -> Found:
@@ -23,19 +24,23 @@ def inspect(path: Path, *, target: str | None = None) -> Found:
         InputError: There is nothing there that hptune reads.
     """
     path = path.expanduser()
-    known = [reader for reader in READERS.values() if reader.inspects]
-    what = " or ".join([", ".join(r.what for r in known[:-1]), known[-1].what])
+    known = {reader.suffix: reader for reader in READERS.values() if reader.what}
+    *others, last = (reader.what for reader in known.values())
+    what = f"{', '.join(others)} or {last}"
     if not path.exists():
         raise InputError(f"PATH: {str(path)!r}; must be {what}; correct the path")
-    if target is not None and path.suffix.lower() != ".csv":
-        raise InputError(f"--target: {target!r}; is for a csv alone; leave it out")
     suffix = "/" if path.is_dir() else path.suffix.lower()
-    for reader in known:
-        if reader.suffix == suffix:
-            found: Found = importlib.import_module(reader.inspects).inspect_data(path, target)
-            return found
-    suffixes = ", ".join(reader.suffix for reader in known if reader.suffix != "/")
-    raise InputError(
-        f"PATH: {str(path)!r}; must be {what}, by its ending ({suffixes}); convert it, or read it "
-        "with a function of your own (data.name: package.module:function)"
-    )
+    if target is not None and suffix != ".csv":
+        raise InputError(f"--target: {target!r}; is for a csv alone; leave it out")
+    if suffix not in known:
+        endings = ", ".join(each for each in known if each != "/")
+        raise InputError(
+            f"PATH: {str(path)!r}; must be {what}, by its ending ({endings}); "
+            "convert it, or read it with a function of your own (data.name: package.module:function)"
+        )
+    module: Any = importlib.import_module(f"hptune.data.inspect.{known[suffix].module}")
+    try:
+        found: Found = module.inspect_data(path, target)
+    except InputError as error:
+        raise InputError(str(error).replace("data.path", "PATH", 1)) from None
+    return found

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hptune.data.spec import Kind
+from numpy.typing import NDArray
+
+from hptune.data import READERS
+from hptune.data.spec import DataSpec, Kind
+from hptune.data.split import Indices, class_counts, divide
+from hptune.errors import InputError
 
 IMBALANCED = 3.0  # examples of the largest class over those of the smallest
+_NAMED = 12  # classes or columns named
+# Of a small set with many classes a larger part is needed, so that each class is in it.
+_FRACTIONS = ((0.15, 0.15), (0.2, 0.2), (0.25, 0.25), (0.3, 0.3), (0.3, 0.0), (0.5, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +64,33 @@ class Found:
     @property
     def imbalance(self) -> Imbalance | None:
         """The largest and the smallest class where they differ much, else None."""
-        by_size = sorted(
-            (name for name, count in self.classes.items() if count),
-            key=lambda name: self.classes[name],
-        )
+        by_size = sorted((count, name) for name, count in self.classes.items() if count)
         if len(by_size) < 2:
             return None
-        found = Imbalance(
-            largest=by_size[-1],
-            most=self.classes[by_size[-1]],
-            smallest=by_size[0],
-            fewest=self.classes[by_size[0]],
-        )
+        (fewest, smallest), (most, largest) = by_size[0], by_size[-1]
+        found = Imbalance(largest=largest, most=most, smallest=smallest, fewest=fewest)
         return found if found.ratio >= IMBALANCED else None
+
+    def describe(self) -> list[str]:
+        """Return what was found, a fact a line."""
+        total = f"{sum(self.parts.values()):,} {READERS[self.reader].examples}"
+        if len(self.parts) > 1:
+            total += f" ({', '.join(f'{name} {n:,}' for name, n in self.parts.items())})"
+        first, *rest = self._facts()
+        lines = [f"{self.path}: {total}{first}", *rest]
+        if self.classes:
+            counted = [f"{name} ({count:,})" for name, count in self.classes.items()]
+            lines.append(f"classes: {listed(counted, _NAMED)}")
+        if (found := self.imbalance) is not None:
+            lines.append(
+                f"imbalanced: {found.largest} has {found.most:,} to train on, {found.smallest} "
+                f"{found.fewest:,}; accuracy alone would hide the small classes"
+            )
+        return lines
+
+    def _facts(self) -> list[str]:
+        """Return what to say behind the number of examples, and further lines."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +114,19 @@ class Images(Found):
     coloured: bool = False
     channels: int = 3
 
+    def _facts(self) -> list[str]:
+        sizes = size_text(self.smallest)
+        if not self.same_size:
+            sizes = f"sizes differ, {sizes} to {size_text(self.largest)}"
+        colour = "colour" if self.coloured else "grey"
+        modes = ", ".join(f"{mode} {count:,}" for mode, count in self.modes.items())
+        total = sum(self.parts.values())
+        opened = "all" if self.looked_into == total else f"{self.looked_into:,} of {total:,}"
+        return [
+            f" in {len(self.classes)} class folders",
+            f"images: {sizes}, {colour} (modes {modes}); opened {opened}",
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arrays(Found):
@@ -105,6 +142,12 @@ class Arrays(Found):
     dtype: str = ""
     low: float = 0.0
     high: float = 0.0
+
+    def _facts(self) -> list[str]:
+        shape = "x".join(map(str, self.shape))
+        form = "images" if len(self.shape) == 3 else "vectors"
+        targets = "" if self.classes else "; the targets are quantities: a regression"
+        return [f", {form} {shape}, {self.dtype} from {self.low:g} to {self.high:g}{targets}"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,14 +173,14 @@ class Table(Found):
     """A csv file.
 
     Attributes:
-        target: The column to predict, None where none could be chosen.
+        target: The column to predict.
         why: What speaks for it.
         why_kind: What speaks for a classification or a regression.
         own_kind: Whether the reader would take the target for the other kind by itself.
         columns: All columns, the target too.
     """
 
-    target: str | None = None
+    target: str = ""
     why: str = ""
     why_kind: str = ""
     own_kind: bool = False
@@ -147,3 +190,73 @@ class Table(Found):
     def dropped(self) -> tuple[str, ...]:
         """The columns that are left out."""
         return tuple(column.name for column in self.columns if column.dropped is not None)
+
+    def _facts(self) -> list[str]:
+        inputs = [
+            c.name if c.kind == "number" else f"{c.name} ({c.kind}, {c.distinct} values)"
+            for c in self.columns
+            if c.dropped is None and c.name != self.target
+        ]
+        return [
+            f", {len(self.columns)} columns",
+            f"target: {self.target}, {self.why}; {self.kind}: {self.why_kind}",
+            f"inputs: {listed(inputs, _NAMED)}",
+        ]
+
+
+def size_text(size: tuple[int, int]) -> str:
+    """Return a width and a height as 640x480."""
+    return f"{size[0]}x{size[1]}"
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return the first few names and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
+@contextmanager
+def noted(problems: list[str]) -> Iterator[None]:
+    """Take what a reader refuses down as a problem."""
+    try:
+        yield
+    except InputError as error:
+        problems.append(str(error).replace("data.path: ", "", 1))
+
+
+def split_facts(
+    parts: Mapping[str, Indices],
+    labels: NDArray[Any] | None,
+    classes: Sequence[str],
+    problems: list[str],
+) -> dict[str, Any]:
+    """Return parts, classes and fractions of data as the fields of `Found`, by the readers' own splitting.
+
+    Args:
+        parts: Indices of each of train, validation and test that the data bring.
+        labels: Class of each example, None for a regression.
+        classes: Names of the classes.
+        problems: What stands in the way; that no split is possible is added.
+    """
+    counts = {} if labels is None else class_counts(labels[parts["train"]], classes)
+    facts: dict[str, Any] = {
+        "kind": "regression" if labels is None else "classification",
+        "parts": {name: len(part) for name, part in parts.items()},
+        "classes": counts,
+    }
+    refused: list[str] = []
+    for validation, test in _FRACTIONS:
+        with noted(refused):
+            divide(DataSpec(validation=validation, test=test), parts, labels, classes)
+            return facts | {"validation": validation, "test": test}
+    held = {name: count for name, count in counts.items() if count}
+    if len(held) < 2:
+        problems.append(refused[0])
+    else:
+        rarest = min(held, key=held.__getitem__)
+        problems.append(
+            f"class {rarest!r} has {held[rarest]} of {sum(held.values())} training examples in "
+            f"{len(held)} classes; too few to split validation and test sets off; add examples or "
+            "leave the class out"
+        )
+    return facts

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +12,16 @@ from numpy.typing import NDArray
 FOLDER = ".hptune-cache"
 
 
-def listing_key(files: Sequence[tuple[str, int, int]], options: Any) -> str:
-    """Return a key that changes with any file's name, size or time, and with the options.
-
-    Args:
-        files: Relative name, size in bytes and modification time in ns of each file.
-        options: What else decides the decoded images.
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    digest.update(repr(options).encode())
-    for name, size, modified in files:
-        digest.update(f"{name}\0{size}\0{modified}\0".encode())
-    return digest.hexdigest()
-
-
 def read(root: Path, key: str) -> NDArray[np.uint8] | None:
     """Return the images kept under a key, or None."""
-    try:
+    with suppress(OSError, ValueError):
         images: NDArray[np.uint8] = np.load(root / FOLDER / f"{key}.npy", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return images
+        return images
+    return None
 
 
 def write(root: Path, key: str, images: NDArray[np.uint8]) -> bool:
-    """Keep images under a key and drop what was kept before; say whether that worked."""
+    """Keep images under a key; say whether that worked."""
     folder = root / FOLDER
     part = folder / f"{key}.{os.getpid()}.part"
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hptune.data.assemble import image_splits
+from hptune.data.assemble import Content, splits_of
 from hptune.data.spec import DataSpec, Splits
 
 
@@ -14,10 +14,10 @@ def load(spec: DataSpec) -> Splits:
 
     digits = load_digits()
     images = (digits.images[:, None] / 16).astype(np.float32)
-    return image_splits(
-        spec,
-        images,
-        digits.target.astype(np.int64),
-        [str(k) for k in range(10)],
-        {"train": np.arange(len(images))},
+    content = Content(
+        inputs=images,
+        targets=digits.target.astype(np.int64),
+        classes=[str(k) for k in range(10)],
+        parts={"train": np.arange(len(images))},
     )
+    return splits_of(spec, content)

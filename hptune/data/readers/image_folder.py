@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +16,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
-from hptune.data.assemble import image_splits
+from hptune.data.assemble import Content, splits_of
 from hptune.data.readers import cache
 from hptune.data.spec import DataSpec, Splits
+from hptune.data.split import Indices, places
 from hptune.errors import InputError, one_line
 
 SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+    [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
 )
-_USUAL = {
+USUAL = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test", "testing"),
@@ -41,7 +43,8 @@ class Listing:
         stamps: Size in bytes and modification time in ns of each file.
         labels: Class of each file, (N,).
         classes: Names of the classes.
-        parts: Index range of each of train, validation and test that is there.
+        parts: Indices of each of train, validation and test that is there.
+        unread: What lies between the images and is not read, relative to the root; folders end in "/".
     """
 
     root: Path
@@ -49,48 +52,56 @@ class Listing:
     stamps: list[tuple[int, int]]
     labels: NDArray[np.int64]
     classes: list[str]
-    parts: dict[str, range]
+    parts: dict[str, Indices]
+    unread: list[str]
+
+    def firsts(self) -> list[int]:
+        """Return the first image of each class, by which grey or colour is chosen."""
+        found: list[int] = np.unique(self.labels, return_index=True)[1].tolist()
+        return found
+
+    def key(self, mode: str, side: int | None) -> str:
+        """Return what changes with the files and with how they are decoded."""
+        digest = hashlib.blake2b(repr(("v1", mode, side)).encode(), digest_size=12)
+        for name, (size, modified) in zip(self.names, self.stamps, strict=True):
+            digest.update(f"{name}\0{size}\0{modified}\0".encode())
+        return digest.hexdigest()
 
 
 def load(spec: DataSpec) -> Splits:
     """Load class folders, from `path` or from its training, validation and test folders.
 
     Raises:
-        InputError: No folder, no images, a single class, a damaged file, or mixed sizes.
+        InputError: No images, a single class, a damaged file, or mixed sizes.
     """
     listing = scan(spec)
-    mode, shape = _probe(listing, spec)
+    opened = [open_image(listing.root / listing.names[k]) for k in listing.firsts()]
+    files = _Files(listing, read_mode(image.mode for image in opened), spec.resize)
+    shape = files.pixels(listing.firsts()[0]).shape
     size = len(listing.names) * int(np.prod(shape))
-    images: Any
-    if spec.storage == "stream" or (spec.storage == "auto" and size > MEMORY_BYTES):
-        images, cached = _Files(listing, mode, spec.resize), "streamed"
-    else:
-        images, cached = _decoded(spec, listing, mode)
-    return image_splits(
-        spec,
-        images,
-        listing.labels,
-        listing.classes,
-        {name: np.arange(part.start, part.stop) for name, part in listing.parts.items()},
-        {"path": str(listing.root), "cache": cached},
+    images: Any = files
+    cached = "streamed"
+    if spec.storage == "memory" or (spec.storage == "auto" and size <= MEMORY_BYTES):
+        images, cached = _decoded(files, shape, spec.cache)
+    content = Content(
+        inputs=images,
+        targets=listing.labels,
+        classes=listing.classes,
+        parts=listing.parts,
+        record={"cache": cached},
     )
+    return splits_of(spec, content)
 
 
 def scan(spec: DataSpec) -> Listing:
     """List the image files of a set without opening them.
 
     Raises:
-        InputError: There is no such folder, or nothing in it.
+        InputError: There are no class folders, or no images in them.
     """
-    if spec.path is None:
-        raise InputError("data.path: missing; an image folder needs the folder; set data.path")
-    root = Path(spec.path).expanduser()
-    if not root.is_dir():
-        raise InputError(
-            f"data.path: {spec.path!r}; must be a folder that exists; correct the path"
-        )
+    root = spec.place
     folders = _part_folders(root, spec)
-    classes = sorted({entry.name for f in folders.values() for entry in _folders(f)})
+    classes = sorted({e.name for f in folders.values() for e in _visible(f) if e.is_dir()})
     if not classes:
         raise InputError(
             f"data.path: {spec.path!r}; must hold a folder of images for each class; it has no "
@@ -99,28 +110,49 @@ def scan(spec: DataSpec) -> Listing:
     names: list[str] = []
     stamps: list[tuple[int, int]] = []
     labels: list[int] = []
-    parts: dict[str, range] = {}
+    unread: list[str] = []
+    sizes: dict[str, int] = {}
     for part, folder in folders.items():
         begin = len(names)
         for label, name in enumerate(classes):
-            for path, size, modified in _images(folder / name):
-                names.append(os.path.relpath(path, root))
-                stamps.append((size, modified))
-                labels.append(label)
-        parts[part] = range(begin, len(names))
-        if len(names) == begin:
+            where = os.path.relpath(folder / name, root)
+            for entry in _visible(folder / name):
+                if is_image(Path(entry.name)):
+                    stat = entry.stat()
+                    names.append(f"{where}/{entry.name}")
+                    stamps.append((stat.st_size, stat.st_mtime_ns))
+                    labels.append(label)
+                else:
+                    unread.append(f"{where}/{entry.name}{'/' * entry.is_dir()}")
+        sizes[part] = len(names) - begin
+        if not sizes[part]:
             raise InputError(
                 f"data.path: {str(folder)!r}; must hold images ({', '.join(sorted(SUFFIXES)[:4])}, "
                 "...) in its class folders; it has none: check the path"
             )
-    return Listing(root, names, stamps, np.array(labels, dtype=np.int64), classes, parts)
+    if folders["train"] != root:
+        beside = [e.name for e in _visible(root) if e.is_dir()]
+        unread += [f"{name}/" for name in beside if root / name not in folders.values()]
+    return Listing(
+        root, names, stamps, np.array(labels, dtype=np.int64), classes, places(sizes), unread
+    )
+
+
+def is_image(path: Path) -> bool:
+    """Say whether a file is an image, by its ending."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def read_mode(modes: Iterable[str]) -> str:
+    """Return how images are read, grey ("L") or in colour ("RGB"), by Pillow's modes of some."""
+    return "L" if all(mode in ("L", "1") for mode in modes) else "RGB"
 
 
 def load_files(
     pairs: Sequence[tuple[Any, int]], spec: DataSpec
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Return images and labels from pairs of a PIL image and its class."""
-    mode = "L" if all(image.mode == "L" for image, _ in pairs) else "RGB"
+    mode = read_mode(image.mode for image, _ in pairs)
     images = [_pixels(image, mode, spec.resize) for image, _ in pairs]
     if len({image.shape for image in images}) > 1:
         raise InputError(
@@ -130,95 +162,64 @@ def load_files(
 
 
 def _part_folders(root: Path, spec: DataSpec) -> dict[str, Path]:
-    given = {
-        "train": spec.train_folder,
-        "validation": spec.validation_folder,
-        "test": spec.test_folder,
-    }
     found: dict[str, Path] = {}
-    for part, name in given.items():
-        if name is not None:
-            if not (root / name).is_dir():
-                raise InputError(
-                    f"data.{part}_folder: {name!r}; must be a folder in {root}; correct the name"
-                )
-            found[part] = root / name
-            continue
-        usual = next((root / u for u in _USUAL[part] if (root / u).is_dir()), None)
-        if usual is not None:
-            found[part] = usual
+    for part, usual in USUAL.items():
+        given = getattr(spec, f"{part}_folder")
+        if given is not None and not (root / given).is_dir():
+            raise InputError(
+                f"data.{part}_folder: {given!r}; must be a folder in {root}; correct the name"
+            )
+        for name in usual if given is None else (given,):
+            if (root / name).is_dir():
+                found[part] = root / name
+                break
     return found if "train" in found else {"train": root}
 
 
-def _folders(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [e for e in entries if e.is_dir() and not e.name.startswith(".")]
-
-
-def _images(folder: Path) -> Iterable[tuple[str, int, int]]:
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, by name; nothing where there is no such folder."""
     if not folder.is_dir():
-        return
+        return []
     with os.scandir(folder) as entries:
-        found = [
-            e
-            for e in entries
-            if Path(e.name).suffix.lower() in SUFFIXES and not e.name.startswith(".")
-        ]
-    for entry in sorted(found, key=lambda e: e.name):
-        stat = entry.stat()
-        yield entry.path, stat.st_size, stat.st_mtime_ns
+        return sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
 
 
-def firsts(listing: Listing) -> list[int]:
-    """Return the first image of each class, by which grey or colour is chosen."""
-    places: list[int] = np.unique(listing.labels, return_index=True)[1].tolist()
-    return places
-
-
-def _probe(listing: Listing, spec: DataSpec) -> tuple[str, tuple[int, ...]]:
-    """Return the colour mode and the shape of the images, from the first of each class."""
-    images = [_open(listing.root / listing.names[k]) for k in firsts(listing)]
-    mode = "L" if all(image.mode in ("L", "1") for image in images) else "RGB"
-    return mode, _pixels(images[0], mode, spec.resize).shape
-
-
-def _key(listing: Listing, mode: str, side: int | None) -> str:
-    """Return a key that changes with the files and with how they are decoded."""
-    files = [(n, *s) for n, s in zip(listing.names, listing.stamps, strict=True)]
-    return cache.listing_key(files, ("v1", mode, side))
-
-
-def _decoded(spec: DataSpec, listing: Listing, mode: str) -> tuple[NDArray[np.uint8], str]:
+def _decoded(
+    files: _Files, shape: tuple[int, ...], use_cache: bool
+) -> tuple[NDArray[np.uint8], str]:
     """Return all images (N, C, H, W) and where they came from."""
-    key = _key(listing, mode, spec.resize)
-    if spec.cache:
-        images = cache.read(listing.root, key)
-        if images is not None and len(images) == len(listing.names):
-            return images, "read"
-    first = _pixels(_open(listing.root / listing.names[0]), mode, spec.resize)
-    images = np.empty((len(listing.names), *first.shape), dtype=np.uint8)
+    root, names = files.listing.root, files.listing.names
+    kept = cache.read(root, files.key) if use_cache else None
+    if kept is not None and len(kept) == len(names):
+        return kept, "read"
+    images = np.empty((len(names), *shape), dtype=np.uint8)
+    first = names[files.listing.firsts()[0]]
 
     def decode(k: int) -> None:
-        path = listing.root / listing.names[k]
-        pixels = _pixels(_open(path), mode, spec.resize)
-        if pixels.shape != first.shape:
+        pixels = files.pixels(k)
+        if pixels.shape != shape:
             raise InputError(
-                f"data.resize: not set; the images differ in size ({listing.names[0]} is "
-                f"{first.shape[2]}x{first.shape[1]}, {listing.names[k]} {pixels.shape[2]}x"
-                f"{pixels.shape[1]}); set data.resize to a side in pixels"
+                f"data.resize: not set; the images differ in size ({first} is {shape[2]}x{shape[1]}, "
+                f"{names[k]} {pixels.shape[2]}x{pixels.shape[1]}); set data.resize to a side in "
+                "pixels"
             )
         images[k] = pixels
 
     # Pillow decodes without the interpreter's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, range(len(listing.names)), chunksize=256):
+        for _ in pool.map(decode, range(len(names)), chunksize=256):
             pass
-    if not spec.cache:
+    if not use_cache:
         return images, "off"
-    return images, "written" if cache.write(listing.root, key, images) else "not writable"
+    return images, "written" if cache.write(root, files.key, images) else "not writable"
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
+    """Return a decoded image.
+
+    Raises:
+        InputError: It is none.
+    """
     try:
         with Image.open(path) as image:
             image.load()
@@ -243,10 +244,14 @@ class _Files(Dataset[tuple[torch.Tensor, int]]):
     """Images decoded when they are asked for."""
 
     def __init__(self, listing: Listing, mode: str, side: int | None) -> None:
-        self._listing, self._mode, self._side = listing, mode, side
-        self.key = _key(listing, mode, side)
+        self.listing, self._mode, self._side = listing, mode, side
+        self.key = listing.key(mode, side)
+
+    def pixels(self, k: int) -> NDArray[np.uint8]:
+        """Return an image as (C, H, W)."""
+        image = open_image(self.listing.root / self.listing.names[k])
+        return _pixels(image, self._mode, self._side)
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
-        path = self._listing.root / self._listing.names[k]
-        pixels = _pixels(_open(path), self._mode, self._side)
-        return torch.from_numpy(np.ascontiguousarray(pixels)), int(self._listing.labels[k])
+        pixels = np.ascontiguousarray(self.pixels(k))
+        return torch.from_numpy(pixels), int(self.listing.labels[k])

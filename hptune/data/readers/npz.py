@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -9,14 +10,20 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import image_splits, vector_splits
+from hptune.data.assemble import NUMBERS, Content, splits_of
 from hptune.data.spec import DataSpec, Kind, Splits
-from hptune.data.split import divide, places
+from hptune.data.split import as_classes, places
 from hptune.errors import InputError, one_line
 
+Array = NDArray[Any]
+Parts = Mapping[str, tuple[Array, Array]]  # inputs and targets of "train", "validation" and "test"
 _INPUTS = ("x", "images", "inputs", "data", "X")
 _TARGETS = ("y", "labels", "targets", "target", "Y")
-_PARTS = {"train": ("train",), "validation": ("validation", "valid", "val"), "test": ("test",)}
+_SUFFIXES = {
+    "train": ("_train", ""),
+    "validation": ("_validation", "_valid", "_val"),
+    "test": ("_test",),
+}
 
 
 def load(spec: DataSpec) -> Splits:
@@ -25,18 +32,13 @@ def load(spec: DataSpec) -> Splits:
     Inputs of three or four dimensions are images: (N, H, W), (N, H, W, C) or (N, C, H, W).
 
     Raises:
-        InputError: No such file, or arrays that do not fit.
+        InputError: No npz, or arrays that do not fit.
     """
-    path = Path(spec.path or "").expanduser()
-    if spec.path is None or not path.is_file():
-        raise InputError(
-            f"data.path: {spec.path!r}; must be an npz file that exists; correct the path"
-        )
-    return from_arrays(spec, read_parts(path))
+    return splits_of(spec, arrange(read_parts(spec.place), spec.kind))
 
 
-def read_parts(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
-    """Return inputs and targets under "train" and, where there are any, "validation" and "test".
+def read_parts(path: Path) -> Parts:
+    """Return the inputs and targets of an npz file, those of "train" at least.
 
     Raises:
         InputError: It is no npz of plain arrays, or has none that go together.
@@ -49,78 +51,16 @@ def read_parts(path: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
             f"data.path: {path} is not an npz of plain arrays ({one_line(error, 80)}); "
             "write it with numpy.savez"
         ) from None
-    return _parts(path, arrays)
 
+    def first(names: tuple[str, ...], suffixes: tuple[str, ...]) -> Array | None:
+        known = (f"{name}{suffix}" for suffix in suffixes for name in names)
+        return next((arrays[name] for name in known if name in arrays), None)
 
-def kind_of(targets: NDArray[Any]) -> Kind:
-    """Say what targets are: floats are quantities, all else are classes."""
-    return "regression" if targets.dtype.kind == "f" else "classification"
-
-
-def from_arrays(spec: DataSpec, parts: dict[str, tuple[NDArray[Any], NDArray[Any]]]) -> Splits:
-    """Return the splits of arrays in memory.
-
-    Args:
-        spec: How to split and normalise.
-        parts: Inputs and targets under "train" and, where there are any, "validation" and "test".
-
-    Raises:
-        InputError: Lengths or kinds that do not fit, or values that are not finite.
-    """
-    inputs = np.concatenate([x for x, _ in parts.values()])
-    targets = np.concatenate([y for _, y in parts.values()])
-    if len(inputs) != len(targets):
-        raise InputError(
-            f"data: {len(inputs)} inputs and {len(targets)} targets; must be as many; check the arrays"
-        )
-    if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
-        bad = int((~np.isfinite(inputs)).sum())
-        raise InputError(
-            f"data: {bad} input values are not finite; must be numbers; clean the data"
-        )
-    parts_at = places({name: len(y) for name, (_, y) in parts.items()})
-    classes: list[str] = []
-    if (spec.kind or kind_of(targets)) == "classification":
-        targets, classes = as_classes(targets)
-        if inputs.ndim >= 3:
-            return image_splits(spec, as_images(inputs), targets, classes, parts_at)
-    else:
-        targets = targets.reshape(len(targets), -1)
-    divided = divide(spec, parts_at, targets if classes else None, classes)
-    return vector_splits(spec, inputs.reshape(len(inputs), -1), targets, classes, divided)
-
-
-def as_classes(targets: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
-    """Return the class of each example, (N,), from 0, and the names of the classes.
-
-    Raises:
-        InputError: There is more than one value an example.
-    """
-    if targets.size != len(targets):
-        raise InputError(
-            f"data: targets of shape {targets.shape}; a classification's must be one class an "
-            "example, of shape (N,); take the argmax of one-hot targets"
-        )
-    values, labels = np.unique(targets, return_inverse=True)
-    return labels.astype(np.int64).reshape(-1), [str(v) for v in values]
-
-
-def _parts(
-    path: Path, arrays: dict[str, NDArray[Any]]
-) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
-    found: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
-    for part, suffixes in _PARTS.items():
-        x = [f"{n}_{s}" for n in _INPUTS for s in suffixes] + list(_INPUTS * (part == "train"))
-        y = [f"{n}_{s}" for n in _TARGETS for s in suffixes] + list(_TARGETS * (part == "train"))
-        x_name = next((name for name in x if name in arrays), None)
-        y_name = next((name for name in y if name in arrays), None)
-        if x_name and y_name:
-            if len(arrays[x_name]) != len(arrays[y_name]):
-                raise InputError(
-                    f"data.path: {path} has {len(arrays[x_name])} in {x_name!r} and "
-                    f"{len(arrays[y_name])} in {y_name!r}; must be as many; check the arrays"
-                )
-            found[part] = (arrays[x_name], arrays[y_name])
+    found = {}
+    for part, suffixes in _SUFFIXES.items():
+        inputs, targets = first(_INPUTS, suffixes), first(_TARGETS, suffixes)
+        if inputs is not None and targets is not None:
+            found[part] = (inputs, targets)
     if "train" not in found:
         raise InputError(
             f"data.path: {path} holds {', '.join(sorted(arrays)) or 'nothing'}; must hold x and y, or "
@@ -129,7 +69,41 @@ def _parts(
     return found
 
 
-def as_images(inputs: NDArray[Any]) -> NDArray[Any]:
+def arrange(parts: Parts, kind: Kind | None = None) -> Content:
+    """Return the content of arrays, as images or vectors.
+
+    Args:
+        parts: Inputs and targets of each part.
+        kind: Of the targets; None finds out: floats are quantities, all else are classes.
+
+    Raises:
+        InputError: Lengths or kinds that do not fit.
+    """
+    for part, (x, y) in parts.items():
+        if len(x) != len(y):
+            raise InputError(
+                f"data: {len(x)} inputs and {len(y)} targets to {part}; must be as many; check the "
+                "arrays"
+            )
+    inputs = np.concatenate([x for x, _ in parts.values()])
+    targets = np.concatenate([y for _, y in parts.values()])
+    if inputs.dtype.kind not in NUMBERS:
+        raise InputError(f"data: inputs of type {inputs.dtype}; must be numbers; convert them")
+    classes: list[str] = []
+    if kind == "regression" or (kind is None and targets.dtype.kind == "f"):
+        targets = targets.reshape(len(targets), -1)
+    else:
+        targets, classes = as_classes(targets)
+    pictures = bool(classes) and inputs.ndim in (3, 4)
+    return Content(
+        inputs=as_images(inputs) if pictures else inputs.reshape(len(inputs), -1),
+        targets=targets,
+        classes=classes,
+        parts=places({name: len(y) for name, (_, y) in parts.items()}),
+    )
+
+
+def as_images(inputs: Array) -> Array:
     """Return images as (N, C, H, W), uint8 or float32."""
     if inputs.ndim == 3:
         inputs = inputs[:, None]

@@ -6,49 +6,24 @@ import inspect
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hptune.data.assemble import image_splits
+from hptune.data.assemble import Content, splits_of
 from hptune.data.readers.image_folder import load_files
+from hptune.data.readers.npz import as_images
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.split import places
 from hptune.errors import InputError, one_line
 
 # Class names of torchvision.datasets whose examples are an image and its class.
-SETS = {
-    name.lower().replace("_", "-"): name
-    for name in (
-        "CIFAR10",
-        "CIFAR100",
-        "Caltech101",
-        "Caltech256",
-        "Country211",
-        "DTD",
-        "EMNIST",
-        "EuroSAT",
-        "FGVCAircraft",
-        "FashionMNIST",
-        "Flowers102",
-        "Food101",
-        "GTSRB",
-        "Imagenette",
-        "KMNIST",
-        "MNIST",
-        "OxfordIIITPet",
-        "PCAM",
-        "QMNIST",
-        "RenderedSST2",
-        "SEMEION",
-        "STL10",
-        "SUN397",
-        "SVHN",
-        "StanfordCars",
-        "USPS",
-    )
-}
-_SPLITS = {"split": ("train", "test"), "train": (True, False)}
-# What differs from the usual two: the values that the set's own argument takes.
+_CLASSES = """
+    CIFAR10 CIFAR100 Caltech101 Caltech256 Country211 DTD EMNIST EuroSAT FGVCAircraft FashionMNIST
+    Flowers102 Food101 GTSRB Imagenette KMNIST MNIST OxfordIIITPet PCAM QMNIST RenderedSST2 SEMEION
+    STL10 SUN397 SVHN StanfordCars USPS
+"""
+SETS = {name.lower(): name for name in _CLASSES.split()}
+# What differs from the usual "train" and "test": the values that a set's `split` takes.
 _OWN_SPLITS = {
-    "DTD": ("train", "test"),
     "FGVCAircraft": ("trainval", "test"),
     "Imagenette": ("train", "val"),
     "OxfordIIITPet": ("trainval", "test"),
@@ -63,36 +38,34 @@ def load(spec: DataSpec) -> Splits:
     """
     import torchvision
 
-    name = SETS[spec.name.lower().replace("_", "-")]
+    name = SETS[spec.name.lower()]
     cls = getattr(torchvision.datasets, name)
-    accepted = inspect.signature(cls).parameters
-    # EMNIST's own `split` is something else: which of its alphabets.
-    key = "train" if name == "EMNIST" else next((k for k in _SPLITS if k in accepted), None)
-    values = () if key is None else _OWN_SPLITS.get(name, _SPLITS[key])
-    parts = [
-        _open(cls, spec, accepted, {} if key is None else {key: value})
-        for value in values or (None,)
-    ]
+    accepted = set(inspect.signature(cls).parameters)
+    if "kwargs" in accepted:  # which go on to MNIST
+        accepted |= {"train", "download"}
+    args: dict[str, Any] = dict(spec.args)
+    if name == "EMNIST":  # whose `split` is which of its alphabets
+        args.setdefault("split", "balanced")
+    if "download" in accepted:
+        args["download"] = spec.download
+    choices: list[dict[str, Any]] = [{}]
+    if "train" in accepted:
+        choices = [{"train": True}, {"train": False}]
+    elif "split" in accepted:
+        choices = [{"split": value} for value in _OWN_SPLITS.get(name, ("train", "test"))]
+    parts = [_open(cls, spec.root or "data", args | choice) for choice in choices]
     arrays = [_arrays(part, spec) for part in parts]
     images = np.concatenate([images for images, _ in arrays])
     labels = np.concatenate([labels for _, labels in arrays])
     names = getattr(parts[0], "classes", None) or sorted({str(k) for k in labels.tolist()})
-    return image_splits(
-        spec,
-        images,
-        labels,
-        [str(n) for n in names],
-        places(dict(zip(("train", "test"), (len(y) for _, y in arrays), strict=False))),
+    sizes = dict(zip(("train", "test"), (len(y) for _, y in arrays), strict=False))
+    content = Content(
+        inputs=images, targets=labels, classes=[str(n) for n in names], parts=places(sizes)
     )
+    return splits_of(spec, content)
 
 
-def _open(cls: Any, spec: DataSpec, accepted: Any, split: dict[str, Any]) -> Any:
-    args = dict(spec.args) | split
-    if "download" in accepted or cls.__name__ == "EMNIST":
-        args["download"] = spec.download
-    if cls.__name__ == "EMNIST":
-        args.setdefault("split", "balanced")
-    root = spec.root or "data"
+def _open(cls: Any, root: str, args: dict[str, Any]) -> Any:
     try:
         return cls(root, **args)
     except (RuntimeError, FileNotFoundError, OSError) as error:
@@ -104,16 +77,10 @@ def _open(cls: Any, spec: DataSpec, accepted: Any, split: dict[str, Any]) -> Any
         raise InputError(f"data.args: {cls.__name__} refuses them: {error}") from None
 
 
-def _arrays(part: Any, spec: DataSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Return (N, C, H, W) uint8 images and (N,) labels, from the set's own arrays where it has them."""
-    data, labels = getattr(part, "data", None), getattr(part, "targets", None)
-    if labels is None:
-        labels = getattr(part, "labels", None)
+def _arrays(part: Any, spec: DataSpec) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Return (N, C, H, W) images and (N,) labels, from the set's own arrays where it has them."""
+    data = getattr(part, "data", None)
+    labels = next((getattr(part, n) for n in ("targets", "labels") if hasattr(part, n)), None)
     if data is None or labels is None or spec.resize is not None:
         return load_files([part[k] for k in range(len(part))], spec)
-    images = np.asarray(data)
-    if images.ndim == 3:
-        images = images[:, None]
-    elif images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
-        images = images.transpose(0, 3, 1, 2)
-    return images, np.asarray(labels, dtype=np.int64)
+    return as_images(np.asarray(data)), np.asarray(labels, dtype=np.int64)

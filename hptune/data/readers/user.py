@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hptune.data.assemble import splits_of
 from hptune.data.given import GivenSplit, divide_given, given_split
-from hptune.data.readers.npz import from_arrays
+from hptune.data.readers.npz import arrange
 from hptune.data.spec import DataSpec, Splits
 from hptune.errors import InputError
 from hptune.step import inputs_of, target_of
@@ -35,28 +35,22 @@ def load(spec: DataSpec) -> Splits:
         ) from error
     if isinstance(returned, Splits):
         return returned
-    parts = _named(returned, spec.name)
-    if all(_is_pair(part) for part in parts.values()):
-        arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
-        return from_arrays(spec, arrays)
-    given = {
-        name: replace(found, workers=spec.workers) if found.workers == 0 else found
-        for name, part in parts.items()
-        for found in [given_split(part, f"data.name: {spec.name}, {name}")]
-    }
-    return _given_splits(spec, given)
-
-
-def _named(returned: Any, name: str) -> dict[str, Any]:
     if _is_pair(returned) or not isinstance(returned, list | tuple):
         returned = (returned,)
     if not 1 <= len(returned) <= 3:
         raise InputError(
-            f"data.name: {name} returned {len(returned)} parts; must be (train, test) or (train, "
-            "validation, test); correct the function"
+            f"data.name: {spec.name} returned {len(returned)} parts; must be (train, test) or "
+            "(train, validation, test); correct the function"
         )
     names = ("train", "test") if len(returned) == 2 else ("train", "validation", "test")
-    return {n: part for n, part in zip(names, returned, strict=False) if part is not None}
+    parts = {n: part for n, part in zip(names, returned, strict=False) if part is not None}
+    if all(_is_pair(part) for part in parts.values()):
+        arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
+        return splits_of(spec, arrange(arrays, spec.kind))
+    given = {n: given_split(part, f"data.name: {spec.name}, {n}") for n, part in parts.items()}
+    return _given_splits(
+        spec, {n: replace(part, workers=part.workers or spec.workers) for n, part in given.items()}
+    )
 
 
 def _is_pair(part: Any) -> bool:
@@ -77,7 +71,8 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
             "correct the function"
         )
     kind = spec.kind or ("regression" if target.is_floating_point() else "classification")
-    labels, classes = None, []
+    labels = None
+    classes: tuple[str, ...] = ()
     if kind == "classification":
         # How many classes there are is in the labels alone, so they are all read.
         each = [part.labels(most=len(part)) for part in parts.values()]
@@ -87,18 +82,14 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
                 "number an example; correct the function, or set data.kind to regression"
             )
         labels = np.concatenate([found for found in each if found is not None])
-        classes = [str(k) for k in range(int(labels.max()) + 1)]
+        classes = tuple(str(k) for k in range(int(labels.max()) + 1))
     divided, how = divide_given(spec, parts, labels)
     read = {name: part.read() for name, part in divided.items()}
-    splits = {name: part for name, (part, _) in read.items()}
-    counted = splits["train"].labels(most=0)
-    return splits_of(
-        spec,
-        {name: np.arange(len(part)) for name, part in splits.items()},
-        lambda name, _: splits[name].source(),
-        labels=counted,
+    return Splits(
+        **{name: part.source() for name, (part, _) in read.items()},
+        input_shape=tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else (),
+        outputs=len(classes) or max(1, target[0].numel()),
+        kind=kind,
         classes=classes,
-        input_shape=inputs.shape[1:] if isinstance(inputs, Tensor) else (),
-        outputs=None if classes else max(1, target[0].numel()),
         record={"split": how, "fingerprint": " ".join(digest for _, digest in read.values())},
     )

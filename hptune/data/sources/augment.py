@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """What was drawn for each of N examples; a None is not applied."""
 
     flip: Tensor | None  # (N,) bool
     crop: Tensor | None  # (N, 2) offsets in rows and columns, pixels
     cutout: Tensor | None  # (N, 2) centre, fraction of height and width
 
-    def take(self, rows: Tensor | slice) -> Draws:
+    def take(self, rows: Tensor) -> Draws:
         """Return the draws of some examples."""
-        parts = (self.flip, self.crop, self.cutout)
-        return Draws(*(None if part is None else part[rows] for part in parts))
+        return Draws(*(None if drawn is None else drawn[rows] for drawn in self))
 
     def to(self, device: torch.device) -> Draws:
         """Return the draws on a device."""
-        parts = (self.flip, self.crop, self.cutout)
-        return Draws(*(None if part is None else part.to(device) for part in parts))
+        return Draws(*(None if drawn is None else drawn.to(device) for drawn in self))
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,9 @@ class Augment:
         if draws.cutout is not None:
             x = _cutout(x, draws.cutout, self.cutout)
         return x
+
+
+NOTHING = Augment()
 
 
 def _crop(x_BCHW: Tensor, offsets_B2: Tensor, padding: int) -> Tensor:

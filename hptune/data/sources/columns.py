@@ -28,18 +28,20 @@ def leaves(columns: Columns) -> Iterator[Any]:
 
 
 def with_leaves(columns: Columns, change: Callable[[Any], Any]) -> Columns:
-    """Return a structure with every leaf changed; lists become tuples."""
+    """Return a structure with every leaf changed; mappings become dicts."""
     if isinstance(columns, Mapping):
         return {key: with_leaves(column, change) for key, column in columns.items()}
     if isinstance(columns, tuple | list):
-        return tuple(with_leaves(column, change) for column in columns)
+        changed = [with_leaves(column, change) for column in columns]
+        named = hasattr(columns, "_fields")
+        return type(columns)(*changed) if named else type(columns)(changed)
     return change(columns)
 
 
 def batches_of(columns: Columns, batch_size: int) -> Iterator[Columns]:
     """Yield columns in parts of so many examples, as views."""
     whole = [torch.split(leaf, batch_size) for leaf in leaves(columns)]
-    if isinstance(columns, tuple) and all(isinstance(leaf, Tensor) for leaf in columns):
+    if isinstance(columns, tuple | list) and all(isinstance(leaf, Tensor) for leaf in columns):
         yield from zip(*whole, strict=True)
         return
     for parts in zip(*whole, strict=True):

@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hptune.data.sources.augment import Augment, Draws
+from hptune.data.sources.augment import NOTHING, Augment, Draws
 from hptune.data.sources.columns import Columns, batches_of, leaves, take, with_leaves
 from hptune.data.sources.normalize import Normalize
-from hptune.data.sources.order import epoch_generator, epoch_order
+from hptune.data.sources.order import epoch_order
 from hptune.step import inputs_of, target_of
 
 # An epoch of at most this size is shuffled in one go, batches are then slices of it.
 GATHER_BYTES = 64 * 2**20
-_NOTHING = Augment()
 
 
 class TensorSource:
@@ -38,7 +37,7 @@ class TensorSource:
         self,
         *columns: Any,
         normalize: Normalize | None = None,
-        augment: Augment = _NOTHING,
+        augment: Augment = NOTHING,
         copies: bool = False,
     ) -> None:
         self._images = normalize is not None and columns[0].ndim == 4
@@ -87,10 +86,8 @@ class TensorSource:
                 yield self._ready(with_leaves(batch, torch.clone) if self._copies else batch)
             return
         device = next(leaves(self.columns)).device
-        generator = epoch_generator(seed, epoch)
-        order = epoch_order(len(self), generator)
-        # Drawn by example, not by place, and for all: the draws do not depend on the batch size.
-        draws = self._augment.draw(len(self), generator).to(device) if self._augment else None
+        order, draws = epoch_order(len(self), seed, epoch, self._augment)
+        draws = None if draws is None else draws.to(device)
         whole = len(self) - len(self) % batch_size
         if skip * batch_size >= whole:
             return

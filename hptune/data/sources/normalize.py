@@ -37,12 +37,10 @@ def image_normalization(
         scale: Largest value of a uint8 pixel after loading.
     """
     unit = scale / 255.0 if images_NCHW.dtype == np.uint8 else scale
-    channels = images_NCHW.shape[1]
     if mode == "none":
         return Normalize(torch.tensor(unit), torch.zeros(()))
     # float64 sums in chunks: 50,000 images as floats at once would take gigabytes.
-    total = np.zeros(images_NCHW.shape[1:])
-    squares = np.zeros(images_NCHW.shape[1:])
+    total, squares = np.zeros((2, *images_NCHW.shape[1:]))
     for part in np.array_split(train, max(1, len(train) // 4096)):
         pixels = images_NCHW[part].astype(np.float64)
         total += pixels.sum(0)
@@ -54,8 +52,5 @@ def image_normalization(
     variance = (squares / len(train)).mean((1, 2)) - mean**2
     std = np.sqrt(np.maximum(variance, 0.0))
     std[std == 0] = 1.0  # a blank channel stays blank
-    shape = (channels, 1, 1)
-    return Normalize(
-        torch.from_numpy(1 / std).float().reshape(shape),
-        torch.from_numpy(-mean / std).float().reshape(shape),
-    )
+    factor, shift = (torch.from_numpy(of)[:, None, None].float() for of in (1 / std, -mean / std))
+    return Normalize(factor, shift)

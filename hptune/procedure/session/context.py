@@ -1,8 +1,8 @@
-"""An experiment at a point of the procedure: the values that hold now, and trials made from them."""
+"""What a stage works with: an experiment, the values that hold now, and trials made from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
@@ -10,21 +10,14 @@ from hptune.config.load import with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
-from hptune.procedure.plan import Lengths, lengths
-from hptune.procedure.session import fit
+from hptune.procedure.plan import Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
-from hptune.procedure.weight_decay import usual_weight_decay
-from hptune.results.records import (
-    Decision,
-    PolicySpec,
-    Scalar,
-    TrainingSettings,
-    Trial,
-    TrialResult,
-)
+from hptune.results.records import Decision, Scalar, Trial, TrialResult
+from hptune.results.settings import PolicySpec
 from hptune.stages import LR_RANGE, SEARCH, SWEEP
 from hptune.task import Task
+from hptune.training.check_batch import BatchCheck
 from hptune.training.lengths import iterations_per_epoch
 from hptune.trials.budget import Budget
 from hptune.trials.progress import Progress
@@ -34,13 +27,17 @@ FEWEST_EVALUATIONS = 8  # of the validation set in a short run
 HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 
 
-class SessionContext:
-    """What the stages of an experiment work with; see `hptune.procedure.context.Context`.
+class Context:
+    """An experiment at a point of the procedure: its task, the values that hold now, what is left.
 
     Args:
-        problem: The task on its device.
         progress: Is told where each value comes from.
         flags: Values given on the command line.
+
+    Attributes:
+        budget: What the search may cost.
+        searched: What the search stages before have run.
+        inputs: The values that hold now.
     """
 
     def __init__(self, problem: Problem, progress: Progress, flags: Mapping[str, Scalar]) -> None:
@@ -50,20 +47,17 @@ class SessionContext:
         self.searched: list[TrialResult] = []
         self.inputs = self._inputs_from(())
 
-    def variant(self, path: str, value: Any) -> SessionContext:
+    def variant(self, path: str, value: Any) -> Context:
         """Return the same with another value of a key of the experiment, within one budget."""
         _ = self.runner  # so that the device's mode is chosen once, for all variants
-        own = self.problem
-        experiment = with_value(self.experiment, path, value)
-        problem = Problem(experiment, own.run_dir, own.device, own.execution, own.given)
-        other = SessionContext(problem, self.progress, self._flags)
+        problem = self.problem.changed(with_value(self.experiment, path, value))
+        other = Context(problem, self.progress, self._flags)
         other.inputs, other.budget = self.inputs, self.budget
         return other
 
     def change(self, experiment: Experiment) -> None:
         """Go on with another experiment; its task is built anew."""
-        own = self.problem
-        self.problem = Problem(experiment, own.run_dir, own.device, own.execution, own.given)
+        self.problem = self.problem.changed(experiment)
 
     def use(self, decisions: Iterable[Decision]) -> None:
         """Go by these decisions, those on keys of the experiment too, and by no others."""
@@ -93,28 +87,17 @@ class SessionContext:
             # Making a trial tells wrong input, before anything is timed.
             size = self.batch_size(quiet=True)
             problem.choose_mode(self.base(LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True))
-        return Runner(
-            self.task,
-            problem.run_dir,
-            problem.device,
-            self.progress,
-            self.budget,
-            problem.execution,
-        )
+        device, execution = problem.device, problem.execution
+        return Runner(self.task, problem.run_dir, device, self.progress, self.budget, execution)
 
-    def check(self) -> None:
+    def check(self) -> BatchCheck:
         """Run the first batch, so that what does not fit is told before any trial."""
-        self.problem.checked(self.batch_size(quiet=True))
+        return self.problem.checked(self.batch_size(quiet=True))
 
     @property
     def optimizer(self) -> str:
         """Name of the optimizer."""
         return self.experiment.optimizer.name
-
-    @property
-    def weight_layers(self) -> int:
-        """Layers with a weight matrix or kernel."""
-        return self.problem.checked(self.batch_size(quiet=True)).weight_layers
 
     @property
     def criterion(self) -> Criterion:
@@ -159,40 +142,38 @@ class SessionContext:
         default = defaults.batch_size(len(self.task.train))
         return round(self.inputs.number("batch_size", default, quiet=quiet))
 
-    def per_epoch(self, batch_size: int) -> int:
-        """Return the iterations of an epoch."""
-        return iterations_per_epoch(len(self.task.train), batch_size)
-
-    def sizes_that_fit(self, sizes: Sequence[int]) -> list[int]:
-        """Return the batch sizes whose steps fit into the memory, the present one always."""
-        self.check()
-        return fit.sizes_that_fit(
-            self.problem, sizes, present=self.batch_size(quiet=True), tell=self.progress.message
-        )
-
-    def lengths(self, batch_size: int) -> Lengths:
-        """Return the lengths of the procedure's runs at a batch size."""
-        procedure, per_epoch = self.experiment.procedure, self.per_epoch(batch_size)
-        return lengths(
+    def plan(self, batch_size: int) -> Plan:
+        """Return the lengths of the procedure's runs at a batch size, and the budget of its stages."""
+        procedure = self.experiment.procedure
+        final = procedure.final
+        return Plan(
             epochs=self.epochs,
-            per_epoch=per_epoch,
+            per_epoch=iterations_per_epoch(len(self.task.train), batch_size),
             budget=procedure.budget,
             search_seeds=procedure.seeds,
+            test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
+            final_seeds=final.seeds,
             trial_epochs=procedure.trial_epochs,
             range_test_epochs=procedure.lr_range.epochs,
+            baseline_length=None if final.baseline is None else final.baseline_length,
         )
 
     def short(self, stage: str) -> Trial:
         """Return a short run of a stage with the values that hold now."""
-        batch_size = self.batch_size()
-        base = self.base(stage, self.lengths(batch_size).short, batch_size=batch_size)
-        return base.change(settings=self.short_settings(base))
+        return self.shortened(self.base(stage, 1, batch_size=self.batch_size()))
 
-    def short_settings(self, trial: Trial) -> TrainingSettings:
-        """Return how a short run is read: no more often than its own length pays for."""
-        affordable = trial.iterations * trial.batch_size // max(len(self.task.validation), 1)
-        most = max(affordable, FEWEST_EVALUATIONS)
-        return trial.settings.change(evaluations=min(trial.settings.evaluations, most))
+    def whole(self, stage: str, *, lr: float | None = None, quiet: bool = False) -> Trial:
+        """Return a run of the final length with the values that hold now."""
+        size = self.batch_size(quiet=quiet)
+        return self.base(stage, self.plan(size).final, batch_size=size, lr=lr, quiet=quiet)
+
+    def shortened(self, trial: Trial) -> Trial:
+        """Return a trial as a short run, read no more often than its own length pays for."""
+        iterations = self.plan(trial.batch_size).short
+        affordable = iterations * trial.batch_size // max(len(self.task.validation), 1)
+        evaluations = min(trial.settings.evaluations, max(affordable, FEWEST_EVALUATIONS))
+        settings = trial.settings.change(evaluations=evaluations)
+        return trial.change(iterations=iterations, settings=settings)
 
     def base(
         self,
@@ -210,7 +191,7 @@ class SessionContext:
         momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
         lowest = defaults.MOMENTUM_MIN if momentum > defaults.MOMENTUM_MIN else momentum
         minimum = inputs.number("momentum_min", lowest, quiet=quiet)
-        usual = usual_weight_decay(self.weight_layers, self.optimizer)
+        usual = defaults.weight_decay(self.check().weight_layers, self.optimizer)
         return Trial(
             stage=stage,
             task=self.task.fingerprint,
@@ -235,9 +216,7 @@ class SessionContext:
         return defaults.lr_min(lr) if policy.name in defaults.CYCLES else None
 
     def _inputs_from(self, decisions: Iterable[Decision]) -> Inputs:
-        written: dict[str, Scalar] = {
-            name: getattr(self._written, name) for name in HYPER_PARAMETERS
-        }
+        written = {name: getattr(self._written, name) for name in HYPER_PARAMETERS}
         return Inputs(self._flags, written, decisions, self.progress.message)
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hptune.procedure import batch_size, lr_range
 from hptune.procedure.plan import PlannedStage
-from hptune.procedure.session.context import SessionContext
-from hptune.results.records import TrainingSettings
+from hptune.procedure.session.context import Context
+from hptune.results.records import Trial
+from hptune.results.settings import TrainingSettings
 from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, TRAIN
 from hptune.training.device import seeded
 from hptune.training.evaluation import evaluate
-from hptune.training.loop import TrialRun
 from hptune.training.speed import SECONDS, measure_iteration
+from hptune.training.trial_run import Job, TrialRun
 
 TRIAL_SECONDS = 0.02  # to make a model, and to write the trial down
 EVALUATED = 2048  # validation examples that are timed at most
@@ -21,63 +23,50 @@ PARALLEL = 0.8  # of what as many cores would gain if they did not share memory 
 TINY = 1e-6  # an LR at which no net diverges
 
 
-class Estimate:
-    """Times one trial in a context, and the stages of a plan by that.
+def estimated(context: Context, stages: Sequence[str]) -> list[PlannedStage]:
+    """Return the plan of some stages with the seconds that each will take, by one timed trial."""
+    device = context.runner.device  # in the mode that is chosen for it
+    size = context.batch_size(quiet=True)
+    plan, task = context.plan(size), context.task
+    base = context.base(TRAIN, 1, batch_size=size, quiet=True, lr=TINY)
+    iteration = measure_iteration(task, base, device)
+    example = seconds_of_an_evaluated_example(context, base)
+    short = context.shortened(base).settings
+    execution = context.problem.execution
+    at_once = execution.at_once if execution else 1
 
-    Args:
-        context: With the values that hold now.
-    """
+    def evaluations(settings: TrainingSettings) -> float:
+        examples = min(settings.evaluate_limit or 10**9, len(task.validation))
+        return settings.evaluations * examples * example
 
-    def __init__(self, context: SessionContext) -> None:
-        self._context = context
-        _ = context.runner  # chooses the device's mode
-        size = context.batch_size(quiet=True)
-        self._base = context.base(TRAIN, 1, batch_size=size, quiet=True, lr=TINY)
-        self._iteration = measure_iteration(context.task, self._base, context.problem.device)
-        self._example = self._seconds_of_an_evaluated_example()
-
-    def stage(self, planned: PlannedStage) -> PlannedStage:
-        """Return a stage with the seconds that it will take."""
-        context, base = self._context, self._base
-        runs = context.lengths(base.batch_size)
-        short = context.short_settings(base.change(iterations=runs.short))
-        settings = base.settings if planned.stage == FINAL else short
+    def seconds(planned: PlannedStage) -> float:
         tests = planned.trials - planned.short_runs if planned.stage == LR_RANGE else 0
-        seconds = planned.epochs * context.per_epoch(base.batch_size) * self._iteration
-        seconds += (planned.trials - tests) * (TRIAL_SECONDS + self._evaluations(settings))
-        seconds /= self._gain(planned.trials - tests)
-        seconds += tests * self._evaluations(lr_range.reading_settings(base, runs.range_test))
+        side_by_side = planned.trials - tests
+        settings = base.settings if planned.stage == FINAL else short
+        taken = planned.epochs * plan.per_epoch * iteration
+        taken += side_by_side * (TRIAL_SECONDS + evaluations(settings))
+        taken /= max(1.0, PARALLEL * min(at_once, max(side_by_side, 1)))
+        taken += tests * evaluations(lr_range.reading_settings(base, plan.range_test))
         if planned.stage == BATCH_SIZE:
-            seconds += SECONDS * len(self._sizes())
-        if planned.stage == FINAL and context.task.test is not None:
-            final = context.experiment.procedure.final
-            seconds += final.seeds * len(context.task.test) * self._example
-        return replace(planned, seconds=seconds)
+            values = context.options(BATCH_SIZE).values
+            taken += SECONDS * len(
+                {size, *(values or batch_size.default_values(size, len(task.train)))}
+            )
+        if planned.stage == FINAL and task.test is not None:
+            taken += plan.final_seeds * len(task.test) * example
+        return taken
 
-    def _evaluations(self, settings: TrainingSettings) -> float:
-        """Return what all evaluations of a trial take, seconds."""
-        examples = min(settings.evaluate_limit or 10**9, len(self._context.task.validation))
-        return settings.evaluations * examples * self._example
+    return [replace(planned, seconds=seconds(planned)) for planned in plan.stages(stages)]
 
-    def _gain(self, trials: int) -> float:
-        """Return how many times as fast trials are that run beside each other."""
-        execution = self._context.problem.execution
-        beside = min(execution.at_once if execution else 1, max(trials, 1))
-        return max(1.0, PARALLEL * beside)
 
-    def _sizes(self) -> set[int]:
-        """Return the batch sizes whose speed will be measured."""
-        size, examples = self._base.batch_size, len(self._context.task.train)
-        values = self._context.experiment.procedure.batch_size.values
-        return {size, *(values or batch_size.default_values(size, examples))}
-
-    def _seconds_of_an_evaluated_example(self) -> float:
-        task, device = self._context.task, self._context.problem.device
-        with seeded(self._base.seed, device.torch_device):
-            run = TrialRun(task, self._base, device)
-            times = []
-            for _ in range(2):  # the first one may have to start something
-                began = time.perf_counter()
-                evaluate(task, run.model, run.validation_data, device, limit=EVALUATED)
-                times.append(time.perf_counter() - began)
-        return min(times) / min(EVALUATED, len(task.validation))
+def seconds_of_an_evaluated_example(context: Context, trial: Trial) -> float:
+    """Return what reading one validation example takes, seconds."""
+    task, device = context.task, context.problem.device
+    with seeded(trial.seed, device.torch_device):
+        run = TrialRun(task, Job(trial), device)
+        times = []
+        for _ in range(2):  # the first one may have to start something
+            began = time.perf_counter()
+            evaluate(task, run.model, run.validation_data, device, limit=EVALUATED)
+            times.append(time.perf_counter() - began)
+    return min(times) / min(EVALUATED, len(task.validation))

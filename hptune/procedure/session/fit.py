@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hptune.config.load import dump
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.training.memory import available_memory, estimated_memory
 
@@ -17,32 +18,21 @@ SURE = 0.25  # an estimate below this share of it needs no proof
 PROBE_SECONDS = 600
 
 
-def sizes_that_fit(
-    problem: Problem, sizes: Sequence[int], *, present: int, tell: Callable[[str], None]
-) -> list[int]:
+def sizes_that_fit(context: Context, sizes: Sequence[int]) -> list[int]:
     """Return the batch sizes whose steps fit into the memory, the present one always.
 
     A size far below the limit by estimate is not tried. The others are, in a fresh process: what
     memory is left there does not depend on what this one has done before.
-
-    Args:
-        problem: What is trained, and where.
-        sizes: To choose from.
-        present: The batch size in use.
-        tell: Is told what is left out.
     """
+    context.check()
+    problem, present = context.problem, context.batch_size(quiet=True)
     available = available_memory(problem.device)
     larger = sorted(size for size in sizes if size > present)
     if available is None or not larger:
         return list(sizes)
     largest = larger[-1]
-    needed = estimated_memory(
-        problem.task,
-        problem.device,
-        batch_size=largest,
-        at=present,
-        seed=problem.experiment.seed,
-    )
+    task, seed = problem.task, problem.experiment.seed
+    needed = estimated_memory(task, problem.device, batch_size=largest, at=present, seed=seed)
     if needed < SURE * available:
         return list(sizes)
     if problem.given is not None:  # no other process could build it, so the estimate has to do
@@ -51,7 +41,7 @@ def sizes_that_fit(
     fitting = present
     for size in larger:
         if not _fits(problem, size, available):
-            tell(
+            context.progress.message(
                 f"  batch sizes from {size} on: left out, their steps do not fit into "
                 f"{MARGIN:.0%} of the {available / 2**30:.3g} GiB that are there"
             )

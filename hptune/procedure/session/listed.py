@@ -8,19 +8,16 @@ from typing import Any
 
 from hptune.config.load import with_value
 from hptune.errors import InputError, did_you_mean
-from hptune.procedure.session.context import SessionContext
+from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import DROPOUT_RATES, PATHS
 from hptune.results.records import Value
 from hptune.stages import procedure, swept
 
 
-def listed_values(
-    context: SessionContext, key: str, values: Sequence[Value] | None
-) -> list[Any] | None:
+def listed_values(context: Context, key: str, values: Sequence[Value] | None) -> list[Any] | None:
     """Return the values of a sweep as the config's own key takes them; None where none are listed.
 
     Args:
-        context: The experiment.
         key: What is swept, as the user names it.
         values: As the user lists them.
 
@@ -54,7 +51,7 @@ def listed_values(
     return list(wanted)
 
 
-def _check_key(context: SessionContext, key: str, values: Sequence[Value] | None) -> None:
+def _check_key(context: Context, key: str, values: Sequence[Value] | None) -> None:
     if "." not in key and not hasattr(context.experiment, key):
         named = [*(name for stage in procedure() for name in stage.aliases), *PATHS]
         raise InputError(
@@ -65,7 +62,7 @@ def _check_key(context: SessionContext, key: str, values: Sequence[Value] | None
         raise InputError(f"sweep {key}: no values; a key path needs them; give --values A,B,C")
 
 
-def _checked(context: SessionContext, path: str, value: Value) -> Any:
+def _checked(context: Context, path: str, value: Value) -> Any:
     """Return a value as the experiment takes it, after a first batch through all that it changes."""
     if path == PATHS["lr"]:
         return with_value(context.experiment, path, value).hyper_parameters.lr

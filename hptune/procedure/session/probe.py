@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hptune.config.load import load_experiment
-from hptune.procedure.session.context import SessionContext
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.results.run_dir import RunDir
 from hptune.stages import BATCH_SIZE
@@ -30,7 +30,7 @@ def main() -> None:
     flags = {"batch_size": int(size), "lr": 1e-6}
     # The experiment lies in a folder of its own: the run directory is another process's to write.
     problem = Problem(experiment, RunDir(Path(path).parent, None), device)
-    context = SessionContext(problem, Silent(), flags)
+    context = Context(problem, Silent(), flags)
     trial = context.base(BATCH_SIZE, 10, batch_size=int(size), quiet=True)
     before = (
         0 if device.torch_device.type == "cuda" else round((device.peak_memory_mb() or 0) * 2**20)

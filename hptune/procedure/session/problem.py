@@ -5,21 +5,19 @@ from __future__ import annotations
 from hptune.config.build import build_task
 from hptune.config.schema import Experiment
 from hptune.results.records import Trial
-from hptune.results.run_dir import VALIDATION_EXAMPLES, RunDir
+from hptune.results.run_dir import RunDir
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck, check_batch
 from hptune.training.device import Device
 from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.trials.executors import Execution
+from hptune.trials.executors.execution import Execution
 
 
 class Problem:
     """An experiment's task on a device; everything is built when it is first needed.
 
     Args:
-        experiment: What to build.
         run_dir: Keeps what is measured.
-        device: As the user named it.
         execution: How trials are run; hears of the mode that is chosen for the device.
         given: The task where it was put together in Python.
     """
@@ -37,12 +35,16 @@ class Problem:
         self._task: Task | None = None
         self._checked: BatchCheck | None = None
 
+    def changed(self, experiment: Experiment) -> Problem:
+        """Return the same with another experiment."""
+        return Problem(experiment, self.run_dir, self.device, self.execution, self.given)
+
     @property
     def task(self) -> Task:
         """The task."""
         if self._task is None:
             self._task = build_task(self.experiment, self.given)
-            self.run_dir.add_fact(VALIDATION_EXAMPLES, len(self._task.validation))
+            self.run_dir.add_fact("validation_examples", len(self._task.validation))
         return self._task
 
     def checked(self, batch_size: int) -> BatchCheck:
@@ -58,11 +60,7 @@ class Problem:
         return self._checked
 
     def choose_mode(self, probe: Trial) -> None:
-        """Choose precision and graph for the device by a short timed probe, which is kept.
-
-        Args:
-            probe: A trial whose iterations may be timed.
-        """
+        """Choose precision and graph for the device by timing iterations of a trial; this is kept."""
         on_cpu = self.device.torch_device.type == "cpu"
         what = "precision" if on_cpu else "capture"
         key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import Any, Self
 from hptune.config.load import dump, load_experiment, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
+from hptune.fingerprint import changed_code
 from hptune.procedure import final, search, sweep_key
-from hptune.procedure.context import Outcome
-from hptune.procedure.plan import PlannedStage, allowances, plan, shares
-from hptune.procedure.session.changes import tell_of_changed_code
-from hptune.procedure.session.context import SessionContext, tuned
-from hptune.procedure.session.estimate import Estimate
+from hptune.procedure.outcome import Outcome
+from hptune.procedure.plan import PlannedStage
+from hptune.procedure.session.context import Context, tuned
+from hptune.procedure.session.estimate import estimated
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.problem import Problem
+from hptune.results.atomic import write_atomic
 from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
@@ -29,30 +31,20 @@ from hptune.stages import FINAL, LR_RANGE, SEARCH, STAGES, SWEEP, TRAIN, choose,
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.trials.budget import Budget
-from hptune.trials.executors import Execution, ExecutorName, warn_if_mixed
+from hptune.trials.executors.execution import Execution, warn_if_mixed
 from hptune.trials.progress import Progress
+
+CODE = "code"  # in the manifest: the source files of the user that the trials depend on
 
 
 class Session:
-    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock.
-
-    Args:
-        context: The experiment and the values that hold now.
-        run_dir: Where its trials go.
-        restart: Whether trials that are there are run again.
-        folder: What goes when the session ends.
-    """
+    """An experiment at work in a run directory. Use as a context manager: it holds the directory's lock."""
 
     def __init__(
-        self,
-        context: SessionContext,
-        run_dir: RunDir,
-        *,
-        restart: bool,
-        folder: TemporaryDirectory[str] | None = None,
+        self, context: Context, *, restart: bool, folder: TemporaryDirectory[str] | None = None
     ) -> None:
-        self._folder = folder
-        self.run_dir, self.progress = run_dir, context.progress
+        self._folder = folder  # removed when the session ends
+        self.run_dir, self.progress = context.problem.run_dir, context.progress
         self._context, self._restart = context, restart
 
     @classmethod
@@ -65,7 +57,7 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
-        executor: ExecutorName = "auto",
+        executor: str = "auto",
         jobs: int | None = None,
         task: Task | None = None,
         dry: bool = False,
@@ -73,10 +65,7 @@ class Session:
         """Open the run directory for writing and find the device.
 
         Args:
-            experiment: What to tune.
             out: The run directory; made where it is not there.
-            device: As for `--device`.
-            progress: Hears what happens.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
             executor: How trials are run: "auto" chooses by a timed probe.
@@ -92,14 +81,16 @@ class Session:
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
             _check_same_experiment(run_dir, experiment, restart=restart)
-            execution = Execution(place, run_dir, executor=executor, jobs=jobs)
+            execution = Execution(
+                place, run_dir, executor=executor, jobs=jobs, tell=progress.message
+            )
             if not restart and run_dir.rows():
                 warn_if_mixed(run_dir, execution.facts, progress.message)
             facts = {"precision": place.precision, "seed": experiment.seed, **execution.facts}
             run_dir.begin(dump(experiment), facts)
             problem = Problem(experiment, run_dir, place, execution, task)
-            context = SessionContext(problem, progress, flags or {})
-            return cls(context, run_dir, restart=restart, folder=folder)
+            context = Context(problem, progress, flags or {})
+            return cls(context, restart=restart, folder=folder)
         except BaseException:
             run_dir.close()
             raise
@@ -168,46 +159,41 @@ class Session:
     def run(self, *, stages: Sequence[str] | None = None) -> Outcome:
         """Run the procedure, every stage from the decisions of those before it."""
         context = self._context
-        procedure = context.experiment.procedure
-        wanted = _names(stages if stages is not None else procedure.stages)
+        wanted = self._names(stages)
         if stages is not None:
             # Stages that are left out may have decided before.
             context.use(d for d in self.run_dir.decisions() if d.stage not in wanted)
-        allowed = allowances(wanted, procedure.budget * context.epochs)
+        plan = context.plan(context.batch_size(quiet=True))
+        allowed = plan.allowances(wanted)
         if allowed:
             self.progress.message(
                 f"The search may take {max(allowed.values()):.4g} epochs, the final run takes "
                 f"{context.epochs:g} for each seed."
             )
         examples = len(context.task.train)
-        self.progress.planned({s.stage: s.epochs * examples for s in self._planned(wanted)})
+        self.progress.planned({s.stage: s.epochs * examples for s in plan.stages(wanted)})
         outcome = Outcome()
         if LR_RANGE not in wanted:
             outcome = self._learning_rate_first()
         for stage in wanted:
             # The procedure's stages share one budget: what one leaves is the next one's.
             context.budget.allowed = allowed.get(stage, context.budget.allowed)
-            seeds = procedure.final.seeds if stage == FINAL else procedure.seeds
+            seeds = plan.final_seeds if stage == FINAL else plan.search_seeds
             outcome += self._stage(stage, None, seeds)
         return outcome
 
     def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
         """List what `run` will do, with a time estimate from a timed probe."""
-        estimate = Estimate(self._context)
-        names = stages if stages is not None else self._context.experiment.procedure.stages
-        return [estimate.stage(stage) for stage in self._planned(_names(names))]
+        return estimated(self._context, self._names(stages))
 
     def now(self) -> Trial:
         """Return a run of the final length with the values that hold now."""
-        context = self._context
-        size = context.batch_size(quiet=True)
-        return context.base(TRAIN, context.lengths(size).final, batch_size=size, quiet=True)
+        return self._context.whole(TRAIN, quiet=True)
 
     def check(self) -> dict[str, Any]:
         """Run one batch and say what was found."""
         context = self._context
-        size, task = context.batch_size(quiet=True), context.task
-        shown, device = context.problem.checked(size), context.runner.device
+        task, shown, device = context.task, context.check(), context.runner.device
         return {
             "data": task.data,
             "train": len(task.train),
@@ -217,7 +203,7 @@ class Session:
             "model": task.model,
             "parameters": shown.parameters,
             "weight_layers": shown.weight_layers,
-            "batch_size": size,
+            "batch_size": context.batch_size(quiet=True),
             "input_shape": list(shown.input_shape),
             "output_shape": list(shown.output_shape),
             "initial_loss": shown.loss,
@@ -228,31 +214,20 @@ class Session:
 
     # How it is done
 
-    def _planned(self, stages: Sequence[str]) -> list[PlannedStage]:
-        context = self._context
-        procedure = context.experiment.procedure
-        size, options = context.batch_size(quiet=True), procedure.final
-        return plan(
-            stages,
-            context.lengths(size),
-            per_epoch=context.per_epoch(size),
-            budget_epochs=procedure.budget * context.epochs,
-            test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
-            search_seeds=procedure.seeds,
-            final_seeds=options.seeds,
-            baseline_length=None if options.baseline is None else options.baseline_length,
-        )
+    def _names(self, stages: Sequence[str] | None) -> list[str]:
+        """Return the stages to run in the procedure's order, by default those of the config."""
+        names = self._context.experiment.procedure.stages if stages is None else stages
+        return [stage.name for stage in choose(list(names), "--stages")]
 
     def _alone(
         self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
     ) -> Outcome:
         """Run a stage by itself, with its own share of the budget."""
-        procedure = self._context.experiment.procedure
-        share = shares()[stage] / sum(shares().values())
+        context = self._context
+        plan = context.plan(context.batch_size(quiet=True))
         # What the user lists is all run, whatever it costs.
-        allowed = math.inf if values else share * procedure.budget * self._context.epochs
-        self._context.budget = Budget(allowed)
-        return self._stage(stage, values, seeds or procedure.seeds)
+        context.budget = Budget(math.inf if values else plan.allowances([stage])[stage])
+        return self._stage(stage, values, seeds or plan.search_seeds)
 
     def _stage(self, stage: str, values: Sequence[Value] | None, seeds: int) -> Outcome:
         context = self._context
@@ -277,7 +252,7 @@ class Session:
     def _begin(self, stage: str, title: str | None = None) -> None:
         if self._restart:
             self.run_dir.forget([stage])
-        tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
+        _tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
         self.progress.stage_started(stage, title or stage)
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:
@@ -285,7 +260,7 @@ class Session:
         self.run_dir.add_evidence(outcome.evidence)
         self._context.inputs.take_in(outcome.decisions)
         decided = tuned(self._context.experiment, self.run_dir.decisions())
-        self.run_dir.write_tuned(dump(decided))
+        write_atomic(self.run_dir.tuned, dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
 
@@ -323,5 +298,18 @@ def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: 
             )
 
 
-def _names(names: Sequence[str]) -> list[str]:
-    return [stage.name for stage in choose(list(names), "--stages")]
+def _tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None]) -> None:
+    """Say which source files of the user changed since the trials here were run, once a change."""
+    now = json.dumps(dict(task.code), sort_keys=True)
+    before = run_dir.facts().get(CODE)
+    if before == now:
+        return
+    changed = changed_code(json.loads(before), task.code) if isinstance(before, str) else []
+    run_dir.add_fact(CODE, now)
+    trials = len(run_dir.rows())
+    if changed and trials:
+        were = "trial here was run; it is" if trials == 1 else "trials here were run; they are"
+        tell(
+            f"{', '.join(changed)} changed since {trials} {were} kept, and not used; what was "
+            "decided before holds until its stage runs again"
+        )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptune.report.aggregate import MeanCurve, over_seeds, wants_log
-from hptune.report.plots.style import BLUE, OTHERS, legend_beside, literal, log_axis, share_axis
+from hptune.report.plots.style import BLUE, OTHERS, label_y, legend_beside, log_axis
 from hptune.report.views import Curves, paired_curves
-from hptune.report.wording import column, is_share, value
+from hptune.report.wording import is_share, value
 from hptune.results.evidence import Candidate, Comparison
 from hptune.stages import BATCH_SIZE
 
@@ -27,7 +27,6 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
     Args:
         comparison: As it was decided; its scores stand in the legend.
         curves: Of its trials; the mean over the seeds that all candidates ran is drawn.
-        ax: Drawn into.
     """
     name = f"val_{comparison.by}"
     # Batch sizes are compared at near-constant time.
@@ -46,24 +45,21 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
         )  # fmt: skip
         drawn.append((candidate, course, line))
     _limit(ax, name, [(candidate, course) for candidate, course, _ in drawn])
-    if is_share(name):
-        share_axis(ax)
-    ax.set_ylabel(literal(column(name)) + (" (log)" if ax.get_yscale() == "log" else ""))
+    label_y(ax, name)
     ax.set_xlabel("seconds of training and validation" if axis == "seconds" else axis)
     drawn.sort(key=lambda own: (rank(own[0]), own[0].label != comparison.chosen))
-    shown = [own for n, own in enumerate(drawn) if n < MOST_LABELS or own[2].get_color() == BLUE]
-    legend_beside(ax, [line for *_, line in shown], [label(c, name) for c, *_ in shown])
+    lines, labels = [], []
+    for n, (candidate, _, line) in enumerate(drawn):
+        if n < MOST_LABELS or candidate.label == comparison.chosen:
+            ended = candidate.status if candidate.score is None else value(candidate.score, name)
+            lines.append(line)
+            labels.append((candidate.label, ended))
+    legend_beside(ax, lines, labels)
 
 
 def rank(candidate: Candidate) -> float:
     """Return by what candidates are put in order: how much worse than the best they are."""
     return np.inf if candidate.difference is None else candidate.difference
-
-
-def label(candidate: Candidate, name: str) -> tuple[str, str]:
-    """Return a candidate's value, and what it reached: the column `name`, or how it ended."""
-    reached = candidate.status if candidate.score is None else value(name, candidate.score)
-    return candidate.label, reached
 
 
 def _limit(ax: Axes, name: str, drawn: Sequence[tuple[Candidate, MeanCurve]]) -> None:

@@ -14,12 +14,12 @@ from hptune.report.plots.style import (
     GREY,
     INK,
     ORANGE,
+    label_y,
     legend_above,
     literal,
     log_axis,
-    share_axis,
 )
-from hptune.report.wording import column, is_share, plain
+from hptune.report.wording import column, rounded
 from hptune.results.records import Curve
 
 if TYPE_CHECKING:
@@ -28,19 +28,21 @@ if TYPE_CHECKING:
 SMOOTHED = 0.02  # of the run: the training loss of single batches is ragged
 
 
-def plot_schedule(curve: Curve, name: str, ax: Axes) -> None:
-    """Draw LR or momentum over a run, the values between which it moves written at the axis."""
-    course = over_seeds([curve], name)
-    ax.plot(course.x, course.mean, color=BLUE if name == "lr" else ORANGE)
-    low, high = float(course.mean.min()), float(course.mean.max())
-    margin = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
-    ax.set_ylim(low - margin, high + margin)
-    ticks: list[float] = []
-    for tick in (high, float(course.mean[0]), low):
-        if all(abs(tick - other) > margin for other in ticks):  # else they overlap
-            ticks.append(tick)
-    ax.set_yticks(ticks, [plain(float(f"{tick:.2g}")) for tick in ticks])
-    ax.set_ylabel("LR" if name == "lr" else name)
+def plot_schedule(curve: Curve, upper: Axes, lower: Axes) -> None:
+    """Draw LR and momentum over a run, the values between which each moves written at its axis."""
+    for name, color, ax in (("lr", BLUE, upper), ("momentum", ORANGE, lower)):
+        course = over_seeds([curve], name)
+        ax.plot(course.x, course.mean, color=color)
+        low, high = float(course.mean.min()), float(course.mean.max())
+        margin = 0.1 * (high - low) or 0.1 * abs(high) or 0.1
+        ax.set_ylim(low - margin, high + margin)
+        ticks: list[float] = []
+        for tick in (high, float(course.mean[0]), low):
+            if all(abs(tick - other) > margin for other in ticks):  # else they overlap
+                ticks.append(tick)
+        ax.set_yticks(ticks, [rounded(tick) for tick in ticks])
+        ax.set_ylabel("LR" if name == "lr" else name)
+    lower.set_xlabel("epoch")
 
 
 def plot_losses(curves: Sequence[Curve], ax: Axes, baseline: Sequence[Curve] = ()) -> None:
@@ -48,7 +50,6 @@ def plot_losses(curves: Sequence[Curve], ax: Axes, baseline: Sequence[Curve] = (
 
     Args:
         curves: One a seed.
-        ax: Drawn into.
         baseline: Runs to compare with, whose mean is drawn.
     """
     train, val = _smoothed(over_seeds(curves, "train_loss")), over_seeds(curves, "val_loss")
@@ -76,7 +77,6 @@ def plot_metric(
     Args:
         curves: One a seed.
         name: The column of the curves.
-        ax: Drawn into.
         baseline: Runs to compare with, whose mean is drawn.
         test: The metric on the test set, one a seed.
     """
@@ -86,9 +86,7 @@ def plot_metric(
     if test and len(course):
         ax.plot([course.x[-1]] * len(test), test, color=INK, marker="_", linestyle="none",
                 markersize=9, clip_on=False, label="test")  # fmt: skip
-    if is_share(name):
-        share_axis(ax)
-    ax.set_ylabel(literal(column(name)))
+    label_y(ax, name)
     ax.set_xlabel("epoch")
     legend_above(ax)
 

@@ -9,19 +9,18 @@ import numpy as np
 
 from hptune.analysis.lr_range import LrRangeReading, delayed
 from hptune.analysis.rules import named_rules
-from hptune.report.aggregate import FloatArray, values
+from hptune.report.aggregate import values
 from hptune.report.plots.style import (
     BLUE,
     GREEN,
     INK,
     LABEL_POINTS,
     ORANGE,
+    label_y,
     legend_above,
-    literal,
-    share_axis,
 )
-from hptune.report.wording import column, is_share, plain
-from hptune.results.records import Curve
+from hptune.report.wording import plain
+from hptune.results.records import Curve, FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +38,6 @@ def plot_range_test(
         curves: Of one range test, one a seed.
         reading: How it was read.
         decided: The maximum LR that came of it; None where nothing was decided.
-        ax: Drawn into.
     """
     for n, curve in enumerate(curves):
         _line(ax, curve, "train_loss", color=ORANGE, alpha=0.45, linewidth=0.8,
@@ -71,12 +69,7 @@ def plot_range_readings(
 ) -> None:
     """Draw the bare readings of one column of the range test, as in Figure 1 of the report.
 
-    Args:
-        curves: Of one range test, one a seed.
-        reading: How it was read.
-        decided: The maximum LR that came of it; None where nothing was decided.
-        name: The column.
-        ax: Drawn into.
+    The column is `name`; the other arguments are those of `plot_range_test`.
     """
     for curve in curves:
         _line(ax, curve, name, color=BLUE, marker="o", markersize=2.6, linewidth=0.9)
@@ -85,10 +78,8 @@ def plot_range_readings(
     if decided is not None:
         ax.axvline(decided, color=GREEN, linewidth=1.8, label=f"decided {plain(decided)}")
         legend_above(ax)
-    if is_share(name):
-        share_axis(ax)
     _lr_axis(curves, ax)
-    ax.set_ylabel(literal(column(name)))
+    label_y(ax, name)
 
 
 def _lr_of(curve: Curve) -> FloatArray:
@@ -109,8 +100,7 @@ def _line(ax: Axes, curve: Curve, name: str, **style: object) -> None:
 def _loss_limits(curves: Sequence[Curve]) -> tuple[float, float]:
     """Return the losses to show: from the lowest to somewhat above the start."""
     losses = [values(c, n) for c in curves for n in ("train_loss", "val_loss")]
-    finite = [own[np.isfinite(own)] for own in losses]
-    finite = [own for own in finite if len(own)]
+    finite = [known for own in losses if len(known := own[np.isfinite(own)])]
     start = max(float(np.median(own[: max(1, len(own) // 20)])) for own in finite)
     lowest = min(float(own.min()) for own in finite)
     fall = max(start - lowest, 1e-6 * abs(start), 1e-12)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hptune.report.aggregate import wants_log
-from hptune.report.plots.style import BLUE, GREY, literal, log_axis, share_axis
-from hptune.report.wording import column, is_share, parameter
+from hptune.report.plots.style import BLUE, GREY, label_y, literal, log_axis
+from hptune.report.wording import is_share, parameter
 from hptune.results.evidence import Comparison
 from hptune.results.records import Status
 
@@ -22,7 +22,6 @@ def plot_search(comparison: Comparison, name: str, ax: Axes) -> None:
     Args:
         comparison: A candidate for each trial.
         name: The column of results.csv that holds the value.
-        ax: Drawn into.
     """
     shown = [c for c in comparison.candidates if c.score is not None and name in c.values]
     xs = np.array([c.values[name] for c in shown], dtype=float)
@@ -35,9 +34,7 @@ def plot_search(comparison: Comparison, name: str, ax: Axes) -> None:
     judged = f"val_{comparison.by}"
     if wants_log([xs]):
         ax.set_xscale("log")
-    if is_share(judged):
-        share_axis(ax)
-    elif wants_log([ys]):
+    if not is_share(judged) and wants_log([ys]):
         log_axis(ax, ys.min() / 1.15, ys.max() * 1.15)
     ax.set_xlabel(literal(parameter(name)))
-    ax.set_ylabel(literal(column(judged)))
+    label_y(ax, judged)

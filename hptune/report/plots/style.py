@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hptune.report.wording import plain
+from hptune.report.wording import column, is_share, rounded
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 # Okabe and Ito's, told apart by colour-blind readers and in print.
-BLUE, ORANGE, GREEN, RED = "#0072b2", "#d55e00", "#00795c", "#b3261e"
-INK, GREY, FAINT = "#222222", "#8c8c8c", "#e3e3e3"
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#00795c"
+INK, GREY = "#222222", "#8c8c8c"
 # The candidates that were not chosen: greys and dashes, so that each can be followed.
 OTHERS = (
     ("#555555", "-"),
@@ -34,30 +35,7 @@ DPI = 300
 LABEL_POINTS = 8.0
 LABEL_WIDTH = 24  # characters of a line of the legend beside the axes
 FEW_LABELS = 6  # whose names have room for two lines
-_STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.labelsize": 9,
-    "axes.edgecolor": "#555555",
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.5,
-    "legend.frameon": False,
-    "legend.fontsize": LABEL_POINTS,
-    "legend.handlelength": 1.6,
-    "xtick.color": "#555555",
-    "ytick.color": "#555555",
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "figure.facecolor": "white",
-}
+_STYLE = Path(__file__).parents[1] / "assets" / "plots.mplstyle"
 
 
 @contextmanager
@@ -65,7 +43,7 @@ def house_style() -> Iterator[None]:
     """Draw in the project's style; a glyph that the font lacks becomes a box, no warning."""
     import matplotlib
 
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(fname=_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         yield
 
@@ -82,26 +60,22 @@ def new_figure(rows: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def log_axis(ax: Axes, low: float, high: float) -> None:
-    """Make the y axis logarithmic, with ticks that read as the numbers they are.
-
-    Args:
-        ax: The axes.
-        low: The lowest value to show, above 0.
-        high: The highest.
-    """
+    """Make the y axis logarithmic, from above 0 on, with ticks that read as the numbers they are."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     ax.set_yscale("log")
     ax.set_ylim(low, high)
     decades = np.log10(high / low)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,)))
-    ax.yaxis.set_major_formatter(lambda tick, _: plain(float(f"{tick:.3g}")))
+    ax.yaxis.set_major_formatter(lambda tick, _: rounded(tick, 3))
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def share_axis(ax: Axes) -> None:
-    """Write fractions on the y axis in per cent."""
-    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
+def label_y(ax: Axes, name: str) -> None:
+    """Write what a column is at the y axis: fractions in per cent, a logarithmic scale as such."""
+    if is_share(name):
+        ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g} %")
+    ax.set_ylabel(literal(column(name)) + (" (log)" if ax.get_yscale() == "log" else ""))
 
 
 def literal(text: str) -> str:

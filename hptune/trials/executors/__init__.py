@@ -1,8 +1,38 @@
-"""Executors: how the trials of a sweep are run, one after another or several at once."""
+"""Executors: how the trials of a sweep are run, one after another or several at once.
+
+Their table stands here and imports none of them. A new one is its file and a row: a class with the
+methods of `executor.Executor`, and a function `make(execution, task, trials)` that returns one for a
+sweep of a task, by what an `execution.Execution` knows of the run.
+"""
 
 from __future__ import annotations
 
-from hptune.trials.executors.choice import Execution, ExecutorName, warn_if_mixed
-from hptune.trials.executors.job import Executor, Job, Listener
+from dataclasses import dataclass
 
-__all__ = ["Execution", "Executor", "ExecutorName", "Job", "Listener", "warn_if_mixed"]
+
+@dataclass(frozen=True)
+class ExecutorKind:
+    """What an executor is.
+
+    Attributes:
+        name: As for `--executor`.
+        summary: For the shell's help.
+        several: Whether it may run several trials at once, so that `--jobs` goes with it.
+        module: Has its `make`; by default it is called as the executor is.
+    """
+
+    name: str
+    summary: str
+    several: bool = True
+    module: str = ""
+
+
+EXECUTORS: dict[str, ExecutorKind] = {
+    kind.name: kind
+    for kind in (
+        ExecutorKind("auto", "the fastest by a timed probe", module="choice"),
+        ExecutorKind("inline", "one trial after another", several=False),
+        ExecutorKind("processes", "each trial in a worker process"),
+        ExecutorKind("fused", "many small trials of one model as one"),
+    )
+}

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import torch
+
+from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
-from hptune.training.loop import OnProgress
-from hptune.trials.executors.fused import ALONE, Group, grouped, in_words, run_group
-from hptune.trials.executors.job import Job, Listener, Results
+from hptune.training.speed import measure_iteration
+from hptune.training.trial_run import Job
+from hptune.trials.executors.execution import Execution
+from hptune.trials.executors.executor import Listener, Results
+from hptune.trials.executors.group import ALONE, Group, grouped, in_words, run_group
+
+WORTH_PROBING = 0.3  # seconds: what a sweep takes at least for its executor to matter
+# An iteration of less, in seconds, gains nothing from a second thread, and on a busy machine
+# loses a hundredfold: its threads wait for each other many times in it.
+SMALL = 0.005
+CLEARLY = 0.95  # of the time: what the less simple choice must not exceed
 
 
 class Inline:
@@ -17,26 +28,21 @@ class Inline:
 
     Args:
         device: Where.
-        threads: CPU threads to train with; None leaves them as they are.
+        threads: CPU threads to train with; None, or another device than a CPU, leaves them as they are.
         group: Trials that are trained as one, where they can be.
     """
 
     def __init__(self, device: Device, threads: int | None = None, group: Group = ALONE) -> None:
-        self._device, self.threads, self.group = device, threads, group
+        self.threads = threads if device.torch_device.type == "cpu" else None
+        self._device, self.group = device, group
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
         """Yield each job with its result, in the order given but for those trained as one."""
-
-        def progress_of(job: Job) -> OnProgress:
-            return partial(listener.progressed, job)
-
         for group in grouped(jobs, self.group.size):
             for job in group:
                 listener.started(job)
             with cpu_threads(self.threads):
-                yield from run_group(
-                    task, group, self._device, progress_of, self.group.how, listener.message
-                )
+                yield from run_group(task, group, self._device, self.group.how, listener)
 
     @property
     def in_words(self) -> str:
@@ -45,3 +51,44 @@ class Inline:
 
     def close(self) -> None:
         """Nothing was started."""
+
+
+def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Inline:
+    """Return one that computes with as many threads as is fastest."""
+    with execution.measurements(task) as measured:
+        threads, _ = best_threads(inline_seconds(measured, task, trials, execution.device))
+    return Inline(execution.device, threads)
+
+
+def inline_seconds(
+    measured: dict[str, Any], task: Task, trials: Sequence[Trial], device: Device
+) -> dict[str, float]:
+    """Return the seconds of an iteration by the number of threads, as far as that is worth knowing.
+
+    What is not in `measured` yet is measured and put there.
+    """
+
+    def seconds(threads: int) -> float:
+        with cpu_threads(threads):
+            return measure_iteration(task, trials[0], device)
+
+    inline: dict[str, float] = measured.setdefault("inline", {})
+    if "1" not in inline:
+        inline["1"] = seconds(1)
+    usual = torch.get_num_threads()
+    gains = inline["1"] > SMALL and is_worth_probing(trials, inline)
+    if gains and len(inline) == 1 and usual > 1:
+        inline[str(usual)] = seconds(usual)
+    return inline
+
+
+def is_worth_probing(trials: Sequence[Trial], inline: Mapping[str, float]) -> bool:
+    """Say whether a sweep takes so long that its executor matters."""
+    return sum(trial.iterations for trial in trials) * inline["1"] > WORTH_PROBING
+
+
+def best_threads(inline: Mapping[str, float]) -> tuple[int, float]:
+    """Return the number of threads that is fastest, and its seconds; one thread wins within the noise."""
+    best = min(inline.values())
+    threads = min(int(n) for n, seconds in inline.items() if CLEARLY * seconds <= best)
+    return threads, inline[str(threads)]

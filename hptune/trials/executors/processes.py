@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import pickle
 import signal
 import sys
@@ -21,22 +20,16 @@ from typing import Any
 
 import torch
 
-from hptune import errors
 from hptune.errors import HptuneError, one_line
+from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.trials.executors.fused import ALONE, Group, grouped, in_words
-from hptune.trials.executors.job import Job, Listener, Results, failed
-from hptune.trials.executors.worker import (
-    Ended,
-    Noted,
-    Progressed,
-    Said,
-    Stopped,
-    Work,
-    serve,
-    train,
-)
+from hptune.training.result import failed
+from hptune.training.trial_run import Job
+from hptune.trials.executors.execution import Execution, devices
+from hptune.trials.executors.executor import Listener, Results
+from hptune.trials.executors.group import ALONE, Group, grouped, in_words
+from hptune.trials.executors.worker import Ended, Said, Stopped, Told, Work, serve, train
 
 ATTEMPTS = 2  # of a job whose worker dies
 
@@ -46,13 +39,13 @@ class Processes:
 
     Args:
         devices: Where the workers train, one each: the same CPU several times, or several GPUs.
-        threads: CPU threads of each worker. More than one needs workers that are not forked.
         group: Trials that a worker trains as one, where they can be.
     """
 
-    def __init__(self, devices: Sequence[Device], threads: int = 1, group: Group = ALONE) -> None:
+    threads: int | None = 1
+
+    def __init__(self, devices: Sequence[Device], group: Group = ALONE) -> None:
         self._devices, self.group = tuple(devices), group
-        self.threads: int | None = threads
         self._task: Task | None = None
         self._workers: list[_Worker] = []
 
@@ -63,19 +56,20 @@ class Processes:
         waiting, attempts = deque(grouped(jobs, min(self.group.size, each))), Counter[str]()
         try:
             while waiting or self._busy:
-                self._hand_out(waiting, listener)
-                for worker in self._reporting():
+                for worker in self._workers:
+                    if waiting and not worker.busy:
+                        worker.train(waiting.popleft(), self.group, listener)
+                ready = wait([worker.connection for worker in self._busy])
+                for worker in [worker for worker in self._busy if worker.connection in ready]:
                     report = worker.report()
-                    if isinstance(report, Progressed):
-                        listener.progressed(worker.jobs[report.trial], report.trial_progress)
+                    if isinstance(report, Told):
+                        getattr(listener, report.what)(*report.about)
                     elif isinstance(report, Said):
                         report.repeat()
-                    elif isinstance(report, Noted):
-                        listener.message(report.text)
                     elif isinstance(report, Ended):
-                        yield worker.jobs.pop(report.trial), report.result
-                    elif isinstance(report, Stopped):
-                        raise _error(report)
+                        yield worker.jobs.pop(report.result.trial.id), report.result
+                    elif isinstance(report, Stopped) and report.error is not None:
+                        raise report.error
                     elif report is None:
                         lost, death = list(worker.jobs.values()), worker.death()
                         self._end(worker)
@@ -99,19 +93,13 @@ class Processes:
 
     def close(self) -> None:
         """End the workers."""
-        for worker in self._workers:
-            worker.kill()
-        self._workers.clear()
-
-    @property
-    def jobs(self) -> int:
-        """How many workers there are to be."""
-        return len(self._devices)
+        for worker in list(self._workers):
+            self._end(worker)
 
     @property
     def in_words(self) -> str:
         """The executor with what may move the last bits of a curve."""
-        return in_words(f"{self.jobs} processes", self.threads, self.group)
+        return in_words(f"{len(self._devices)} processes", self.threads, self.group)
 
     @property
     def _busy(self) -> list[_Worker]:
@@ -132,25 +120,23 @@ class Processes:
     def _start(self, device: Device) -> None:
         assert self._task is not None
         others = [worker.connection for worker in self._workers]
-        self._workers.append(_Worker(self._task, device, self.threads or 1, others))
+        self._workers.append(_Worker(self._task, device, others))
 
     def _end(self, worker: _Worker) -> None:
         worker.kill()
         self._workers.remove(worker)
 
-    def _hand_out(self, waiting: deque[list[Job]], listener: Listener) -> None:
-        for worker in self._workers:
-            if waiting and not worker.busy:
-                group = waiting.popleft()
-                worker.jobs = {job.trial.id: job for job in group}
-                worker.send(train, (group, self.group.how))
-                for job in group:
-                    listener.started(job)
 
-    def _reporting(self) -> list[_Worker]:
-        """Wait until some busy workers have something to say, or are dead."""
-        ready = wait([worker.connection for worker in self._busy])
-        return [worker for worker in self._busy if worker.connection in ready]
+def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Processes:
+    """Return as many workers as there are to be trials at once."""
+    return workers(execution, devices(execution.device, execution.jobs))
+
+
+def workers(execution: Execution, places: tuple[Device, ...], group: Group = ALONE) -> Processes:
+    """Return workers on some devices, the same ones from stage to stage."""
+    processes: Processes = execution.kept.setdefault(places, Processes(places))
+    processes.group = group
+    return processes
 
 
 class _Worker:
@@ -162,21 +148,15 @@ class _Worker:
         busy: Whether it has been asked for something and has not finished.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        device: Device,
-        threads: int,
-        others: Sequence[Connection[Any, Any]],
-    ) -> None:
+    def __init__(self, task: Task, device: Device, others: Sequence[Connection[Any, Any]]) -> None:
         self.device = device
         self.jobs: dict[str, Job] = {}
         self.busy = False
-        context = _context(device, threads)
+        context = _context(device)
         self.connection, theirs = context.Pipe()
         copied = [*others, self.connection] if context.get_start_method() == "fork" else []
         main = threading.current_thread() is threading.main_thread()
-        args = (task, device, threads, theirs, copied, os.getpid(), main)
+        args = (task, device, theirs, copied, main)
         self.process = context.Process(target=serve, args=args)  # type: ignore[attr-defined]
         with warnings.catch_warnings():
             # A child that computes with one thread does not touch the threads it has not got.
@@ -198,13 +178,20 @@ class _Worker:
         with suppress(OSError):
             self.connection.send((work, request))
 
+    def train(self, group: Sequence[Job], how: Group, listener: Listener) -> None:
+        """Let the worker run some jobs as one."""
+        self.jobs = {job.trial.id: job for job in group}
+        self.send(train, (group, how.how))
+        for job in group:
+            listener.started(job)
+
     def report(self) -> Any:
         """Return what the worker says next, None where it has died."""
         try:
             report = self.connection.recv()
         except (EOFError, OSError):
             return None
-        self.busy = isinstance(report, Progressed | Said | Noted | Ended)
+        self.busy = isinstance(report, Told | Said | Ended)
         return report
 
     def answer(self) -> Any:
@@ -230,25 +217,12 @@ class CannotShareError(HptuneError):
     """The task cannot be sent to another process."""
 
 
-def _context(device: Device, threads: int) -> BaseContext:
-    """Choose how to start a process: a fork shares imports and data, but neither CUDA nor threads."""
-    forks = (
-        sys.platform == "linux"
-        and device.torch_device.type == "cpu"
-        and threads == 1
-        and not torch.cuda.is_available()
-    )
-    return multiprocessing.get_context("fork" if forks else "spawn")
+def _context(device: Device) -> BaseContext:
+    """Choose how to start a process: a fork shares imports and data, but not CUDA."""
+    on_cpu = device.torch_device.type == "cpu" and not torch.cuda.is_available()
+    return multiprocessing.get_context("fork" if on_cpu and sys.platform == "linux" else "spawn")
 
 
 def _kill(process: BaseProcess) -> None:
     process.kill()
     process.join()
-
-
-def _error(stopped: Stopped) -> Exception:
-    """Return what a worker raised, as far as it is known here."""
-    cls = getattr(errors, stopped.error, None)
-    if isinstance(cls, type) and issubclass(cls, HptuneError):
-        return cls(stopped.message)
-    return OSError(stopped.message)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 
@@ -19,36 +19,34 @@ from hptune.errors import HptuneError
 from hptune.results.records import TrialProgress, TrialResult
 from hptune.task import Task
 from hptune.training.device import Device, prepare
-from hptune.training.loop import OnProgress
-from hptune.trials.executors.fused import How, run_group
-from hptune.trials.executors.job import Job
+from hptune.training.passes import How
+from hptune.training.trial_run import Job
+from hptune.trials.executors.group import run_group
 
 _PR_SET_PDEATHSIG = 1
 _LONGEST_LINE = 1000  # characters
 
 
 @dataclass(frozen=True)
-class Progressed:
-    """Where a trial is."""
+class Told:
+    """What the parent's listener is to be told: the name of its method, and the arguments."""
 
-    trial: str
-    trial_progress: TrialProgress
+    what: str
+    about: tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial's result."""
+    """A trial has a result."""
 
-    trial: str
     result: TrialResult
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """A trial raised what is wrong for every trial, in plain values."""
+    """The worker is done with a group, or stopped by what is wrong for every trial."""
 
-    error: str  # name of the class
-    message: str
+    error: Exception | None
 
 
 @dataclass(frozen=True)
@@ -63,19 +61,7 @@ class Said:
         getattr(sys, self.stream).write(self.text)
 
 
-@dataclass(frozen=True)
-class Noted:
-    """A line of prose for the listener."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """The worker waits for more."""
-
-
-Report = Progressed | Said | Noted | Ended | Stopped | Done
+Report = Told | Ended | Stopped | Said
 Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 """Does (task, request, device) and may report on the way; gives the last report."""
 
@@ -83,29 +69,24 @@ Work = Callable[[Task, Any, Device, Callable[[Any], None]], Any]
 def serve(
     task: Task,
     device: Device,
-    threads: int,
     connection: Connection[Any, Any],
     others: Sequence[Connection[Any, Any]],
-    parent: int,
     dies_with_parent: bool,
 ) -> None:
     """Answer requests until the parent closes the connection or ends. The body of a worker.
 
     Args:
-        task: What every job trains.
-        device: Where this worker trains.
-        threads: CPU threads to train with.
+        task, device: What every job trains, and where.
         connection: To the parent: a request comes in, its reports go out.
         others: Ends of other workers' connections that a fork has copied here.
-        parent: Process id.
-        dies_with_parent: Whether the system may end it with the thread that started it.
+        dies_with_parent: Whether the system may end it with the thread that started it, which is the
+            parent's end for its main thread only. Others find the pipe closed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if dies_with_parent:
-        _end_with_parent()
-    if os.getppid() != parent:  # gone before
-        _exit()
+    if dies_with_parent and sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for other in others:
         other.close()
     # The terminal is the parent's: two that write there at once would garble it.
@@ -114,7 +95,7 @@ def serve(
         # What torch does on the current device would open a context on the first one in all workers.
         torch.cuda.set_device(device.torch_device)
     prepare(device.torch_device)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     # Closed or broken: the parent has gone or wants no more.
     with suppress(EOFError, OSError):
         while True:
@@ -123,31 +104,35 @@ def serve(
 
 
 def train(
-    task: Task,
-    request: tuple[Sequence[Job], How],
-    device: Device,
-    report: Callable[[Report], None],
-) -> Report:
+    task: Task, request: tuple[Sequence[Job], How], device: Device, report: Callable[[Report], None]
+) -> Stopped:
     """Run a group of jobs, and report where they are and what came of each."""
-    group, how = request
 
     def tell(told: Report) -> None:
         try:
             report(told)
         except OSError:
-            _exit()  # nobody is there to take it
+            os._exit(1)  # nobody is there to take it
 
-    def progress_of(job: Job) -> OnProgress:
-        return lambda trial_progress: tell(Progressed(job.trial.id, trial_progress))
+    class Reporter:
+        def started(self, job: Job) -> None:
+            """Is told by the parent itself."""
 
+        def progressed(self, job: Job, trial_progress: TrialProgress) -> None:
+            tell(Told("progressed", (job, trial_progress)))
+
+        def message(self, text: str) -> None:
+            tell(Told("message", (text,)))
+
+    group, how = request
     try:
-        for job, result in run_group(
-            task, group, device, progress_of, how, lambda text: tell(Noted(text))
-        ):
-            tell(Ended(job.trial.id, result))
-    except (HptuneError, OSError) as error:
-        return Stopped(type(error).__name__, str(error))
-    return Done()
+        for _, result in run_group(task, group, device, how, Reporter()):
+            tell(Ended(result))
+    except HptuneError as error:
+        return Stopped(error)
+    except OSError as error:
+        return Stopped(OSError(str(error)))  # those of other libraries may not bear to be sent
+    return Stopped(None)
 
 
 class _Stream(io.TextIOBase):
@@ -166,18 +151,3 @@ class _Stream(io.TextIOBase):
             with suppress(OSError):  # nobody is there to take it
                 self._connection.send(Said(self._name, lines + end))
         return len(text)
-
-
-def _end_with_parent() -> None:
-    """Let the system end this process with the thread that started it, where it can.
-
-    A thread's end is its process's only for the main one. Workers of others end at the latest when
-    they find the pipe to their parent closed.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _exit() -> NoReturn:
-    os._exit(1)

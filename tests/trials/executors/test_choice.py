@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,9 @@ from hptune.stages import SWEEP
 from hptune.step import LossOf
 from hptune.task import Task
 from hptune.training.device import Device
-from hptune.trials.executors import Execution, choice
-from hptune.trials.executors.fused import Group
+from hptune.trials.executors import EXECUTORS, choice, inline
+from hptune.trials.executors.execution import Execution, devices
+from hptune.trials.executors.group import Group
 from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.processes import Processes
 
@@ -90,11 +92,12 @@ def test_the_choice_follows_from_timings_json_and_the_number_of_trials_alone(
 def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatch):
     asked = []
 
-    def inline(task, trial, device, threads: int) -> float:
-        asked.append(threads)
-        return 0.01 / threads
+    def with_threads(count: int) -> AbstractContextManager[None]:
+        asked.append(count)
+        return nullcontext()
 
-    monkeypatch.setattr(choice, "seconds_inline", inline)
+    monkeypatch.setattr(inline, "cpu_threads", with_threads)
+    monkeypatch.setattr(inline, "measure_iteration", lambda *a: 0.01 / asked[-1])
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: asked.append("w") or 0.004)
     monkeypatch.setattr(choice, "fastest_group", lambda *a: asked.append("f") or (0.005, Group(16)))
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 4)
@@ -111,7 +114,7 @@ def test_what_is_not_known_is_measured_once_and_kept(run_dir: RunDir, monkeypatc
 
 def test_workers_that_were_disturbed_get_a_second_look(run_dir: RunDir, monkeypatch):
     looks = [0.05, 0.011]
-    monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.01)
+    monkeypatch.setattr(inline, "measure_iteration", lambda *a: 0.01)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: looks.pop(0))
     monkeypatch.setattr(choice, "fastest_group", lambda *a: None)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
@@ -119,7 +122,7 @@ def test_workers_that_were_disturbed_get_a_second_look(run_dir: RunDir, monkeypa
 
 
 def test_trials_that_compute_for_long_are_not_tried_fused(run_dir: RunDir, monkeypatch):
-    monkeypatch.setattr(choice, "seconds_inline", lambda *a: 0.3)
+    monkeypatch.setattr(inline, "measure_iteration", lambda *a: 0.3)
     monkeypatch.setattr(choice, "seconds_in_workers", lambda *a: 0.4)
     monkeypatch.setattr(choice, "workers_that_fit", lambda *a: 2)
     monkeypatch.delattr(choice, "fastest_group")
@@ -136,14 +139,26 @@ def test_jobs_and_executor_force_the_choice(run_dir: RunDir):
         Execution(CPU, run_dir, executor="inline", jobs=3)
 
 
+def test_an_executor_that_is_not_in_the_table_is_told(run_dir: RunDir):
+    with pytest.raises(InputError, match="--executor: 'fuse'; must be one of auto, inline, "):
+        Execution(CPU, run_dir, executor="fuse")
+
+
+@pytest.mark.parametrize("name", sorted(EXECUTORS))
+def test_every_executor_of_the_table_can_be_made(name: str, run_dir: RunDir):
+    run_dir.set_timing(KEY, FUSED | {"fuses": True})
+    executor = chosen(run_dir, 8, executor=name)
+    assert executor.in_words and executor.threads
+
+
 def test_cpu_workers_share_the_device_and_gpu_workers_have_one_each(monkeypatch):
-    assert choice.devices(Device(torch.device("cuda")), None) == (Device(torch.device("cuda")),)
-    assert choice.devices(CPU, 3) == (CPU,) * 3
+    assert devices(Device(torch.device("cuda")), None) == (Device(torch.device("cuda")),)
+    assert devices(CPU, 3) == (CPU,) * 3
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    found = choice.devices(Device(torch.device("cuda")), 3)
+    found = devices(Device(torch.device("cuda")), 3)
     assert [str(device.torch_device) for device in found] == ["cuda:0", "cuda:1", "cuda:2"]
     one = Device(torch.device("cuda:1"))
-    assert choice.devices(one, 3) == (one,)
+    assert devices(one, 3) == (one,)
 
 
 QUICK = ["--set", "training.epochs=2", "--device", "cpu", "--set", "hyper_parameters.lr=0.05"]
@@ -177,7 +192,8 @@ def test_a_sweep_in_workers_leaves_what_a_sweep_inline_leaves(tmp_path: Path, ca
 def test_wrong_jobs_are_told_in_a_line(tmp_path: Path, capsys):
     for wrong in ("0", "-1", "many", "1.5"):
         assert run(["train", "--out", str(tmp_path / "x"), "--jobs", wrong]) == 2
-        assert f"{wrong!r} is neither auto nor a number" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "Invalid value for '--jobs'" in told and told.count("\n") == 1
     assert run(["train", "--out", str(tmp_path), "--jobs", "2", "--executor", "inline"]) == 2
     assert "\nerror: --jobs: 2 with --executor inline" in capsys.readouterr().err
 
@@ -189,8 +205,8 @@ def test_the_manifest_has_every_executor_that_was_chosen(run_dir: RunDir):
     for count in (1, 8, 1, 5):
         execution.choose(TASK, trials(count))
     execution.close()
-    assert run_dir.fact("executor") == "auto"
-    assert run_dir.fact("executors") == (
+    assert run_dir.facts().get("executor") == "auto"
+    assert run_dir.facts().get("executors") == (
         "inline, 2 threads; 2 processes, 1 thread, up to 16 trials fused; "
         "inline, 1 thread, up to 16 trials fused"
     )
@@ -198,4 +214,4 @@ def test_the_manifest_has_every_executor_that_was_chosen(run_dir: RunDir):
 
 def test_a_fact_without_a_manifest_is_not_kept(run_dir: RunDir):
     run_dir.add_fact("executors", "inline")
-    assert run_dir.fact("executors") is None and not run_dir.manifest.exists()
+    assert run_dir.facts().get("executors") is None and not run_dir.manifest.exists()

@@ -8,19 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_processes import CPU, NETS, TRIAL, Deaf, candidates, jobs_in, make_task, results_of
+from factories import CPU, NET_TRIAL, Deaf, candidates, jobs_in, net_task, results_of, trained
 from torch import nn
 
-from hptune.results.records import OptimizerSpec, ParameterRule, Status, TrainingSettings
+import hptune
+from hptune import models
+from hptune.results.records import Status
+from hptune.results.run_dir import RunDir
+from hptune.results.settings import OptimizerSpec, ParameterRule, TrainingSettings
 from hptune.step import LossOf, OwnStep
-from hptune.training import loop
 from hptune.training.device import resolve_device
-from hptune.trials.executors import fused
-from hptune.trials.executors.fused import Group, Stack, grouped, measure_fused
+from hptune.training.passes import Stack
+from hptune.trials.executors import group
+from hptune.trials.executors.execution import Execution
+from hptune.trials.executors.fused import group_seconds
+from hptune.trials.executors.group import Group, grouped
 from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.processes import Processes
+from hptune.trials.progress import Silent
+from hptune.trials.run import Runner
 
-BUNDLED = [net for net in NETS if isinstance(net, str) and not net.startswith("densenet")]
+BUNDLED = ["mlp", "three-layer", "lenet", "resnet-20", "wide-resnet-8-2"]
 
 
 class Fused(Inline):
@@ -28,7 +36,7 @@ class Fused(Inline):
 
     def run(self, task, jobs, listener):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(fused, "run_job", None)
+            patch.setattr(group, "run_trial", None)
             yield from super().run(task, jobs, listener)
 
 
@@ -59,15 +67,13 @@ def assert_close(alone: dict, fused: dict, **tolerance: float) -> None:
 
 @pytest.mark.parametrize("net", BUNDLED)
 def test_every_net_learns_in_a_stack_as_it_does_alone(net: str, together, tmp_path: Path):
-    task, jobs = make_task(net), jobs_in(tmp_path, gentle(4))
+    task, jobs = net_task(net), jobs_in(tmp_path, gentle(4))
     assert_close(results_of(Inline(CPU, 1), task, jobs), results_of(together, task, jobs))
 
 
 def test_a_net_without_dropout_between_its_convolutions_fuses_too(together, tmp_path: Path):
-    from hptune import models
-
     args = {"input_shape": (3, 16, 16), "outputs": 3}
-    task = make_task(make_model=lambda: models.build("densenet-10-4", {}, **args))
+    task = net_task(make_model=lambda: models.build("densenet-10-4", {}, **args))
     jobs = jobs_in(tmp_path, candidates(3))
     assert_close(results_of(Inline(CPU, 1), task, jobs), results_of(together, task, jobs))
 
@@ -90,10 +96,10 @@ def test_a_net_without_dropout_between_its_convolutions_fuses_too(together, tmp_
 )
 def test_every_optimizer_and_rule_steps_as_it_does_alone(spec, together, tmp_path: Path):
     trials = [
-        TRIAL.change(optimizer=spec, lr=lr, lr_min=lr / 10, momentum=m, weight_decay=wd)
+        NET_TRIAL.change(optimizer=spec, lr=lr, lr_min=lr / 10, momentum=m, weight_decay=wd)
         for lr, m, wd in [(0.01, 0.95, 0.0), (0.003, 0.95, 0.1), (0.01, 0.85, 0.01)]
     ]
-    task, jobs = make_task(), jobs_in(tmp_path, trials)
+    task, jobs = net_task(), jobs_in(tmp_path, trials)
     assert_close(results_of(Inline(CPU, 1), task, jobs), results_of(together, task, jobs))
 
 
@@ -103,7 +109,7 @@ def test_every_optimizer_and_rule_steps_as_it_does_alone(spec, together, tmp_pat
 ])  # fmt: skip
 def test_clipping_and_early_stopping_are_each_trials_own(settings, together, tmp_path: Path):
     trials = [t.change(settings=settings, iterations=40) for t in candidates(4)]
-    task, jobs = make_task(), jobs_in(tmp_path, trials)
+    task, jobs = net_task(), jobs_in(tmp_path, trials)
     alone = results_of(Inline(CPU, 1), task, jobs)
     assert_close(alone, results_of(together, task, jobs))
     if settings.early_stopping:
@@ -111,10 +117,10 @@ def test_clipping_and_early_stopping_are_each_trials_own(settings, together, tmp
 
 
 def test_a_trial_that_diverges_neither_stops_nor_moves_the_others(together, tmp_path: Path):
-    trials = [TRIAL.change(iterations=60, lr=lr, lr_min=lr) for lr in (0.01, 1e6, 0.02, 1e30)]
+    trials = [NET_TRIAL.change(iterations=60, lr=lr, lr_min=lr) for lr in (0.01, 1e6, 0.02, 1e30)]
     for net in ("mlp", "resnet-20"):
         folder = tmp_path / net
-        task, jobs = make_task(net), jobs_in(folder, trials)
+        task, jobs = net_task(net), jobs_in(folder, trials)
         found = results_of(together, task, jobs)
         assert [found[trial.id].status for trial in trials] == [
             Status.COMPLETE, Status.DIVERGED, Status.COMPLETE, Status.DIVERGED,
@@ -127,7 +133,7 @@ def test_a_trial_that_diverges_neither_stops_nor_moves_the_others(together, tmp_
 
 
 def test_a_group_pauses_and_goes_on_from_snapshots_in_a_stack_or_alone(together, tmp_path: Path):
-    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, gentle(3))
+    task, jobs = net_task("resnet-20"), jobs_in(tmp_path, gentle(3))
     paused = results_of(together, task, [replace(job, until=3) for job in jobs])
     assert all(r.status is Status.PRUNED and len(r.curve) == 3 for r in paused.values())
     kept = {job.snapshot: job.snapshot.read_bytes() for job in jobs}
@@ -137,7 +143,7 @@ def test_a_group_pauses_and_goes_on_from_snapshots_in_a_stack_or_alone(together,
         snapshot.write_bytes(content)
     alone = {}
     for job in jobs:
-        result = loop.run_trial(task, job.trial, CPU, snapshot=job.snapshot)
+        result = trained(task, job.trial, snapshot=job.snapshot)
         alone[job.trial.id] = result
     assert_close(whole, alone)
 
@@ -145,17 +151,17 @@ def test_a_group_pauses_and_goes_on_from_snapshots_in_a_stack_or_alone(together,
 def test_only_trials_of_one_kind_are_grouped(tmp_path: Path):
     trials = [
         *candidates(5),
-        TRIAL.change(seed=2),
-        TRIAL.change(batch_size=4),
-        TRIAL.change(iterations=7),
-        TRIAL.change(settings=TrainingSettings(accumulate=2)),
-        TRIAL.change(snapshot="x@3"),
+        NET_TRIAL.change(seed=2),
+        NET_TRIAL.change(batch_size=4),
+        NET_TRIAL.change(iterations=7),
+        NET_TRIAL.change(settings=TrainingSettings(accumulate=2)),
+        NET_TRIAL.change(snapshot="x@3"),
     ]
     jobs = jobs_in(tmp_path, trials)
     sizes = [len(group) for group in grouped(jobs, 4)]
     assert sizes == [4, 1, 1, 1, 1, 1, 1]
     assert [len(group) for group in grouped(jobs, 1)] == [1] * 10
-    both = [TRIAL.change(settings=TrainingSettings(accumulate=2), lr=lr) for lr in (0.1, 0.2)]
+    both = [NET_TRIAL.change(settings=TrainingSettings(accumulate=2), lr=lr) for lr in (0.1, 0.2)]
     assert [len(group) for group in grouped(jobs_in(tmp_path, both), 8)] == [1, 1]
 
 
@@ -177,8 +183,8 @@ def test_what_cannot_be_fused_is_trained_one_after_another(tmp_path: Path):
         {"make_model": Branching},
         {"step": OwnStep(lambda net, b: nn.functional.cross_entropy(net(b[0]), b[1]))},
     ):
-        task = make_task(**changes)
-        assert measure_fused(task, TRIAL, CPU, size=4) is None
+        task = net_task(**changes)
+        assert group_seconds(task, NET_TRIAL, CPU, 4, "stacked") is None
         alone = results_of(Inline(CPU, 1), task, jobs)
         assert_close(alone, results_of(Inline(CPU, 1, Group(4)), task, jobs), rtol=0)
 
@@ -192,7 +198,7 @@ def test_a_stack_that_fails_is_told_once_and_its_trials_run_alone(tmp_path: Path
             self.told.append(text)
 
     noting, jobs = Noting(), jobs_in(tmp_path, candidates(3))
-    done = list(Inline(CPU, 1, Group(4)).run(make_task(make_model=Branching), jobs, noting))
+    done = list(Inline(CPU, 1, Group(4)).run(net_task(make_model=Branching), jobs, noting))
     assert len(done) == 3 and all(r.status is Status.COMPLETE for _, r in done)
     assert len(noting.told) == 1 and "cannot be trained as one" in noting.told[0]
 
@@ -200,7 +206,7 @@ def test_a_stack_that_fails_is_told_once_and_its_trials_run_alone(tmp_path: Path
 def test_who_listens_to_a_group_does_not_move_its_random_numbers(together, tmp_path: Path):
     trials = [t.change(lr=lr, lr_min=lr, iterations=20) for t, lr in zip(
         candidates(2), (0.01, 1e30), strict=True)]  # fmt: skip
-    task, quiet, loud = make_task(), {}, {}
+    task, quiet, loud = net_task(), {}, {}
     for told, draws in ((quiet, 0), (loud, 3)):
         torch.manual_seed(0)
         for job, result in together.run(task, jobs_in(tmp_path / str(draws), trials), Deaf()):
@@ -210,13 +216,13 @@ def test_who_listens_to_a_group_does_not_move_its_random_numbers(together, tmp_p
 
 
 def test_the_measurement_refuses_what_learns_differently_in_a_stack():
-    assert measure_fused(make_task("mlp"), TRIAL, CPU, size=4) is not None
+    assert group_seconds(net_task("mlp"), NET_TRIAL, CPU, 4, "stacked") is not None
     # Its dropout draws in the order in which channels-last images lie in memory.
-    assert measure_fused(make_task("densenet-10-4"), TRIAL, CPU, size=4) is None
+    assert group_seconds(net_task("densenet-10-4"), NET_TRIAL, CPU, 4, "stacked") is None
 
 
 def test_groups_are_spread_over_workers(tmp_path: Path):
-    task, jobs = make_task(), jobs_in(tmp_path, candidates(7))
+    task, jobs = net_task(), jobs_in(tmp_path, candidates(7))
     executor = Processes([CPU, CPU], group=Group(16))
     try:
         told = [job.trial.id for job, _ in executor.run(task, jobs, Deaf())]
@@ -242,22 +248,49 @@ def test_the_models_own_parameters_and_buffers_are_views_of_the_stack():
 
 
 def test_concurrent_trials_learn_as_each_alone(tmp_path: Path):
-    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(3))
+    task, jobs = net_task("resnet-20"), jobs_in(tmp_path, candidates(3))
     alone = results_of(Inline(CPU, 1), task, jobs)
     assert_close(alone, results_of(Fused(CPU, 1, Group(8, "concurrent")), task, jobs), rtol=0)
 
 
 def test_the_measurement_refuses_concurrent_trials_that_draw_in_turn():
-    assert fused._seconds(make_task("resnet-20"), candidates(4), CPU, "concurrent") is not None
+    assert group_seconds(net_task("resnet-20"), NET_TRIAL, CPU, 4, "concurrent") is not None
     # Paired trials drop the same activations; one after another they draw others.
-    assert fused._seconds(make_task("mlp"), candidates(4), CPU, "concurrent") is None
+    assert group_seconds(net_task("mlp"), NET_TRIAL, CPU, 4, "concurrent") is None
+
+
+@pytest.mark.parametrize("net", ["mlp", "densenet-10-4"])
+def test_hptunes_task_gives_fused_what_it_gives_inline(net: str, tmp_path: Path):
+    # The MLP drops and normalizes in a stack as alone; what a DenseNet drops depends on how its
+    # images lie in memory, so its trials are not stacked, and that is told.
+    def make_model() -> nn.Module:
+        made = models.build(net, {"dropout": 0.2}, input_shape=(3, 16, 16), outputs=3)
+        return nn.Sequential(nn.BatchNorm2d(3), made)
+
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(48, 3, 16, 16, generator=generator), torch.arange(48) % 3
+    task, told = hptune.Task(make_model, train=(x[:32], y[:32]), validation=(x[32:], y[32:])), []
+    assert task.step.stackable
+    found = []
+    for name in ("inline", "fused"):
+        with RunDir.open(tmp_path / name) as run_dir:
+            execution = Execution(CPU, run_dir, executor=name, tell=told.append)
+            runner = Runner(task, run_dir, CPU, Silent(), execution=execution)
+            trials = [t.change(task=task.fingerprint) for t in gentle(3)]
+            found.append({r.trial.id: r for r in runner.run(trials)})
+            assert ("fused" in execution.choose(task, trials).in_words) == (
+                name == "fused" and net == "mlp"
+            )
+            execution.close()
+    assert_close(*found)
+    assert len(told) == (net != "mlp")
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("how", ["stacked", "concurrent"])
 def test_trials_on_a_gpu_learn_together_as_each_alone(how, tmp_path: Path):
     device = replace(resolve_device("cuda", "fp32"), graph_from_iteration=0, needs_probe=False)
-    task, jobs = make_task("resnet-20"), jobs_in(tmp_path, candidates(4))
+    task, jobs = net_task("resnet-20"), jobs_in(tmp_path, candidates(4))
     alone = results_of(Inline(device), task, jobs)
     together = results_of(Fused(device, None, Group(8, how)), task, jobs)
     assert_close(alone, together, rtol=0.05, atol=1e-3)

@@ -13,63 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from factories import CPU, NET_TRIAL, Deaf, candidates, jobs_in, net_task, results_of
 from torch import nn
 
-from hptune import models
-from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
-from hptune.results.records import Status, TrainingSettings, Trial, TrialProgress
+from hptune.results.records import Status
 from hptune.results.run_dir import RunDir
-from hptune.stages import SWEEP
-from hptune.step import LossOf
-from hptune.task import Accuracy, MetricSpec, Task
-from hptune.training.device import Device
 from hptune.trials.executors.inline import Inline
-from hptune.trials.executors.job import Job
 from hptune.trials.executors.processes import Processes
 
-CPU = Device(torch.device("cpu"))
 NETS = [
     "mlp", "three-layer", "lenet", "resnet-20", "wide-resnet-8-2", "densenet-10-4",
     pytest.param("torchvision:resnet18", marks=pytest.mark.slow),
 ]  # fmt: skip
-TRIAL = Trial(
-    stage=SWEEP, task="t", seed=1, iterations=6, batch_size=8, lr=0.05, lr_min=0.005,
-    momentum=0.95, momentum_min=0.85, weight_decay=1e-3, settings=TrainingSettings(evaluations=2),
-)  # fmt: skip
-
-
-class Deaf:
-    def started(self, job: Job) -> None: ...
-
-    def progressed(self, job: Job, trial_progress: TrialProgress) -> None: ...
-
-    def message(self, text: str) -> None: ...
-
-
-def make_task(net: str = "mlp", side: int = 16, **changes) -> Task:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(32, 3, side, side, generator=generator)
-    y = torch.randint(3, (32,), generator=generator)
-    args = {"dropout": 0.2} if net.startswith(("mlp", "densenet")) else {}
-    task = Task(
-        make_model=lambda: models.build(net, args, input_shape=(3, side, side), outputs=3),
-        train=TensorSource(x[:16], y[:16]),
-        validation=TensorSource(x[16:], y[16:]),
-        step=LossOf(nn.functional.cross_entropy),
-        metrics={"accuracy": MetricSpec(Accuracy)},
-        classes=3,
-        fingerprint="t",
-    )
-    return replace(task, **changes)
-
-
-def jobs_in(folder: Path, trials: list[Trial]) -> list[Job]:
-    return [Job(trial=trial, snapshot=folder / f"{trial.id}.pt") for trial in trials]
-
-
-def candidates(count: int = 3) -> list[Trial]:
-    return [TRIAL.change(lr=0.01 * (n + 1), lr_min=0.001) for n in range(count)]
 
 
 @pytest.fixture
@@ -77,10 +33,6 @@ def processes():
     executor = Processes([CPU, CPU])
     yield executor
     executor.close()
-
-
-def results_of(executor, task: Task, jobs: list[Job]) -> dict:
-    return {job.trial.id: result for job, result in executor.run(task, jobs, Deaf())}
 
 
 def assert_same(first, second) -> None:
@@ -95,7 +47,7 @@ def assert_same(first, second) -> None:
 
 @pytest.mark.parametrize("net", NETS)
 def test_every_net_trains_in_workers_as_it_does_inline_to_the_bit(net, processes, tmp_path: Path):
-    task, jobs = make_task(net), jobs_in(tmp_path, candidates())
+    task, jobs = net_task(net), jobs_in(tmp_path, candidates())
     alone = results_of(Inline(CPU, 1), task, jobs)
     together = results_of(processes, task, jobs)
     assert list(alone) == [job.trial.id for job in jobs]
@@ -107,13 +59,13 @@ def test_every_net_trains_in_workers_as_it_does_inline_to_the_bit(net, processes
 def test_workers_are_kept_from_sweep_to_sweep_and_started_anew_for_another_task(
     processes, tmp_path: Path
 ):
-    task = make_task()
+    task = net_task()
     results_of(processes, task, jobs_in(tmp_path, candidates()))
     first = processes.each(task, _pid, None)
     results_of(processes, task, jobs_in(tmp_path, candidates(5)))
     assert processes.each(task, _pid, None) == first
     assert len(set(first)) == 2 and os.getpid() not in first
-    assert not set(processes.each(make_task(), _pid, None)) & set(first)
+    assert not set(processes.each(net_task(), _pid, None)) & set(first)
 
 
 def _pid(task, request, device, report) -> int:
@@ -121,11 +73,11 @@ def _pid(task, request, device, report) -> int:
 
 
 def test_a_job_that_pauses_in_a_worker_goes_on_from_its_snapshot(processes, tmp_path: Path):
-    task, (job,) = make_task(), jobs_in(tmp_path, [TRIAL])
+    task, (job,) = net_task(), jobs_in(tmp_path, [NET_TRIAL])
     (paused,) = results_of(processes, task, [replace(job, until=3)]).values()
     assert paused.status is Status.PRUNED and len(paused.curve) == 3
     (whole,) = results_of(processes, task, [job]).values()
-    (alone,) = results_of(Inline(CPU, 1), task, jobs_in(tmp_path / "other", [TRIAL])).values()
+    (alone,) = results_of(Inline(CPU, 1), task, jobs_in(tmp_path / "other", [NET_TRIAL])).values()
     assert_same(whole, alone)
 
 
@@ -151,8 +103,8 @@ def test_a_trial_that_fails_in_a_worker_is_a_failed_one_and_the_others_go_on(
     def fail() -> None:
         raise RuntimeError("the weights are\ntoo large")
 
-    task = make_task(make_model=failing_for(1.0, fail))
-    trials = [TRIAL, TRIAL.change(lr=1e3, lr_min=1e3)]
+    task = net_task(make_model=failing_for(1.0, fail))
+    trials = [NET_TRIAL, NET_TRIAL.change(lr=1e3, lr_min=1e3)]
     results = list(results_of(processes, task, jobs_in(tmp_path, trials)).values())
     by_lr = {result.trial.lr: result for result in results}
     assert by_lr[0.05].status is Status.COMPLETE
@@ -168,7 +120,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_trial_run_again(processes, 
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
-    task = make_task(make_model=failing_for(0.0, die_once))
+    task = net_task(make_model=failing_for(0.0, die_once))
     jobs = jobs_in(tmp_path, candidates(4))
     results = results_of(processes, task, jobs)
     assert mark.exists() and len(results) == 4
@@ -181,8 +133,8 @@ def test_a_trial_whose_worker_dies_twice_has_failed(processes, tmp_path: Path):
     def crash() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    task = make_task(make_model=failing_for(1.0, crash))
-    trials = [TRIAL.change(lr=1e3, lr_min=1e3), *candidates(3)]
+    task = net_task(make_model=failing_for(1.0, crash))
+    trials = [NET_TRIAL.change(lr=1e3, lr_min=1e3), *candidates(3)]
     results = results_of(processes, task, jobs_in(tmp_path, trials))
     assert [r.status for r in results.values()].count(Status.COMPLETE) == 3
     lost = results[trials[0].id]
@@ -193,15 +145,15 @@ def test_a_trial_whose_worker_dies_twice_has_failed(processes, tmp_path: Path):
 def test_what_is_wrong_for_every_trial_is_raised_and_no_worker_is_left_at_work(
     processes, tmp_path: Path
 ):
-    jobs = jobs_in(tmp_path, [TRIAL.change(batch_size=17), *candidates()])
+    jobs = jobs_in(tmp_path, [NET_TRIAL.change(batch_size=17), *candidates()])
     with pytest.raises(InputError, match="batch_size: 17; must not exceed the 16 training"):
-        results_of(processes, make_task(), jobs)
-    done = results_of(processes, make_task(), jobs[1:])
+        results_of(processes, net_task(), jobs)
+    done = results_of(processes, net_task(), jobs[1:])
     assert all(result.status is Status.COMPLETE for result in done.values())
 
 
 def test_stopping_halfway_ends_what_runs(processes, tmp_path: Path):
-    task, jobs = make_task(), jobs_in(tmp_path, candidates(6))
+    task, jobs = net_task(), jobs_in(tmp_path, candidates(6))
     others = set(children(os.getpid()))
     running = processes.run(task, jobs, Deaf())
     next(running)
@@ -217,7 +169,7 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in found]
 
 
-SWEEP = [
+LONG_SWEEP = [
     sys.executable, "-m", "hptune", "sweep", "lr", "--executor", "processes", "--jobs", "2",
     "--device", "cpu", "--set", "training.epochs=5000", "--set", "hyper_parameters.lr=0.01",
     "--values", "0.01,0.02,0.03",
@@ -226,7 +178,9 @@ SWEEP = [
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_the_command(how: signal.Signals, tmp_path: Path):
-    process = subprocess.Popen([*SWEEP, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*LONG_SWEEP, "--out", str(tmp_path)], stderr=subprocess.PIPE, text=True
+    )
     workers = wait_for(lambda: len(found := children(process.pid)) == 2 and found)
     wait_for(lambda: all(seconds_of(worker) > 0.3 for worker in workers))
     process.send_signal(how)
@@ -251,27 +205,37 @@ def wait_for(condition, seconds: float = 30):
     return found
 
 
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are not forked, as on a machine with a GPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+
 def tiny_model() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
 
 
 @pytest.mark.slow
-def test_workers_that_cannot_be_forked_are_started_anew_and_train_the_same(tmp_path: Path):
-    task = make_task(make_model=tiny_model, metrics={})
-    executor = Processes([CPU], threads=2)  # a fork could not compute with two threads
+def test_workers_that_cannot_be_forked_are_started_anew_and_train_the_same(
+    spawned: None, tmp_path: Path
+):
+    task = net_task(make_model=tiny_model, metrics={})
+    executor = Processes([CPU])
     jobs = jobs_in(tmp_path, candidates(2))
     try:
         together = results_of(executor, task, jobs)
     finally:
         executor.close()
-    for trial, result in results_of(Inline(CPU, 2), task, jobs).items():
+    for trial, result in results_of(Inline(CPU, 1), task, jobs).items():
         np.testing.assert_allclose(
             result.curve.train_loss, together[trial].curve.train_loss, rtol=1e-5
         )
 
 
-def test_a_task_that_cannot_be_sent_to_a_started_process_is_told_in_a_line(tmp_path: Path):
-    executor = Processes([CPU], threads=2)
+def test_a_task_that_cannot_be_sent_to_a_started_process_is_told_in_a_line(
+    spawned: None, tmp_path: Path
+):
+    executor = Processes([CPU])
     with pytest.raises(Exception, match=r"cannot be sent to another process.*--executor inline"):
-        results_of(executor, make_task(), jobs_in(tmp_path, candidates(1)))
+        results_of(executor, net_task(), jobs_in(tmp_path, candidates(1)))
     executor.close()

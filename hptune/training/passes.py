@@ -1,4 +1,8 @@
-"""Forward and backward pass of several trials at once: stacked in one tensor each, or on streams of a GPU.
+"""Forward and backward pass over a batch: of a trial alone, or of several at once.
+
+Stacked, the parameters of all trials are one tensor each: the forward pass runs over them by
+`torch.func.vmap`, the backward pass once on the sum of their losses. Concurrent, each trial's pass
+runs on a stream of the GPU. Where it pays, the pass is recorded and replayed as one CUDA graph.
 
 Shapes: K trials, B examples.
 """
@@ -6,17 +10,37 @@ Shapes: K trials, B examples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call, stack_module_state, vmap
 
 from hptune.step import Step
 from hptune.task import Batch
-from hptune.training.capture import new_stream
+from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device
-from hptune.training.loop import TrialRun
 from hptune.training.torch_internals import without_vmap_warnings
+from hptune.training.trial_run import TrialRun
+
+How = Literal["alone", "stacked", "concurrent"]
+
+
+def pass_of(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
+    """Return the pass of all trials, replayed where that pays in so many iterations.
+
+    Only what is one pass a step, with gradients that need no scaling, can be replayed.
+    """
+    first, models = runs[0], [run.model for run in runs]
+    compute: Pass = first.gradients
+    if how == "stacked":
+        compute = Stack(models, first.task.step, first.device).gradients
+    elif how == "concurrent":
+        compute = concurrent(runs)
+    one_pass = first.trial.settings.accumulate == 1 and not first.scaler.is_enabled()
+    if one_pass and first.device.uses_graph(iterations):
+        return Captured(compute, models, first.device.torch_device)
+    return compute
 
 
 class _Loss(nn.Module):
@@ -42,19 +66,17 @@ class Stack:
     def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
         self._device = device
         self._base = _Loss(models[0], step)
-        self._own = [dict(model.named_parameters()) for model in models]
+        parameters, buffers = stack_module_state(list(models))
         self.parameters = {
-            name: _stacked([own[name].detach() for own in self._own]).requires_grad_(
-                parameter.requires_grad
-            )
-            for name, parameter in self._own[0].items()
+            name: stacked.detach().contiguous().requires_grad_(stacked.requires_grad)
+            for name, stacked in parameters.items()
         }
-        buffers = [dict(model.named_buffers()) for model in models]
-        self.buffers = {name: _stacked([b[name] for b in buffers]) for name in buffers[0]}
-        for k in range(len(models)):
+        self.buffers = {name: stacked.contiguous() for name, stacked in buffers.items()}
+        self._own = [dict(model.named_parameters()) for model in models]
+        for k, model in enumerate(models):
             for name, own in self._own[k].items():
                 own.data = self.parameters[name].detach()[k]
-            for name, buffer in buffers[k].items():
+            for name, buffer in model.named_buffers():
                 buffer.data = self.buffers[name][k]
         self._wanted = [name for name, p in self.parameters.items() if p.requires_grad]
 
@@ -78,31 +100,21 @@ class Stack:
         return losses_K.detach()
 
 
-class Streams:
-    """The passes of K trials side by side, each on a stream of the GPU; one by one on a CPU.
+def concurrent(runs: Sequence[TrialRun]) -> Pass:
+    """Return the passes of K trials side by side, each on a stream of the GPU; one by one on a CPU."""
+    device = runs[0].device.torch_device
+    if device.type != "cuda":
+        return lambda batch: torch.stack([run.gradients(batch) for run in runs])
+    streams = [new_stream(device) for _ in runs]
 
-    Args:
-        runs: The trials.
-    """
-
-    def __init__(self, runs: Sequence[TrialRun]) -> None:
-        self._runs, self._device = runs, runs[0].device.torch_device
-        on_gpu = self._device.type == "cuda"
-        self._streams = [new_stream(self._device) for _ in runs] if on_gpu else []
-
-    def gradients(self, batch: Batch) -> Tensor:
-        """Leave each model its gradients on a batch, and return the losses (K,)."""
-        if not self._streams:
-            return torch.stack([run.gradients(batch) for run in self._runs])
-        here, losses = torch.cuda.current_stream(self._device), list[Tensor]()
-        for run, stream in zip(self._runs, self._streams, strict=True):
+    def gradients(batch: Batch) -> Tensor:
+        here, losses = torch.cuda.current_stream(device), list[Tensor]()
+        for run, stream in zip(runs, streams, strict=True):
             stream.wait_stream(here)
             with torch.cuda.stream(stream):
                 losses.append(run.gradients(batch))
-        for stream in self._streams:
+        for stream in streams:
             here.wait_stream(stream)
         return torch.stack(losses)
 
-
-def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.stack([tensor.contiguous() for tensor in tensors])
+    return gradients

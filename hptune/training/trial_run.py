@@ -1,0 +1,304 @@
+"""A trial in progress: the model and all that changes with it, and what is due between blocks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hptune.errors import HptuneError
+from hptune.policies import schedule
+from hptune.results.divergence import DivergenceMonitor, divergence_message
+from hptune.results.records import Status, Trial, TrialProgress, TrialResult
+from hptune.task import Batch, Task
+from hptune.training.device import Device, random_state, reseed, restore_random_state
+from hptune.training.evaluation import PER_TRAINING_BATCH, evaluate
+from hptune.training.lengths import evaluation_points, iterations_per_epoch
+from hptune.training.model import make_model
+from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.recorder import CurveRecorder
+from hptune.training.result import result_of
+from hptune.training.snapshot import (
+    load_state,
+    model_state,
+    save_state,
+)
+
+SNAPSHOT_SECONDS = 5.0  # between two snapshots at least
+SNAPSHOT_SHARE = 0.02  # of the time: what writing them may take, however large the model is
+PROGRESS_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run with the files it works on.
+
+    Attributes:
+        trial: What to run.
+        snapshot: File to resume from where it exists, and to keep up to date meanwhile.
+        parent: Snapshot of the trial that `trial.snapshot` names, to branch from.
+        checkpoint: File that receives the trained weights.
+        until: Iterations after which to pause, where the validation set is read: the result then
+            has the status PRUNED, and the trial goes on from `snapshot` when it is run again.
+    """
+
+    trial: Trial
+    snapshot: Path | None = None
+    parent: Path | None = None
+    checkpoint: Path | None = None
+    until: int | None = None
+
+
+OnProgress = Callable[[Job, TrialProgress], None]
+"""Is told where a job is."""
+
+
+class TrialRun:
+    """A trial in progress, resumed where its job has a snapshot of it.
+
+    Args:
+        task: Model, data and loss.
+        job: The trial and its files.
+        device: Where, and in which precision.
+        on_progress: Hears the progress, a few times a second at most.
+        time_share: Of the time that passes, the trial's part: less than 1 where others train with it.
+
+    Attributes:
+        rates: LR and momentum of every iteration.
+        evaluate_at: Iterations after which the validation set is read.
+        first_iteration: Above 0 after a resume.
+        ended: How it ended and why; None while it goes on.
+
+    Raises:
+        InputError: The trial cannot run at all, for instance because its batch exceeds the data.
+        HptuneError: The snapshot to branch from is not there, or is another one.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        job: Job,
+        device: Device,
+        on_progress: OnProgress | None = None,
+        time_share: float = 1.0,
+    ) -> None:
+        trial, settings = job.trial, job.trial.settings
+        self.task, self.job, self.trial, self.device = task, job, trial, device
+        self._on_progress, self._time_share = on_progress, time_share
+        self.train_data, self.validation_data = (
+            split.to(device.torch_device) for split in (task.train, task.validation)
+        )
+        per_epoch = iterations_per_epoch(len(self.train_data), trial.batch_size)
+        planned = schedule(
+            trial.policy.name,
+            trial.iterations,
+            lr=trial.lr,
+            lr_min=trial.lr_min,
+            momentum=trial.momentum,
+            momentum_min=trial.momentum_min,
+            momentum_mode=trial.policy.momentum,
+            iterations_per_epoch=per_epoch,
+            args=trial.policy.args,
+        )
+        self.rates = list(zip(planned.lr.tolist(), planned.momentum.tolist(), strict=True))
+        reseed(trial.seed)
+        self.model = make_model(task, device).train()
+        lr, momentum = self.rates[0]
+        self.optimizer = ScheduledOptimizer(
+            self.model, trial.optimizer, lr=lr, momentum=momentum, weight_decay=trial.weight_decay
+        )
+        # Dropout draws from here on, so it is paired across trials whose models differ.
+        reseed(trial.seed)
+        is_half = device.dtype is torch.float16
+        self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=is_half)
+        weight_decays = [(0, trial.weight_decay)]
+        self.recorder = CurveRecorder(planned, per_epoch, list(task.metrics), weight_decays)
+        self.monitor = DivergenceMonitor(settings.divergence_factor)
+        due = evaluation_points(trial.iterations, settings.evaluations)
+        self.evaluate_at = {done - 1 for done in due}
+        self.ended: tuple[Status, str] | None = None
+        self.first_iteration = 0
+        self.training_seconds = self._seconds_before = self._snapshot_took = 0.0
+        self._began = time.perf_counter()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._resume()
+        device.reset_peak_memory()
+
+    def begin(self) -> None:
+        """Start the clocks: the first iteration is next."""
+        self._last_heard = self._last_snapshot = self._mark = time.perf_counter()
+
+    def gradients(self, batch: Batch) -> Tensor:
+        """Add the gradients on a batch, and return its share of the loss, detached."""
+        with self.device.autocast():
+            loss = self.task.step(self.model, batch)[0]
+        if self.trial.settings.accumulate > 1:
+            loss = loss / self.trial.settings.accumulate
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def update(self) -> None:
+        """Update the parameters from their gradients, clipped where the trial says so."""
+        clip_norm, scaled = self.trial.settings.clip_norm, self.scaler.is_enabled()
+        if clip_norm is not None:
+            if scaled:
+                self.scaler.unscale_(self.optimizer.torch)
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        if scaled:
+            self.scaler.step(self.optimizer.torch)
+            self.scaler.update()
+            self.optimizer.drop_gradients()
+        else:
+            self.optimizer.step()
+
+    def end_of_block(self, iteration: int, losses: Sequence[float]) -> None:
+        """Do what is due between two blocks of iterations; `ended` says whether the trial goes on.
+
+        In this order: a loss that diverged is not read on, a reading comes before what is told of
+        it or decided by it, and only a trial that goes on is saved.
+
+        Args:
+            iteration: The last one of the block.
+            losses: Of the block.
+        """
+        job, settings = self.job, self.trial.settings
+        evaluated = iteration in self.evaluate_at
+        self._take_in(losses)
+        if evaluated and not self.ended:
+            self._read_validation(iteration)
+        if self.ended:
+            return
+        if self._on_progress and time.perf_counter() - self._last_heard > PROGRESS_SECONDS:
+            self._on_progress(job, self._progress(iteration, losses))
+            self._last_heard = time.perf_counter()
+        if evaluated and self.recorder.stops_early(settings.early_stopping):
+            self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
+        elif iteration + 1 == job.until and job.until < self.trial.iterations:
+            self._save(iteration + 1)
+            self._pause(iteration)
+        else:
+            self._save_if_due(iteration + 1)
+            self._mark = time.perf_counter()
+
+    def _pause(self, iteration: int) -> None:
+        self.ended = Status.PRUNED, f"stopped after iteration {iteration}"
+
+    def _take_in(self, losses: Sequence[float]) -> None:
+        """Record the losses of a block and the time that it took, and see whether they diverge."""
+        recorded = self.recorder.losses
+        recorded.extend(losses)
+        self.training_seconds += (time.perf_counter() - self._mark) * self._time_share
+        at = self.monitor.update(losses)
+        if at is not None:
+            del recorded[at + 1 :]
+            message = divergence_message(recorded, self.rates[at][0], self.monitor.factor)
+            self.ended = Status.DIVERGED, message
+
+    def _read_validation(self, iteration: int) -> None:
+        """Record loss and metrics on the validation set; a loss that is not finite ends the trial."""
+        evaluation = evaluate(
+            self.task,
+            self.model,
+            self.validation_data,
+            self.device,
+            limit=self.trial.settings.evaluate_limit,
+            batch_size=PER_TRAINING_BATCH * self.trial.batch_size,
+        )
+        self.recorder.evaluations[iteration] = evaluation
+        self.recorder.seconds[iteration] = self._seconds()
+        if not math.isfinite(evaluation.loss):
+            message = f"the validation loss after iteration {iteration} is not finite"
+            self.ended = Status.DIVERGED, message
+
+    def _progress(self, iteration: int, losses: Sequence[float]) -> TrialProgress:
+        read = self.recorder.evaluations.items()
+        lr, momentum = self.rates[iteration]
+        return TrialProgress(
+            iteration=iteration,
+            began=self.first_iteration,
+            lr=lr,
+            momentum=momentum,
+            train_loss=sum(losses) / len(losses),
+            readings=tuple((at, self.rates[at][0], evaluation.loss) for at, evaluation in read),
+        )
+
+    def _seconds(self) -> float:
+        return self._seconds_before + (time.perf_counter() - self._began) * self._time_share
+
+    def _save_if_due(self, next_iteration: int) -> None:
+        """Write a snapshot from time to time, the more rarely the longer the last one took."""
+        began = time.perf_counter()
+        interval = max(SNAPSHOT_SECONDS, self._snapshot_took / SNAPSHOT_SHARE)
+        if self.job.snapshot is not None and began - self._last_snapshot > interval:
+            self._save(next_iteration)
+            self._last_snapshot = time.perf_counter()
+            self._snapshot_took = self._last_snapshot - began
+
+    def _save(self, next_iteration: int) -> None:
+        assert self.job.snapshot is not None, "a trial pauses into its snapshot"
+        state = {
+            "trial": self.trial.digest,
+            "iteration": next_iteration,
+            "model": model_state(self.model),
+            "optimizer": self.optimizer.state(),
+            "scaler": self.scaler.state_dict(),
+            "random": random_state(self.device.torch_device),
+            "recorder": self.recorder.state(),
+            "training_seconds": self.training_seconds,
+            "seconds": self._seconds(),
+            "started": self._started,
+        }
+        save_state(self.job.snapshot, state)
+
+    def _resume(self) -> None:
+        """Continue from a snapshot of this very trial where there is one, else from its parent's."""
+        state = load_state(self.job.snapshot)
+        if state is not None and state.get("trial") == self.trial.digest:
+            self.optimizer.load(state["optimizer"])
+            self.recorder.load(state["recorder"])
+            self.training_seconds = state["training_seconds"]
+            self._seconds_before, self._started = state["seconds"], state["started"]
+        elif (path := self.job.parent) is not None:
+            state = load_state(path)
+            if state is None or f"{state.get('trial')}@{state['iteration']}" != self.trial.snapshot:
+                raise HptuneError(
+                    f"{path}: is not the snapshot {self.trial.snapshot} to branch from"
+                )
+            self.optimizer.load_history(state["optimizer"])
+            self.recorder.branch(state["recorder"])
+        else:
+            return
+        self.model.load_state_dict(state["model"])
+        self.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"], self.device.torch_device)
+        self.monitor.update(self.recorder.losses)
+        self.first_iteration = state["iteration"]
+        if self.job.until is not None and self.job.until <= self.first_iteration:
+            self._pause(self.first_iteration - 1)
+
+    def finish(self) -> TrialResult:
+        """Save the weights of a trial that ran to its end, and sum up."""
+        assert self.ended is not None, "it has not ended"
+        status, message = self.ended
+        if self.job.checkpoint is not None and status is Status.COMPLETE:
+            weights = model_state(self.model)
+            save_state(self.job.checkpoint, {"trial": self.trial.id, "model": weights})
+        examples = len(self.recorder.losses) * self.trial.batch_size
+        return result_of(
+            self.task,
+            self.trial,
+            self.device,
+            self.recorder.curve(),
+            status=status,
+            message=message,
+            started=self._started,
+            seconds=self._seconds(),
+            examples_per_second=examples / max(self.training_seconds, 1e-9),
+            peak_memory_mb=self.device.peak_memory_mb(),
+        )

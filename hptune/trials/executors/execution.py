@@ -1,0 +1,147 @@
+"""How a run executes its sweeps: by the executor that the user names, kept from stage to stage."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hptune.errors import InputError, did_you_mean
+from hptune.results.records import Scalar, Trial
+from hptune.results.run_dir import RunDir
+from hptune.task import Task
+from hptune.training.device import Device
+from hptune.trials.executors import EXECUTORS
+from hptune.trials.executors.executor import Executor
+
+
+class Execution:
+    """Gives each sweep its executor.
+
+    Args:
+        device: Where to train; a CUDA device without an index stands for all of them. Its
+            attribute is set anew once the precision is known.
+        run_dir: Keeps what was measured.
+        executor: The name of one in the table of executors.
+        jobs: Trials at once; None takes the usable cores or the devices.
+        tell: Hears where the user's choice cannot be followed.
+
+    Attributes:
+        kept: Executors that are kept from stage to stage and closed at the end, by what they need.
+
+    Raises:
+        InputError: There is no such executor, or it does not run several trials at once.
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        run_dir: RunDir,
+        *,
+        executor: str = "auto",
+        jobs: int | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        if jobs == 1 and executor == "auto":
+            executor = "inline"
+        if executor not in EXECUTORS:
+            raise InputError(
+                f"--executor: {executor!r}; must be one of {', '.join(EXECUTORS)}; "
+                + did_you_mean(executor, EXECUTORS, "choose one of these")
+            )
+        self._kind = EXECUTORS[executor]
+        if not self._kind.several and jobs not in (None, 1):
+            raise InputError(
+                f"--jobs: {jobs} with --executor {executor}, which runs one trial at a time; "
+                "leave one of them out"
+            )
+        self.device, self.jobs, self.tell = device, jobs, tell
+        self.kept: dict[Any, Any] = {}
+        self._run_dir, self._used = run_dir, list[str]()
+
+    def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
+        """Return the executor for a sweep: for all its trials, also those that are there already."""
+        module = import_module(f"{__package__}.{self._kind.module or self._kind.name}")
+        executor: Executor = module.make(self, task, trials)
+        if (words := executor.in_words) not in self._used:
+            self._used.append(words)
+            self._run_dir.add_fact("executors", "; ".join(self._used))
+        return executor
+
+    @contextmanager
+    def measurements(self, task: Task) -> Iterator[dict[str, Any]]:
+        """Give what timings.json has of a task's speed on the device; what is added to it is kept."""
+        key = f"execution/{task.fingerprint}/{self.device.key}"
+        kept = self._run_dir.timing(key)
+        measured = copy.deepcopy(kept) if isinstance(kept, dict) else {}
+        yield measured
+        if measured != kept:
+            self._run_dir.set_timing(key, measured)
+
+    @property
+    def at_once(self) -> int:
+        """Trials that may run beside each other."""
+        return len(devices(self.device, self.jobs or usable_cores())) if self._kind.several else 1
+
+    @property
+    def facts(self) -> dict[str, Scalar]:
+        """What may move the last bits of a curve, for the manifest."""
+        facts: dict[str, Scalar] = {
+            "executor": self._kind.name,
+            "threads": torch.get_num_threads(),
+            "device": self.device.name,
+        }
+        # What a probe still has to find out, it finds again in timings.json.
+        return facts if self.device.needs_probe else facts | {"precision": self.device.precision}
+
+    def close(self) -> None:
+        """End what is kept."""
+        for executor in self.kept.values():
+            executor.close()
+        self.kept.clear()
+
+
+def warn_if_mixed(
+    run_dir: RunDir, facts: Mapping[str, Scalar], message: Callable[[str], None]
+) -> None:
+    """Tell where a run directory's trials were run by other means: device, precision, executor, threads."""
+    for name, now in facts.items():
+        before = run_dir.facts().get(name)
+        if before is not None and before != now:
+            message(
+                f"note: the trials in {run_dir.path} were run with {name} {before}, now it is "
+                f"{now}: curves from both may differ in the last digits"
+            )
+
+
+def devices(device: Device, jobs: int | None) -> tuple[Device, ...]:
+    """Return a device for each of so many workers: the CPU again and again, or one GPU each.
+
+    Without a number: as many CPUs as there are cores, or the one GPU that is current. Others may be
+    at work on the rest.
+    """
+    place = device.torch_device
+    if place.type == "cpu":
+        return (device,) * (jobs or usable_cores())
+    if str(place) == "cuda" and jobs is not None:
+        count = min(jobs, torch.cuda.device_count())
+        return tuple(replace(device, torch_device=torch.device("cuda", n)) for n in range(count))
+    return (device,)
+
+
+def usable_cores() -> int:
+    """Return the cores that this process may use, by affinity and by its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores or 1, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no control groups, or no limit
+        return cores or 1
