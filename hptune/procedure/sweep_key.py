@@ -52,7 +52,7 @@ def decide_key(
 ) -> Decision:
     """Choose a value of a swept key; `str(value)` is its label among the candidates."""
     ranking = rank_survivors(candidates, by)
-    chosen = next(value for value in values if str(value) in ranking.ties)
+    chosen = next(value for value in values if str(value) in ranking.near)
     return decide(
         candidates,
         ranking,

@@ -28,9 +28,9 @@ two: dict[str, Any] = {"seeds": (0, 1)}
     ("candidates", "changes", "word", "why"),
     [
         ([candidate(0.1, **two), candidate(0.2, **two)], {}, "clear", "more than the noise"),
-        ([candidate(0.1), candidate(0.2)], {}, "clear", "one seed each cannot tell for sure"),
+        ([candidate(0.1), candidate(0.2)], {}, "clear", "so far ahead that one seed each tells"),
         ([candidate(0.1, **two), candidate(0.105, **two)], {}, "tie", "2 of 2 did equally well"),
-        ([candidate(0.1), candidate(0.105)], {}, "tie", "as far as one seed each can tell"),
+        ([candidate(0.1), candidate(0.105)], {}, "tie", "One seed each does not tell 2 of 2 apart"),
         ([candidate(0.1)], {}, "open", "compared with nothing"),
         ([candidate(0.1), candidate(None)], {}, "open", "compared with nothing"),
         ([candidate(0.1), candidate(0.2)], {"noise": None}, "open", "noise is, is unknown"),
@@ -69,8 +69,22 @@ def test_of_two_decisions_on_a_parameter_each_has_its_own_trials():
 def test_values_without_a_comparison():
     follows = decision(stage="lr-range", parameter="lr_min", rule="a tenth of the maximum")
     assert trust_of(follows, []).word == "follows"
-    lost = trust_of(decision(stage="weight-decay", parameter="weight_decay"), [])
+    own = decision(stage="weight-decay", parameter="weight_decay", trials=("weight-decay-1",))
+    lost, kept = trust_of(own, []), trust_of(replace(own, trials=()), [])
     assert lost.word == "open" and "missing" in lost.why
+    assert kept.word == "open" and "value from before" in kept.why
     lowered = trust_of(decision(stage="final", reason="seeds broke at 0.1"), [])
     assert lowered.word == "open" and "seeds broke at 0.1" in lowered.why
     assert trust_of(decision(stage="search"), []).word == "open"
+
+
+def test_a_model_says_where_the_best_lies_and_how_sure_it_is():
+    ends = {"lr": [0.03, 0.3]}
+    model = Model(
+        stage="refine", trials=("a", "b"), by="loss", values={"lr": 0.1}, intervals=ends, lines={},
+        rivals={"0.3": 0.99, "0.03": 0.7},
+    )  # fmt: skip
+    own = decision(stage="refine")
+    open_ended = trust_of(own, [model])
+    assert open_ended.word == "tie" and "0.03 to 0.3" in open_ended.why and "0.70" in open_ended.why
+    assert trust_of(own, [replace(model, rivals={"0.3": 0.99})]).word == "clear"
