@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from hptune.errors import InputError, did_you_mean, one_line
@@ -16,6 +18,8 @@ def library_model(
     full_name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
 ) -> nn.Module:
     """Build "torchvision:NAME" or "timm:NAME" with `outputs` classes.
+
+    The argument `weights` is a file with a state_dict; a head of another size is left as it is.
 
     Raises:
         InputError: The library is not installed, has no such model, or refuses the arguments.
@@ -39,7 +43,44 @@ def library_model(
     if library == "timm":
         inferred |= {"in_chans": input_shape[0], "pretrained": False}
     refuse_inferred(full_name, args, inferred)
-    model: nn.Module = _made(full_name, make, name, **inferred, **args)
+    given = {key: value for key, value in args.items() if key != "weights"}
+    model: nn.Module = _made(full_name, make, name, **inferred, **given)
+    return load_weights(model, args.get("weights"))
+
+
+def load_weights(model: nn.Module, path: str | None) -> nn.Module:
+    """Load a state_dict from a file into a model, less a head of another size.
+
+    A checkpoint that has the state_dict under "model" (as hptune's own) or "state_dict" fits too.
+
+    Raises:
+        InputError: The file cannot be read, or has hardly anything for this model.
+    """
+    if path is None:
+        return model
+    try:
+        loaded = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"model.args.weights: {path!r}; must be a file with a state_dict "
+            f"({type(error).__name__}); save one with torch.save(model.state_dict(), ...)"
+        ) from error
+    loaded = loaded if isinstance(loaded, Mapping) else {}
+    for key in ("model", "state_dict"):
+        if isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    own = model.state_dict()
+    fitting = {
+        key: value
+        for key, value in loaded.items()
+        if key in own and getattr(value, "shape", None) == own[key].shape
+    }
+    if len(fitting) < len(own) / 2:
+        raise InputError(
+            f"model.args.weights: {path!r} fits {len(fitting)} of the model's {len(own)} tensors; "
+            "must be weights of this architecture; choose another file"
+        )
+    model.load_state_dict(fitting, strict=False)
     return model
 
 

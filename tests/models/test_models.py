@@ -146,9 +146,32 @@ def test_the_same_seed_gives_the_same_weights(name: str):
     assert torch.equal(*weights)
 
 
-def test_a_torchvision_model_has_as_many_outputs_as_the_data():
-    model = build("torchvision:resnet18", {}, input_shape=(3, 64, 64), outputs=3)
-    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 3)
+def test_a_torchvision_model_with_weights_from_a_file(tmp_path: Path):
+    args = {"name": "torchvision:resnet18", "input_shape": (3, 64, 64)}
+    first = build(args["name"], {}, input_shape=args["input_shape"], outputs=5)
+    for number, saved in enumerate((first.state_dict(), {"model": first.state_dict()})):
+        torch.save(saved, tmp_path / f"{number}.pt")
+        weights = {"weights": str(tmp_path / f"{number}.pt")}
+        second = build(args["name"], weights, input_shape=args["input_shape"], outputs=3)
+        assert torch.equal(second.conv1.weight, first.conv1.weight)
+        assert second.fc.out_features == 3
+
+
+@pytest.mark.parametrize("saved", [torch.zeros(3), {"other": torch.zeros(3)}, [1, 2]])
+def test_weights_of_something_else(tmp_path: Path, saved: object):
+    torch.save(saved, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="fits 0 of the model's"):
+        build(
+            "torchvision:resnet18", {"weights": str(tmp_path / "w.pt")}, input_shape=RGB, outputs=3
+        )
+
+
+def test_a_file_that_would_execute_code_is_not_loaded(tmp_path: Path):
+    torch.save(nn.Linear(1, 1), tmp_path / "w.pt")  # a pickled module
+    with pytest.raises(InputError, match="must be a file with a state_dict"):
+        build(
+            "torchvision:resnet18", {"weights": str(tmp_path / "w.pt")}, input_shape=RGB, outputs=3
+        )
 
 
 def test_timm_that_is_not_installed(monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ import pytest
 from report_runs import candidate, sweep_of
 
 from hptune.report.trust import trust_of
+from hptune.results.evidence import Model
 from hptune.results.records import Decision
 
 
