@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr
 from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern
 
 FloatArray = NDArray[np.float64]
 
@@ -41,6 +41,11 @@ FARTHEST = 10.0
 # Of the Matérn kernel: the least smooth one, since the cost has kinks where runs begin to break.
 # Against 2.5 it was as good or better in proposals and its intervals held (scripts/quality/calibration.py).
 SMOOTHNESS = 1.5
+# Of the variance over settings: the part that runs of all lengths share. A third of the length ranks
+# settings nearly as the whole does (scripts/quality/taskset.py), and what a longer run adds to all
+# settings alike is a part of its own, or it would be taken for a shape that short runs do not show.
+SHARED = 0.7
+ENDLESS = 1e6  # a scale on which nothing changes
 JITTER = 1e-8
 
 
@@ -231,14 +236,13 @@ def _posterior(
     x: FloatArray, y: FloatArray, rng: np.random.Generator
 ) -> list[GaussianProcessRegressor]:
     """Return processes whose parameters are drawn from their posterior, given points and costs."""
-    matern = Matern(nu=SMOOTHNESS)
     middle = np.array([0.0] * (1 + x.shape[1]) + [2 * math.log(NOISE)])
     width = np.array([PRIOR_WIDTH] * (1 + x.shape[1]) + [2 * NOISE_WIDTH])
 
     def likelihood(offset: FloatArray) -> float:
         """Return the logarithm of the marginal likelihood, less a constant."""
         variance, *scales, noise = np.exp(middle + offset)
-        covariance = variance * matern(x / scales) + (noise + JITTER) * np.eye(len(x))
+        covariance = _kernel(variance, scales)(x) + (noise + JITTER) * np.eye(len(x))
         root = cholesky(covariance, lower=True)
         whitened = solve_triangular(root, y, lower=True)
         return float(-(whitened @ whitened) / 2 - np.log(root.diagonal()).sum())
@@ -248,10 +252,22 @@ def _posterior(
         offset = _slice_step(offset, width, likelihood, rng)
         if step >= BURN_IN and (step - BURN_IN) % THINNING == THINNING - 1:
             variance, *scales, noise = np.exp(middle + offset)
-            kernel = ConstantKernel(variance) * Matern(scales, nu=SMOOTHNESS)
+            kernel = _kernel(variance, scales)
             process = GaussianProcessRegressor(kernel, alpha=noise + JITTER, optimizer=None)
             drawn.append(process.fit(x, y))
     return drawn
+
+
+def _kernel(variance: float, scales: Sequence[float]) -> Kernel:
+    """Return the covariance of costs: of the setting, of setting and length, of the length alone."""
+    *own, length = scales
+    parts = (
+        (SHARED, [*own, ENDLESS]),
+        (1 - SHARED, [*own, length]),
+        (1.0, [*[ENDLESS] * len(own), length]),
+    )
+    kernels = [ConstantKernel(variance * share) * Matern(at, nu=SMOOTHNESS) for share, at in parts]
+    return kernels[0] + kernels[1] + kernels[2]
 
 
 def _slice_step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptune.stages import FINAL, LR_RANGE
+from hptune.stages import FINAL, LR_RANGE, REFINE
 
 BRACKET = 3  # short runs that bracket an LR at least
 # Of the final run: what a short run takes. A third ranks LRs as the whole run does; a tenth does
@@ -17,6 +17,10 @@ RANGE_TEST = (100, 400)  # iterations at least and at most
 CANDIDATES = 7  # short runs for an LR at most
 SWEEP = 4  # candidates that a stage compares, and seeds that it takes to tell them apart
 TELLING = 2
+MOST_PROPOSALS = 40  # short runs that refinement takes, by when they have shown what they can
+# Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
+# (scripts/quality/order.py).
+BESIDE_REFINEMENT = 1 / 4
 DUEL = 1.0  # final runs that the search leaves for its last comparison, at full length
 
 
@@ -110,12 +114,13 @@ class Plan:
                 planned.append(PlannedStage(stage, trials + rivals, iterations / self.per_epoch))
                 continue
             tests = self.test_seeds if stage == LR_RANGE else 0
-            least, most = (
-                (BRACKET * self.search_seeds, CANDIDATES * self.search_seeds)
-                if tests
-                else (SWEEP * max(self.search_seeds, TELLING),) * 2
-            )
-            short = min(int((left - tests * self.range_test) / self.short), most)
+            least = most = SWEEP * max(self.search_seeds, TELLING)
+            if tests:
+                least, most = BRACKET * self.search_seeds, CANDIDATES * self.search_seeds
+            elif stage == REFINE:
+                least, most = 1, MOST_PROPOSALS
+            of_left = 1.0 if tests or stage == REFINE or REFINE not in stages else BESIDE_REFINEMENT
+            short = min(int((of_left * left - tests * self.range_test) / self.short), most)
             if short < least:  # the LR is bracketed whatever it costs
                 short = least if tests else 0
             iterations = tests * self.range_test + short * self.short

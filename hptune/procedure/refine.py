@@ -18,6 +18,7 @@ from hptune.analysis.proposals import Region, propose
 from hptune.procedure.batch_size import default_values
 from hptune.procedure.defaults import ADAPTIVE
 from hptune.procedure.outcome import Outcome
+from hptune.procedure.plan import MOST_PROPOSALS
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.procedure.trial_settings import COLUMNS, Trials
@@ -36,7 +37,6 @@ LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
 # (scripts/quality/taskset.py).
 SHORT = 1 / 3
 SHORT_SHARE = 2 / 3  # of what is left goes to them, the rest to whole runs
-MOST_SHORT = 40  # trials of a third, by when they have shown what they can
 MOST = 200  # trials: the model's cost grows with their cube
 RIVALS = 3  # that the record tells the probability of
 CLEARLY = 0.8  # probability with which a challenger has to be better
@@ -114,7 +114,7 @@ def run_refine(
             surface = trials.surface(seen, by)
             best = surface.best()
             short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
-            whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
+            whole = turn < budget.allowed and (not short or len(results) >= MOST_PROPOSALS)
             rivals = [trials.base, trials.trial(best)]
             wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
             if not wanted:
@@ -199,7 +199,14 @@ def model_record(
     others = dict.fromkeys(replace(trials.setting(r.trial), length=1.0) for r in usable)
     rivals = {s: surface.probability(at, s) for s in others if s != replace(at, length=1.0)}
     nearest = sorted(rivals, key=rivals.__getitem__)[:RIVALS]
-    lines = {axis: surface.line(axis, at, region.values(axis)) for axis in COLUMNS}
+    # Between what was tried: beyond, and along what was never varied, the model cannot say.
+    tried = {axis: [getattr(r.trial, axis) for r in usable] for axis in COLUMNS}
+    grids = {
+        axis: [v for v in region.values(axis) if min(values) * 0.999 <= v <= max(values) * 1.001]
+        for axis, values in tried.items()
+    }
+    grids = {axis: grid for axis, grid in grids.items() if len(grid) > 1}
+    lines = {axis: surface.line(axis, at, grid) for axis, grid in grids.items()}
     sign = -1 if by.higher_is_better else 1
     return [
         Model(
@@ -208,7 +215,7 @@ def model_record(
             by=by.name,
             values={axis: getattr(chosen, axis) for axis in COLUMNS},
             intervals={
-                axis: list(surface.interval(axis, at, region.values(axis))) for axis in COLUMNS
+                axis: list(surface.interval(axis, at, grid)) for axis, grid in grids.items()
             },
             lines={
                 axis: {

@@ -18,7 +18,7 @@ from hptune.cli import COMMANDS, run
 
 QUICK = [
     *("--set", "training.epochs=6", "--set", "procedure.final.seeds=2"),
-    *("--set", "procedure.budget=24", "--device", "cpu"),
+    *("--set", "procedure.budget=40", "--device", "cpu"),
 ]
 
 
@@ -42,7 +42,7 @@ def test_run_leaves_the_contracts_files(whole: Path):
         "timings.json", "checkpoints",
     }  # fmt: skip
     stages = [row["stage"] for row in rows(whole / "results.csv")]
-    assert set(stages) == {"lr-range", "momentum", "weight-decay", "batch-size", "final"}
+    assert set(stages) == {"lr-range", "momentum", "weight-decay", "batch-size", "refine", "final"}
     for row in rows(whole / "results.csv"):
         curve = rows(whole / "curves" / f"{row['trial']}.csv")
         assert len(curve) == int(row["iterations"])
@@ -63,7 +63,7 @@ def test_every_decision_has_its_rule_reason_and_trials(whole: Path):
 def test_the_search_keeps_to_its_budget_and_accounts_for_it(whole: Path, tmp_path: Path):
     tight = ["--set", "procedure.budget=3", "--out", str(tmp_path), "--quiet", *QUICK[:4]]
     assert run(["run", "--device", "cpu", *tight]) == 0
-    for folder, budget in ((whole, 24), (tmp_path, 3)):
+    for folder, budget in ((whole, 40), (tmp_path, 3)):
         # A rival of the final run belongs to the search; what counts has read the test set.
         search = [r for r in rows(folder / "results.csv") if not r["test_accuracy"]]
         epochs = sum(float(row["epochs"]) for row in search)
@@ -240,7 +240,7 @@ def test_check_and_dry_run_show_the_plan(tmp_path: Path, capsys):
         stage["stage"]: stage["trials"] > 0 and stage["seconds"] > 0 for stage in plan["plan"]
     }
     assert [name for name, does in trains.items() if does] == ["lr-range", "final"]
-    assert len(trains) == 5
+    assert len(trains) == 6
     parts = [plan["start_seconds"], plan["report_seconds"], *(s["seconds"] for s in plan["plan"])]
     assert plan["seconds"] == pytest.approx(sum(parts))
     assert not rows(tmp_path / "results.csv") if (tmp_path / "results.csv").exists() else True

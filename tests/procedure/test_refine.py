@@ -153,7 +153,7 @@ def test_each_hyper_parameter_has_an_interval_that_narrows_where_the_cost_depend
     assert model_record(trials, region, [], BASE, LOSS) == []
     (model,) = model_record(trials, region, run_refine(runner, trials, region), BASE, LOSS)
     low, high = model.intervals["lr"]
-    assert 0.01 < low <= 0.1 <= high < 1.0
+    assert 0.005 < low <= 0.1 <= high < 1.0
     low, high = model.intervals["weight_decay"]
     assert high / low > 100
     assert all(0 <= better <= 1 for better in model.rivals.values()) and len(model.rivals) == 3

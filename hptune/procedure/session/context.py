@@ -11,7 +11,7 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
-from hptune.procedure.plan import Plan
+from hptune.procedure.plan import BESIDE_REFINEMENT, Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Decision, Scalar, Trial, TrialResult
@@ -24,9 +24,6 @@ from hptune.trials.budget import Budget
 from hptune.trials.progress import Progress
 from hptune.trials.run import Runner
 
-# Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
-# (scripts/quality/order.py).
-BESIDE_REFINEMENT = 1 / 4
 FEWEST_EVALUATIONS = 8  # of the validation set in a short run
 HYPER_PARAMETERS = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 
