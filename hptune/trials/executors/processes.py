@@ -11,8 +11,8 @@ import threading
 import warnings
 import weakref
 from collections import Counter, deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
@@ -139,6 +139,19 @@ def workers(execution: Execution, places: tuple[Device, ...], group: Group = ALO
     return processes
 
 
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Hold Ctrl-C back: in the middle of a fork it would be lost in what Python runs around it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Worker:
     """The parent's side of a worker process.
 
@@ -158,7 +171,7 @@ class _Worker:
         main = threading.current_thread() is threading.main_thread()
         args = (task, device, theirs, copied, main)
         self.process = context.Process(target=serve, args=args)  # type: ignore[attr-defined]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _interrupts_later():
             # A child that computes with one thread does not touch the threads it has not got.
             warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
             try:
