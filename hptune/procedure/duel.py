@@ -33,7 +33,7 @@ def run_duel(runs: PairedRuns, base: Trial) -> Candidates:
     left = budget.allowed - budget.spent
     candidates: Candidates = {}
     wanted = [base.lr, base.lr / FACTOR]
-    while left >= cost:
+    while left >= cost and budget.in_time(cost):
         trials = [base.change(**lrs_of(base, lr)) for lr in wanted]
         results = runs.runner.run(trials)
         candidates |= {f"{r.trial.lr:g}": [r] for r in results}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptune.stages import FINAL, LR_RANGE
+from hptune.stages import FINAL, LR_RANGE, REFINE
 
 BRACKET = 3  # short runs that bracket an LR at least
 # Of the final run: what a short run takes. A third ranks LRs as the whole run does; a tenth does
@@ -108,6 +108,12 @@ class Plan:
                 iterations = self.final_seeds * self.final * (1 + (self.baseline_length or 0.0))
                 iterations += rivals * self.final
                 planned.append(PlannedStage(stage, trials + rivals, iterations / self.per_epoch))
+                continue
+            if stage == REFINE:  # all that is left
+                trials = max(int(left / (self.final * SHORT)), 0)
+                iterations = trials * self.final * SHORT
+                left -= iterations
+                planned.append(PlannedStage(stage, trials, iterations / self.per_epoch, trials))
                 continue
             tests = self.test_seeds if stage == LR_RANGE else 0
             least, most = (
