@@ -30,6 +30,7 @@ from hptune.training.evaluation import EVALUATION_BATCH
 from hptune.trials.run import Runner
 
 BROKEN = 0.1  # of the fall that the search's best run saw
+FEWEST = 2  # seeds that are worth a second attempt where there is not the time for all
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
@@ -121,8 +122,13 @@ def run_final_safely(
         last = run_final(runner, trial, seeds=seeds)
         results += last
         broken = sum(_has_broken(result, search) for result in last)
-        if not broken or attempt == HALVINGS or (again and not (seeds := again())):
+        if not broken or attempt == HALVINGS:
             break
+        if again:
+            ended = any(result.status is Status.COMPLETE for result in last)
+            if (affordable := again()) < min(FEWEST, seeds) and ended:
+                break
+            seeds = max(affordable, 1)
         runner.progress.message(
             f"{broken} of {len(last)} seeds diverged or fit worse than the search's short runs at "
             f"LR {trial.lr:g}; again with half of it"

@@ -20,7 +20,7 @@ from hptune.training.trial_run import Job, TrialRun
 TRIAL_SECONDS = 0.05  # to make a model, and to write the trial down
 PROPOSAL_SECONDS = 0.5  # to fit the model of all trials, and to propose the next
 EVALUATED = 2048  # validation examples that are timed at most
-MEASURED_SECONDS = 0.5  # of iterations
+MEASURED_SECONDS = 1.0  # of iterations
 TINY = 1e-6  # an LR at which no net diverges
 
 
@@ -41,7 +41,9 @@ class Estimate:
         if self._execution:  # as one trial alone is trained
             threads = self._execution.choose(task, [self._base]).threads
         with cpu_threads(threads):
-            self._iteration = measure_iteration(task, self._base, device, seconds=MEASURED_SECONDS)
+            self._iteration = measure_iteration(
+                task, self._base, device, seconds=MEASURED_SECONDS, undisturbed=False
+            )
             self._example = seconds_of_an_evaluated_example(context, self._base)
 
     def stages(self, plan: Plan, names: Sequence[str]) -> list[PlannedStage]:
