@@ -61,7 +61,8 @@ def test_epochs_of_a_large_data_set_are_given_up_to_parts_of_one():
 
 
 @pytest.mark.parametrize(
-    ("written", "seconds"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("0.5m", 30)]
+    ("written", "seconds"),
+    [("90s", 90), ("30m", 1800), ("2h", 7200), ("1h30m", 5400), ("0.5m", 30)],
 )
 def test_a_time_has_a_unit(written: str, seconds: float):
     assert seconds_of(written) == seconds
@@ -69,7 +70,7 @@ def test_a_time_has_a_unit(written: str, seconds: float):
 
 @pytest.mark.parametrize("written", ["30", "", "m", "5x", "-5m", "0s", "5m1h"])
 def test_what_is_no_time_is_refused(written: str):
-    with pytest.raises(InputError, match="--time: .*; must be a time with its unit"):
+    with pytest.raises(InputError, match=r"--time: .*; must be a time with its unit"):
         seconds_of(written)
 
 

@@ -97,6 +97,12 @@ def test_seeds_are_cut_where_the_final_runs_would_end_late(monkeypatch, tmp_path
     assert clock.now < 1.1 * 60
 
 
+def test_seeds_come_back_where_the_run_is_ahead_of_its_plan(monkeypatch, tmp_path: Path):
+    outcome = run(monkeypatch, tmp_path, Clock(slow=0.5), seconds=60)
+    assert load_experiment(tmp_path / "experiment.yaml").procedure.final.seeds == 2
+    assert final_seeds(outcome) > 2
+
+
 @pytest.mark.parametrize("slow", [1.0, 1.7])
 def test_the_same_command_again_runs_nothing_and_decides_the_same(
     monkeypatch, tmp_path: Path, slow: float

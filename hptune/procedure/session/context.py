@@ -40,7 +40,7 @@ class Context:
         searched: What the search stages before have run.
         asked: Whether the user asked for this one stage, whatever it costs.
         inputs: The values that hold now.
-        seeds_in_time: Says how many of the final runs to make, given how many are made already.
+        seeds_in_time: Says how many final runs to make, from those wanted and those made already.
     """
 
     def __init__(self, problem: Problem, progress: Progress, flags: Mapping[str, Scalar]) -> None:

@@ -103,7 +103,7 @@ class TimeLimit:
             "told": told,
             "begun": self._now,
             "pace": {s.stage: (s.seconds or 0.0) / s.epochs for s in planned},
-            "final": [estimate.final(plan, n) for n in range(lengths.seeds + 1)],
+            "final": [estimate.final(plan, n) for n in range(asked.seeds + 1)],
             "stages": {},
         }
 
@@ -145,15 +145,17 @@ class TimeLimit:
     def seeds(self, wanted: int, done: int) -> int:
         """Return how many of the final runs to make, `done` of which are there already.
 
-        The first is made whatever it takes, where none is there.
+        Those that were given up are made where the run is ahead of its plan; of the `wanted` ones
+        those that do not end too late.
         """
         kept = self._kept["stages"][self._stage].setdefault("seeds", [])
         turn, self._turn = self._turn, self._turn + 1
         if turn == len(kept):
-            left = LATE * self._seconds - self._after - self._now
-            final = self._kept["final"]
-            fit = [n for n in range(done + 1, wanted + 1) if final[n - done] * self._slower <= left]
-            kept.append(max([*fit, done]))
+            now, final = self._now + self._after, self._kept["final"]
+            ends = {n: now + final[n - done] * self._slower for n in range(done, len(final))}
+            in_time = [n for n, end in ends.items() if end <= self._seconds]
+            soon = [n for n, end in ends.items() if end <= LATE * self._seconds and n <= wanted]
+            kept.append(max([done, *in_time, *soon]))
             self._keep()
         return int(kept[turn])
 
@@ -171,7 +173,7 @@ class TimeLimit:
     def _end_of(self, stage: str) -> float:
         """Return when a stage must have ended, so that what comes after it ends in time."""
         final: list[float] = self._kept["final"]
-        seeds = final[-1] * self._slower
+        seeds = final[self._lengths.seeds] * self._slower
         if stage == FINAL:  # what is compared there goes before seeds do
             return LATE * self._seconds - self._after - seeds
         rival = final[1] * self._slower if self._lengths.budget >= 2 * DUEL else 0.0
