@@ -98,6 +98,8 @@ def test_seeds_are_cut_where_the_final_runs_would_end_late(monkeypatch, tmp_path
 
 
 def test_seeds_come_back_where_the_run_is_ahead_of_its_plan(monkeypatch, tmp_path: Path):
+    bare = [*SETTINGS, "procedure.stages=[lr-range,final]"]  # refinement would take the time
+    monkeypatch.setitem(globals(), "SETTINGS", bare)
     outcome = run(monkeypatch, tmp_path, Clock(slow=0.5), seconds=60)
     assert load_experiment(tmp_path / "experiment.yaml").procedure.final.seeds == 2
     assert final_seeds(outcome) > 2
