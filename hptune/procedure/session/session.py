@@ -216,9 +216,8 @@ class Session:
 
     def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
         """List what `run` will do, with a time estimate from a timed probe."""
-        context = self._context
-        plan = context.plan(context.batch_size(quiet=True))
-        return Estimate(context).stages(plan, self._names(stages))
+        plan = self._context.plan(self._context.batch_size(quiet=True))
+        return Estimate(self._context).stages(plan, self._names(stages))
 
     def now(self) -> Trial:
         """Return a run of the final length with the values that hold now."""
