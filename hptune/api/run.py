@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
+from time import monotonic
 from typing import Any, TypeVar, Unpack
 
 from hptune.api.options import Options, check_key, session
@@ -14,6 +15,7 @@ from hptune.api.results import LrFind, Result, Sweep, Trained, Tuned
 from hptune.api.task import Task
 from hptune.errors import InputError
 from hptune.procedure.outcome import Outcome
+from hptune.procedure.session.duration import seconds_of
 from hptune.procedure.session.session import Session
 from hptune.results.records import Scalar
 from hptune.stages import swept
@@ -94,6 +96,7 @@ def tune(
     *,
     stages: Sequence[str] | None = None,
     seeds: int = 4,
+    time: str | None = None,
     **options: Unpack[Options],
 ) -> Tuned:
     """Run the whole procedure: LR, momentum, weight decay, batch size, and the final 1cycle run.
@@ -103,6 +106,9 @@ def tune(
         stages: Some of "lr-range", "momentum", "weight-decay", "batch-size"; the final run is
             always made. None runs all.
         seeds: Repeats of the final run.
+        time: In which to end, "90s", "30m" or "2h": the length of the final run, search and seeds
+            are chosen from measured speed, and are not more than what is asked for otherwise,
+            but for the search. None takes what it takes.
         options: See `hptune.Options`; values are to start from.
 
     Raises:
@@ -111,8 +117,18 @@ def tune(
     """
     wanted = None if stages is None else [*(s for s in stages if s != "final"), "final"]
     # A user's own setting of the same key wins.
-    options["settings"] = {"procedure.final.seeds": seeds, **options.get("settings", {})}
-    return _result(Tuned, task, options, lambda opened: opened.run(stages=wanted), starting=True)
+    settings = {"procedure.final.seeds": seeds, **options.get("settings", {})}
+    started, seconds = monotonic(), None if time is None else seconds_of(time)
+    if seconds is not None and "epochs" in options:  # the most, no longer what holds
+        settings["training.epochs"] = options.pop("epochs")
+    options["settings"] = settings
+
+    def command(opened: Session) -> Outcome:
+        if seconds is not None:
+            opened.hold_to(seconds, stages=wanted, started=started)
+        return opened.run(stages=wanted)
+
+    return _result(Tuned, task, options, command, starting=True)
 
 
 def _result(

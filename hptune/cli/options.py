@@ -38,6 +38,7 @@ _KEYS = {
     "baseline": "procedure.final.baseline",
     "sampler": "search.sampler",
     "budget": "search.budget",
+    "procedure_budget": "procedure.budget",
 }
 
 

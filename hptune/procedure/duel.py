@@ -30,10 +30,10 @@ def run_duel(runs: PairedRuns, base: Trial) -> Candidates:
         No candidates where the budget has no room for a rival.
     """
     budget, cost = runs.runner.budget, runs.runner.epochs(base)
-    left = budget.allowed - budget.spent
+    left = (budget.allowed - budget.spent) * (1 + 1e-9)
     candidates: Candidates = {}
     wanted = [base.lr, base.lr / FACTOR]
-    while left >= cost:
+    while left >= cost and budget.in_time(cost):
         trials = [base.change(**lrs_of(base, lr)) for lr in wanted]
         results = runs.runner.run(trials)
         candidates |= {f"{r.trial.lr:g}": [r] for r in results}

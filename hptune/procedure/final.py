@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -30,6 +30,7 @@ from hptune.training.evaluation import EVALUATION_BATCH
 from hptune.trials.run import Runner
 
 BROKEN = 0.1  # of the fall that the search's best run saw
+FEWEST = 2  # seeds that are worth a second attempt where there is not the time for all
 HALVINGS = 2  # of the LR, before a diverged seed is left as it is
 
 
@@ -43,14 +44,21 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         base = next(r.trial for r in before.results if r.trial.lr == lr)
         before.results = [r for r in before.results if r.trial.lr != lr]
         spent += sum(rival.epochs for rival in before.results)
-    results, lowered = run_final_safely(runs.runner, base, seeds=seeds, search=context.searched)
-    outcome = _read(context, results[-seeds:])
+    results, lowered = run_final_safely(
+        runs.runner,
+        base,
+        seeds=max(context.seeds_in_time(seeds, int(bool(duel))), 1),
+        search=context.searched,
+        again=lambda: context.seeds_in_time(seeds, 0),
+    )
+    counted = [r for r in results if r.trial.lr == results[-1].trial.lr]
+    outcome = _read(context, counted)
     if spent:
         times = spent / context.planned_epochs
         told = f"the search cost {spent:.3g} epochs, {times:.2f} times the final run's"
         first = outcome.decisions[0]
         outcome.decisions[0] = replace(first, reason=f"{first.reason}; {told}")
-    return before + Outcome(lowered, results[:-seeds]) + outcome
+    return before + Outcome(lowered, results[: -len(counted)]) + outcome
 
 
 def train(context: Context, seeds: int) -> Outcome:
@@ -89,6 +97,7 @@ def run_final_safely(
     *,
     seeds: int,
     search: Sequence[TrialResult] = (),
+    again: Callable[[], int] | None = None,
 ) -> tuple[list[TrialResult], list[Decision]]:
     """Run the final runs; where a seed breaks, run all of them again with half the LR.
 
@@ -96,8 +105,15 @@ def run_final_safely(
     run of another seed. A seed has broken that diverges, or that ends with a training loss
     clearly above that of the search's short runs: it was thrown out and did not come back.
 
+    Args:
+        runner: Runs them.
+        base: The first.
+        seeds: How many.
+        search: Results of the short runs.
+        again: Says how many there is time for with half the LR; by default for all.
+
     Returns:
-        All results, the last `seeds` of them those that count; and the decisions on the LR
+        All results, those with the last LR being those that count; and the decisions on the LR
         where it had to be lowered.
     """
     results: list[TrialResult] = []
@@ -108,8 +124,13 @@ def run_final_safely(
         broken = sum(_has_broken(result, search) for result in last)
         if not broken or attempt == HALVINGS:
             break
+        if again:
+            ended = any(result.status is Status.COMPLETE for result in last)
+            if (affordable := again()) < min(FEWEST, seeds) and ended:
+                break
+            seeds = max(affordable, 1)
         runner.progress.message(
-            f"{broken} of {seeds} seeds diverged or fit worse than the search's short runs at "
+            f"{broken} of {len(last)} seeds diverged or fit worse than the search's short runs at "
             f"LR {trial.lr:g}; again with half of it"
         )
         trial = trial.change(

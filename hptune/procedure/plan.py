@@ -113,6 +113,12 @@ class Plan:
                 iterations += rivals * self.final
                 planned.append(PlannedStage(stage, trials + rivals, iterations / self.per_epoch))
                 continue
+            if stage == REFINE:  # all that is left
+                trials = max(int(left / (self.final * SHORT)), 0)
+                iterations = trials * self.final * SHORT
+                left -= iterations
+                planned.append(PlannedStage(stage, trials, iterations / self.per_epoch, trials))
+                continue
             tests = self.test_seeds if stage == LR_RANGE else 0
             least = most = SWEEP * max(self.search_seeds, TELLING)
             if tests:

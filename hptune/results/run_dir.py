@@ -249,6 +249,13 @@ class RunDir(RunPaths):
 
         self._begun = experiment, environment() | dict(facts)
 
+    def take_experiment(self, experiment: str) -> None:
+        """Take down another experiment, as YAML, in the place of the one that a command began with."""
+        if self._begun is not None:
+            self._begun = experiment, self._begun[1]
+        elif self.experiment.exists():
+            write_atomic(self.experiment, experiment)
+
     def add_fact(self, name: str, value: Scalar) -> None:
         """Add to the manifest what shows only while the run goes on."""
         if self._begun is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterator
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -20,17 +21,24 @@ MOST = 400  # iterations that are timed: their fast quantile does not move after
 
 
 def measure_iteration(
-    task: Task, trial: Trial, device: Device, *, seconds: float = 0.2, untimed: int = 1
+    task: Task,
+    trial: Trial,
+    device: Device,
+    *,
+    seconds: float = 0.2,
+    untimed: int = 1,
+    undisturbed: bool = True,
 ) -> float:
     """Return the seconds that an iteration of a trial takes; nothing of it is recorded.
 
     A fast quantile over single iterations: other work on the machine makes iterations slower, never
-    faster.
+    faster. Or their mean, to foresee how long training takes beside that work.
 
     Args:
         task, trial, device: What to train, and where.
         seconds: How long to measure, about.
         untimed: First iterations that do not count.
+        undisturbed: Whether to return the fast quantile, not the mean.
     """
     times: list[float] = []
     with seeded(trial.seed, device.torch_device):
@@ -40,7 +48,8 @@ def measure_iteration(
             times.append(took)
             enough = len(times) >= untimed + 4
             if len(times) >= MOST or (enough and time.perf_counter() > end):
-                return statistics.quantiles(times[untimed:], n=5)[0]
+                counted = times[untimed:]
+                return statistics.quantiles(counted, n=5)[0] if undisturbed else fmean(counted)
     raise AssertionError("batches have no end")
 
 

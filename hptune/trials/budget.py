@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hptune.results.records import Trial
@@ -14,9 +15,11 @@ class Budget:
 
     Attributes:
         allowed: Epochs up to now; the procedure raises it stage by stage.
+        in_time: Says whether so many more epochs end in time, where there is a limit to that.
     """
 
     allowed: float = math.inf
+    in_time: Callable[[float], bool] = lambda epochs: True
     _epochs: dict[str, float] = field(default_factory=dict, init=False)
 
     @property
@@ -34,4 +37,5 @@ class Budget:
 
     def affords(self, epochs: float) -> bool:
         """Say whether so many more epochs may be spent."""
-        return not epochs or self.spent + epochs <= self.allowed * (1 + 1e-9)
+        within = self.spent + epochs <= self.allowed * (1 + 1e-9)
+        return not epochs or (within and self.in_time(epochs))

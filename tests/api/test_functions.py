@@ -187,6 +187,12 @@ def test_stages_and_seeds(task):
     assert (result.trials["stage"] == "final").sum() == 1 and result.batch_size == 32
 
 
+def test_a_time_shortens_nothing_where_all_fits(task):
+    result = hptune.tune(task, stages=["lr-range"], seeds=2, time="10m", **COMMON)
+    final = result.trials[result.trials["stage"] == "final"]
+    assert set(final["epochs"]) == {4} and set(final["seed"]) == {0, 1}
+
+
 class Checked:
     """The caller's belongings, to compare after a call."""
 
@@ -301,6 +307,8 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.sweep(t, "optimizer.args.eps"), "optimizer.args.eps: no values"),
         (lambda t: hptune.train(t, settings={"training.epoch": 3}), "training.epoch"),
         (lambda t: hptune.tune(t, stages=["lr"]), "stages: 'lr'"),
+        (lambda t: hptune.tune(t, time="5"), "time: 5; must be a time with its unit"),
+        (lambda t: hptune.tune(t, time="0.1s"), "time: 0.1 s; must be about"),
         (lambda t: hptune.train("digits"), "task: a str; must be an hptune.Task"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

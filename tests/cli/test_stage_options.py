@@ -114,3 +114,34 @@ def test_a_batch_size_that_does_not_fit_is_left_out_by_trial(tmp_path: Path, mon
 def test_what_is_far_below_the_limit_is_not_tried(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(fit, "_fits", lambda *args: pytest.fail("a fresh process was started"))
     assert run(["sweep", "batch-size", "--out", str(tmp_path), *SHORT, *LR]) == 0
+
+
+def test_the_budget_is_shared_out_by_the_plan(tmp_path: Path, capsys):
+    def searched(budget: str) -> float:
+        words = ["run", "--budget", budget, "--dry-run", "--json", "--out", str(tmp_path)]
+        assert run([*words, "--jobs", "1", *SHORT[:4]]) == 0
+        plan = json.loads(capsys.readouterr().out)["plan"]
+        return sum(stage["epochs"] for stage in plan if stage["stage"] != "final")
+
+    assert searched("3") < searched("9") <= 9 * 4
+
+
+def test_a_time_chooses_lengths_that_the_plan_shows(tmp_path: Path, capsys):
+    words = ["run", "--time", "1h", "--dry-run", "--out", str(tmp_path)]
+    assert run([*words, "--jobs", "1", *SHORT[:4]]) == 0
+    shown = capsys.readouterr()
+    assert "4 epochs, search 12 times, 4 seeds take about" in shown.err
+    assert "final" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("30", "--time: 30; must be a time with its unit, s, m or h; write 30m"),
+        ("0.1s", "--time: 0.1 s; must be about"),
+    ],
+)
+def test_a_time_that_is_none_or_too_short_is_one_line(written, line, tmp_path: Path, capsys):
+    assert run(["run", "--time", written, "--out", str(tmp_path), "--jobs", "1", *SHORT]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 1 and line in errors[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
@@ -41,6 +41,7 @@ class Context:
         asked: Whether the user asked for this one stage, whatever it costs.
         refines: Whether refinement is one of the stages that run.
         inputs: The values that hold now.
+        seeds_in_time: Says how many final runs to make, from those wanted and those made already.
     """
 
     def __init__(self, problem: Problem, progress: Progress, flags: Mapping[str, Scalar]) -> None:
@@ -50,6 +51,7 @@ class Context:
         self.searched: list[TrialResult] = []
         self.asked = self.refines = False
         self.inputs = self._inputs_from(())
+        self.seeds_in_time: Callable[[int, int], int] = lambda seeds, done: seeds
 
     def variant(self, path: str, value: Any) -> Context:
         """Return the same with another value of a key of the experiment, within one budget."""
@@ -59,9 +61,9 @@ class Context:
         other.inputs, other.budget, other.asked = self.inputs, self.budget, self.asked
         return other
 
-    def change(self, experiment: Experiment) -> None:
-        """Go on with another experiment; its task is built anew."""
-        self.problem = self.problem.changed(experiment)
+    def change(self, experiment: Experiment, *, same_task: bool = False) -> None:
+        """Go on with another experiment; its task is built anew unless it is the same."""
+        self.problem = self.problem.changed(experiment, same_task=same_task)
 
     def use(self, decisions: Iterable[Decision]) -> None:
         """Go by these decisions, those on keys of the experiment too, and by no others."""
@@ -176,9 +178,9 @@ class Context:
         size = self.batch_size(quiet=quiet)
         return self.base(stage, self.plan(size).final, batch_size=size, lr=lr, quiet=quiet)
 
-    def shortened(self, trial: Trial) -> Trial:
+    def shortened(self, trial: Trial, plan: Plan | None = None) -> Trial:
         """Return a trial as a short run, read no more often than its own length pays for."""
-        iterations = self.plan(trial.batch_size).short
+        iterations = (plan or self.plan(trial.batch_size)).short
         affordable = iterations * trial.batch_size // max(len(self.task.validation), 1)
         evaluations = min(trial.settings.evaluations, max(affordable, FEWEST_EVALUATIONS))
         settings = trial.settings.change(evaluations=evaluations)

@@ -7,56 +7,97 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hptune.procedure import batch_size, lr_range
-from hptune.procedure.plan import PlannedStage
+from hptune.procedure.plan import Plan, PlannedStage
 from hptune.procedure.session.context import Context
 from hptune.results.records import Trial
 from hptune.results.settings import TrainingSettings
-from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, TRAIN
-from hptune.training.device import seeded
+from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, REFINE, TRAIN
+from hptune.training.device import cpu_threads, seeded
 from hptune.training.evaluation import evaluate
 from hptune.training.speed import SECONDS, measure_iteration
 from hptune.training.trial_run import Job, TrialRun
 
-TRIAL_SECONDS = 0.02  # to make a model, and to write the trial down
+TRIAL_SECONDS = 0.05  # to make a model, and to write the trial down
+PROPOSAL_SECONDS = 0.5  # to fit the model of all trials, and to propose the next
 EVALUATED = 2048  # validation examples that are timed at most
-PARALLEL = 0.8  # of what as many cores would gain if they did not share memory and caches
+MEASURED_SECONDS = 1.0  # of iterations
 TINY = 1e-6  # an LR at which no net diverges
 
 
-def estimated(context: Context, stages: Sequence[str]) -> list[PlannedStage]:
-    """Return the plan of some stages with the seconds that each will take, by one timed trial."""
-    device = context.runner.device  # in the mode that is chosen for it
-    size = context.batch_size(quiet=True)
-    plan, task = context.plan(size), context.task
-    base = context.base(TRAIN, 1, batch_size=size, quiet=True, lr=TINY)
-    iteration = measure_iteration(task, base, device)
-    example = seconds_of_an_evaluated_example(context, base)
-    short = context.shortened(base).settings
-    execution = context.problem.execution
-    at_once = execution.at_once if execution else 1
+class Estimate:
+    """What stages take on this machine: timed once, by one trial, for plans of any length.
 
-    def evaluations(settings: TrainingSettings) -> float:
-        examples = min(settings.evaluate_limit or 10**9, len(task.validation))
-        return settings.evaluations * examples * example
+    Args:
+        context: With the device in the mode that is chosen for it.
+    """
 
-    def seconds(planned: PlannedStage) -> float:
-        tests = planned.trials - planned.short_runs if planned.stage == LR_RANGE else 0
-        side_by_side = planned.trials - tests
-        settings = base.settings if planned.stage == FINAL else short
-        taken = planned.epochs * plan.per_epoch * iteration
-        taken += side_by_side * (TRIAL_SECONDS + evaluations(settings))
-        taken /= max(1.0, PARALLEL * min(at_once, max(side_by_side, 1)))
-        taken += tests * evaluations(lr_range.reading_settings(base, plan.range_test))
-        if planned.stage == BATCH_SIZE:
-            values = context.options(BATCH_SIZE).values
-            taken += SECONDS * len(
-                {size, *(values or batch_size.default_values(size, len(task.train)))}
+    def __init__(self, context: Context) -> None:
+        device, task = context.runner.device, context.task
+        size = context.batch_size(quiet=True)
+        self._context, self._size = context, size
+        self._base = context.base(TRAIN, 1000, batch_size=size, quiet=True, lr=TINY)
+        self._execution = context.problem.execution
+        threads = None
+        if self._execution:  # as one trial alone is trained
+            threads = self._execution.choose(task, [self._base]).threads
+        with cpu_threads(threads):
+            self._iteration = measure_iteration(
+                task, self._base, device, seconds=MEASURED_SECONDS, undisturbed=False
             )
-        if planned.stage == FINAL and task.test is not None:
-            taken += plan.final_seeds * len(task.test) * example
+            self._example = seconds_of_an_evaluated_example(context, self._base)
+
+    def stages(self, plan: Plan, names: Sequence[str]) -> list[PlannedStage]:
+        """Return the plan of some stages with the seconds that each will take."""
+        planned = plan.stages(names)
+        return [replace(stage, seconds=self._seconds(plan, stage)) for stage in planned]
+
+    def total(self, plan: Plan, names: Sequence[str]) -> float:
+        """Return the seconds that some stages will take together."""
+        return sum(stage.seconds or 0.0 for stage in self.stages(plan, names))
+
+    def final(self, plan: Plan, seeds: int) -> float:
+        """Return the seconds of so many final runs, with their test set."""
+        test = self._context.task.test
+        taken = self._trials(seeds, plan.final, self._base.settings)
+        return taken + (0 if test is None else seeds * len(test) * self._example)
+
+    def _seconds(self, plan: Plan, planned: PlannedStage) -> float:
+        if planned.stage == FINAL:
+            iterations = planned.epochs * plan.per_epoch
+            beside = max(iterations / plan.final - plan.final_seeds, 0.0)
+            return self.final(plan, plan.final_seeds) * (1 + beside / plan.final_seeds)
+        taken = 0.0
+        trials = planned.trials
+        if planned.stage == LR_RANGE:
+            tests = trials - planned.short_runs
+            trials = planned.short_runs
+            settings = lr_range.reading_settings(self._base, plan.range_test)
+            taken += self._trials(tests, plan.range_test, settings)
+        if trials:
+            short = self._context.shortened(self._base, plan)
+            together = 1 if planned.stage == REFINE else trials
+            rounds = trials / together
+            taken += rounds * self._trials(together, short.iterations, short.settings)
+        if planned.stage == REFINE:
+            taken += trials * PROPOSAL_SECONDS
+        if planned.stage == BATCH_SIZE and trials:
+            values = self._context.options(BATCH_SIZE).values
+            values = values or batch_size.default_values(self._size, len(self._context.task.train))
+            taken += SECONDS * len({self._size, *values})
         return taken
 
-    return [replace(planned, seconds=seconds(planned)) for planned in plan.stages(stages)]
+    def _trials(self, count: int, iterations: int, settings: TrainingSettings) -> float:
+        """Return the seconds of some trials of one kind."""
+        if not count:
+            return 0.0
+        examples = min(settings.evaluate_limit or 10**9, len(self._context.task.validation))
+        readings = settings.evaluations * examples * self._example
+        alone = iterations * self._iteration + readings + TRIAL_SECONDS
+        gain = 1.0
+        if count > 1 and self._execution:
+            trial = self._base.change(iterations=iterations, settings=settings)
+            gain = self._execution.gain(self._context.task, [trial] * count)
+        return count * alone / gain
 
 
 def seconds_of_an_evaluated_example(context: Context, trial: Trial) -> float:
@@ -65,7 +106,7 @@ def seconds_of_an_evaluated_example(context: Context, trial: Trial) -> float:
     with seeded(trial.seed, device.torch_device):
         run = TrialRun(task, Job(trial), device)
         times = []
-        for _ in range(2):  # the first one may have to start something
+        for _ in range(3):  # the first one may have to start something
             began = time.perf_counter()
             evaluate(task, run.model, run.validation_data, device, limit=EVALUATED)
             times.append(time.perf_counter() - began)

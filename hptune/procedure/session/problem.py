@@ -35,9 +35,12 @@ class Problem:
         self._task: Task | None = None
         self._checked: BatchCheck | None = None
 
-    def changed(self, experiment: Experiment) -> Problem:
-        """Return the same with another experiment."""
-        return Problem(experiment, self.run_dir, self.device, self.execution, self.given)
+    def changed(self, experiment: Experiment, *, same_task: bool = False) -> Problem:
+        """Return the same with another experiment; its task is built anew unless it is the same."""
+        other = Problem(experiment, self.run_dir, self.device, self.execution, self.given)
+        if same_task:
+            other._task, other._checked = self._task, self._checked
+        return other
 
     @property
     def task(self) -> Task:

@@ -20,9 +20,10 @@ from hptune.procedure import final, search, sweep_key
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.context import Context, tuned
-from hptune.procedure.session.estimate import estimated
+from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.problem import Problem
+from hptune.procedure.session.time_limit import TimeLimit
 from hptune.results.atomic import write_atomic
 from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
@@ -46,6 +47,7 @@ class Session:
         self._folder = folder  # removed when the session ends
         self.run_dir, self.progress = context.problem.run_dir, context.progress
         self._context, self._restart = context, restart
+        self._limit: TimeLimit | None = None
 
     @classmethod
     def open(
@@ -156,6 +158,34 @@ class Session:
         self._begin(TRAIN)
         return outcome + self._end(TRAIN, final.train(context, seeds))
 
+    def hold_to(
+        self,
+        seconds: float,
+        *,
+        stages: Sequence[str] | None = None,
+        started: float,
+        after: float = 0.0,
+    ) -> None:
+        """Choose lengths with which `run` ends in a time, and hold it to that.
+
+        Args:
+            seconds: For all of the command.
+            stages: Those that will run.
+            started: When the command was started, by `time.monotonic`.
+            after: Seconds that it still takes after `run`.
+
+        Raises:
+            InputError: Nothing fits; the line says what would.
+        """
+        self._limit = TimeLimit(
+            self._context,
+            self._names(stages),
+            seconds=seconds,
+            started=started,
+            after=after,
+            restart=self._restart,
+        )
+
     def run(self, *, stages: Sequence[str] | None = None) -> Outcome:
         """Run the procedure, every stage from the decisions of those before it."""
         context = self._context
@@ -177,13 +207,18 @@ class Session:
         context.refines = REFINE in wanted
         for stage in wanted:
             context.budget.allowed = plan.search if STAGES[stage].searches else whole
+            if self._limit:
+                self._limit.begin(stage)
             seeds = plan.final_seeds if stage == FINAL else plan.search_seeds
             outcome += self._stage(stage, None, seeds)
+            if self._limit:
+                self._limit.end()
         return outcome
 
     def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
         """List what `run` will do, with a time estimate from a timed probe."""
-        return estimated(self._context, self._names(stages))
+        plan = self._context.plan(self._context.batch_size(quiet=True))
+        return Estimate(self._context).stages(plan, self._names(stages))
 
     def now(self) -> Trial:
         """Return a run of the final length with the values that hold now."""

@@ -40,12 +40,22 @@ def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Executor:
     takes too long to gain. The choice follows from them and from the trials alone, so a resumed run
     makes it again.
     """
+    return _fastest(execution, task, trials)[0]
+
+
+def gain(execution: Execution, task: Task, trials: Sequence[Trial]) -> float:
+    """Return how many times as fast as one after another, inline, a sweep's trials are expected to be."""
+    return _fastest(execution, task, trials)[1]
+
+
+def _fastest(execution: Execution, task: Task, trials: Sequence[Trial]) -> tuple[Executor, float]:
+    """Return the fastest executor, with its gain."""
     device = execution.device
     with execution.measurements(task) as measured:
         inline = inline_seconds(measured, task, trials, device)
         threads, seconds = best_threads(inline)
         if len(trials) == 1:
-            return Inline(device, threads)
+            return Inline(device, threads), 1.0
         if is_worth_probing(trials, inline):
             _measure(execution, task, trials, measured)
     all_iterations = sum(trial.iterations for trial in trials)
@@ -65,7 +75,7 @@ def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Executor:
     for expected, executor in choices[1:]:
         if expected < CLEARLY * shortest:
             shortest, best = expected, executor
-    return best
+    return best, choices[0][0] / shortest
 
 
 def _gain(measured: dict[str, Any], trials: int) -> tuple[float, Group]:

@@ -22,6 +22,8 @@ from hptune.training.device import Device
 from hptune.trials.executors import EXECUTORS
 from hptune.trials.executors.executor import Executor
 
+PARALLEL = 0.8  # of what as many cores would gain if they did not share memory and caches
+
 
 class Execution:
     """Gives each sweep its executor.
@@ -75,6 +77,13 @@ class Execution:
             self._used.append(words)
             self._run_dir.add_fact("executors", "; ".join(self._used))
         return executor
+
+    def gain(self, task: Task, trials: Sequence[Trial]) -> float:
+        """Return how many times as fast as one after another a sweep's trials are expected to be."""
+        module = import_module(f"{__package__}.{self._kind.module or self._kind.name}")
+        if measured := getattr(module, "gain", None):
+            return float(measured(self, task, trials))
+        return max(1.0, PARALLEL * min(self.at_once, len(trials)))
 
     @contextmanager
     def measurements(self, task: Task) -> Iterator[dict[str, Any]]:
