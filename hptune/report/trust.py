@@ -40,7 +40,8 @@ def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     if comparison is not None:
         return _trust_in(comparison)
     stage = STAGES.get(decision.stage)
-    if stage is not None and stage.parameter in ("", decision.parameter):
+    follows = decision.parameter.endswith("_min")  # of a cycle: it goes with the maximum
+    if stage is not None and stage.parameter in ("", decision.parameter) and not follows:
         return Trust("open", "The record of what it was compared with is missing.")
     source = min((decision.rule, decision.reason), key=lambda text: (not text, len(text)))
     return Trust("follows", f"It follows from another decision: {source}.")

@@ -304,7 +304,7 @@ class TrialRun:
         if self.job.checkpoint is not None and status is Status.COMPLETE:
             with self.optimizer.evaluating():
                 weights = model_state(self.model)
-            save_state(self.job.checkpoint, {"trial": self.trial.id, "model": weights})
+                save_state(self.job.checkpoint, {"trial": self.trial.id, "model": weights})
         examples = len(self.recorder.losses) * self.trial.batch_size
         return result_of(
             self.task,
