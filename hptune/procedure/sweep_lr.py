@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from hptune.analysis.criterion import LOSS, Criterion
-from hptune.analysis.ranking import rank
-from hptune.procedure.compare import CONTENDERS, MOST_SEEDS, concluded
+from hptune.analysis.ranking import rank, rank_survivors
+from hptune.procedure.compare import CONTENDERS, MOST_SEEDS, concluded, decide
 from hptune.procedure.lr_range import decide_lr, run_bracket, tested
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import TELLING
 from hptune.procedure.session.context import Context
-from hptune.procedure.sweep_key import decide_key
 from hptune.results.records import Decision, Trial, TrialResult, Value
 from hptune.stages import LR_RANGE, SWEEP
 from hptune.trials.paired import Candidates
@@ -36,6 +35,7 @@ MOVES_LR = (
     "policy.name",
 )
 LEAVES_LR = ("*drop*", "*smooth*")
+RULE = "{}, each value at its own LR; within the noise the best in equal time"
 OPTIMIZER = "optimizer.name"  # LRs of two optimizers have nothing to do with each other
 SAME_SPEED = 0.9  # of the fastest: as fast, as far as a busy machine can tell
 
@@ -83,21 +83,15 @@ def stage(context: Context, path: str, values: Sequence[Value], seeds: int) -> O
     iterations = context.plan(context.batch_size()).short
     found = {str(value): find_lr(context, path, value, iterations) for value in values}
     candidates = compared_at_their_lrs(found, max(seeds, TELLING), by)
-    decision = decide_key(path, values, candidates, by)
+    speeds = relative_speeds(found)
+    shorter = in_equal_time(found, candidates, speeds)
+    decision = decide_value(path, values, candidates, shorter, speeds, by)
     chosen = found[str(decision.value)]
-    lrs = ", ".join(f"{label} {one.trial.lr:g}" for label, one in found.items())
-    shorter, told = by_time(found, candidates)
-    if shorter:
-        in_time = rank(candidates | shorter, by)
-        tied = f", tied with {', '.join(in_time.ties[1:])}" if len(in_time.ties) > 1 else ""
-        told += f" {in_time.best} is best{tied}"
-    reason = f"{decision.reason}; each at its own LR ({lrs}); {told}"
-    decision = replace(decision, reason=reason)
-    beside = f"; goes with {path} {decision.value}"
-    own_lr = [replace(d, reason=d.reason + beside) for d in chosen.decisions]
+    goes = f"; goes with {path} {decision.value}"
+    of_lr = [replace(d, reason=d.reason + goes) for d in chosen.decisions]
     outcome = concluded(
         candidates, [decision], by, columns=(path, "lr"), chosen=str(decision.value)
-    ) + concluded(chosen.bracket, own_lr, by, columns=("lr",))
+    ) + concluded(chosen.bracket, of_lr, by, columns=("lr",))
     ran = [r for one in found.values() for r in one.found]
     ran += [r for rs in (*candidates.values(), *shorter.values()) for r in rs]
     return replace(outcome, results=list({r.trial.id: r for r in ran}.values()))
@@ -138,13 +132,56 @@ def find_lr(context: Context, path: str, value: Value, iterations: int) -> AtIts
     return AtItsLr(other, trial, decisions, found, bracket)
 
 
-def by_time(found: Mapping[str, AtItsLr], candidates: Candidates) -> tuple[Candidates, str]:
-    """Run the slower values for the time that the fastest takes, and say how fast each is."""
+def relative_speeds(found: Mapping[str, AtItsLr]) -> dict[str, float]:
+    """Return the training speeds of the values over that of the fastest."""
     speeds = {k: one.context.runner.examples_per_second(one.trial) for k, one in found.items()}
-    relative = {k: speed / max(speeds.values()) for k, speed in speeds.items()}
-    slower = [k for k, speed in relative.items() if speed < SAME_SPEED]
-    if not slower:
-        return {}, "they are equally fast, so by time it is the same"
-    shown = ", ".join(f"{k} {speed:.2g}" for k, speed in relative.items())
-    shorter = {k: found[k].run(range(len(candidates[k])), relative[k]) for k in slower}
-    return shorter, f"in equal time (speed {shown})"
+    return {k: speed / max(speeds.values()) for k, speed in speeds.items()}
+
+
+def in_equal_time(
+    found: Mapping[str, AtItsLr], candidates: Candidates, speeds: Mapping[str, float]
+) -> Candidates:
+    """Run the slower values for the time that the fastest takes, with the seeds that they had."""
+    return {
+        k: found[k].run(range(len(candidates[k])), speed)
+        for k, speed in speeds.items()
+        if speed < SAME_SPEED
+    }
+
+
+def decide_value(
+    path: str,
+    values: Sequence[Value],
+    candidates: Candidates,
+    shorter: Candidates,
+    speeds: Mapping[str, float],
+    by: Criterion = LOSS,
+) -> Decision:
+    """Choose a value from paired runs, each at its own LR; where they tie, by equal time.
+
+    Args:
+        path: The swept key.
+        values: As listed; `str(value)` is a label among the candidates.
+        candidates: All for the same number of iterations.
+        shorter: The slower ones for the time of the fastest.
+        speeds: Over that of the fastest.
+    """
+    ranking, in_time = rank_survivors(candidates, by), rank(candidates | shorter, by)
+    chosen = next(label for label in in_time.order if label in ranking.ties)
+    lrs = ", ".join(f"{label} {rs[0].trial.lr:g}" for label, rs in candidates.items())
+    told = "all are equally fast, so by time it is the same"
+    if shorter:
+        shown = ", ".join(f"{label} {speed:.2g}" for label, speed in speeds.items())
+        tied = f", tied with {', '.join(in_time.ties[1:])}" if len(in_time.ties) > 1 else ""
+        told = f"in equal time (speed {shown}) {in_time.best} is best{tied}"
+    return decide(
+        candidates,
+        ranking,
+        chosen,
+        stage=SWEEP,
+        parameter=path,
+        value=next(value for value in values if str(value) == chosen),
+        rule=RULE.format(by),
+        tied=f"{chosen}, the best of them in equal time, is taken",
+        beside=f"; each at its own LR ({lrs}); {told}",
+    )

@@ -128,5 +128,3 @@ def test_what_cannot_be_used_is_told_in_one_line(name: str, told: str):
     with pytest.raises(InputError) as caught:
         checked(name)
     assert told in str(caught.value) and "\n" not in str(caught.value)
-
-
