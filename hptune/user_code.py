@@ -53,7 +53,7 @@ def find(name: str, key: str) -> Any:
         raise InputError(
             f"{key}: {name!r}; module {module_name} cannot be imported "
             f"({type(error).__name__}: {one_line(error, 120)}); it must be on the "
-            "path or in the current folder"
+            "path, in the current folder or in the config's"
         ) from error
     finally:
         sys.path.remove(str(folder))
@@ -64,6 +64,12 @@ def find(name: str, key: str) -> Any:
             f"{key}: {name!r}; module {module_name} has no {attribute!r}; correct the name"
         )
     return getattr(module, attribute)
+
+
+def also_look_in(folder: Path) -> None:
+    """Let modules of a folder be found too, after all others: those beside an experiment's file."""
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def is_library(module: str) -> bool:

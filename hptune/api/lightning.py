@@ -179,7 +179,9 @@ def _optimizer(model: Any) -> dict[str, Any]:
         for name, value in optimizer.defaults.items()
         if name in accepted and name not in _VALUES and value != accepted[name].default
     }
-    name = type(optimizer).__name__.lower()
+    cls = type(optimizer)
+    torchs_own = cls.__module__.startswith("torch.optim")
+    name = cls.__name__.lower() if torchs_own else f"{cls.__module__}:{cls.__name__}"
     return {"name": name, "args": args, "rules": _rules(model, optimizer)}
 
 

@@ -65,10 +65,13 @@ class Common:
         from hptune.procedure.session.session import Session
         from hptune.trackers import open_tracker
         from hptune.trials.progress import ProgressGroup
+        from hptune.user_code import also_look_in
 
         path = self.config
         if path is None and LOCAL_CONFIG.exists():
             path = LOCAL_CONFIG
+        if path is not None:
+            also_look_in(path.resolve().parent)
         experiment = load_experiment(path, self.overrides)
         out = run_dir_of(experiment.name, self.out)
         trackers = [

@@ -27,7 +27,8 @@ def command(
 ) -> None:
     """Sweep momentum, wd, batch-size, lr, dropout or any key.
 
-    Paired short runs are compared, and the value is decided.
+    Paired short runs are compared, and the value is decided. Values that move the LR, such as
+    those of optimizer.name or model.args.KEY, are compared each at an LR of its own.
     """
     from hptune.config.load import parse_value
 

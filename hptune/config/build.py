@@ -75,20 +75,28 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
 
 def _changed(task: Task, experiment: Experiment) -> Task:
     """Return a given task with the experiment's model arguments and dropout."""
-    model = experiment.model
+    model, own_optimizer = experiment.model, _own(experiment, "optimizer")
     if experiment.training.label_smoothing:
         raise InputError(
             "training.label_smoothing: the loss was given in Python; smooth it there; leave it out"
+        )
+    if own_optimizer:
+        code = fingerprint(nn.Module(), own_optimizer, None)
+        task = task.change(
+            fingerprint=_joined(task.fingerprint, str(code)), code={**task.code, **code.code}
         )
     if model.dropout is None and not model.args:
         return task
     make_model = partial(_given_model, task.make_model, model.args, model.dropout)
     with torch.random.fork_rng(devices=[]):
         make_model()
-    content = json.dumps([task.fingerprint, model.args, model.dropout], sort_keys=True)
     return task.change(
-        make_model=make_model, fingerprint=hashlib.sha256(content.encode()).hexdigest()[:12]
+        make_model=make_model, fingerprint=_joined(task.fingerprint, model.args, model.dropout)
     )
+
+
+def _joined(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _given_model(
@@ -194,12 +202,17 @@ def _identify(
     Where the data are kept and how they are read is left out: trials keep their ids when a folder
     moves.
     """
-    named = {"model.name": experiment.model.name, "data.name": experiment.data.name}
-    own = [find(name, key) for key, name in named.items() if _is_own(name)]
+    own = _own(experiment, "model", "data", "optimizer")
     settings = experiment.model_dump(mode="json", include={"model", "loss", "metrics"})
     settings["data"] = experiment.data.model_dump(mode="json", exclude=set(WHERE_AND_HOW))
     settings["content"] = splits.record.get("fingerprint", "")
     return fingerprint(model, [*own, step], settings)
+
+
+def _own(experiment: Experiment, *sections: str) -> list[Any]:
+    """Return what these sections name of the user's code."""
+    named = {f"{section}.name": getattr(experiment, section).name for section in sections}
+    return [find(name, key) for key, name in named.items() if _is_own(name)]
 
 
 def _is_own(name: str) -> bool:

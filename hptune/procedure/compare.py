@@ -117,11 +117,17 @@ def kept(runs: PairedRuns, base: Trial, parameters: Sequence[str], count: int) -
         count: Candidates that it would compare.
     """
     cost, allowed = runs.cost_of_telling(base, count), runs.runner.budget
-    told = (
-        f"not compared: telling {count} candidates apart takes about {cost:.3g} epochs, and "
+    return not_compared(
+        base,
+        parameters,
+        f"telling {count} candidates apart takes about {cost:.3g} epochs, and "
         f"{max(allowed.allowed - allowed.spent, 0) * runs.share:.3g} are left for it; raise "
-        "procedure.budget"
+        "procedure.budget",
     )
+
+
+def not_compared(base: Trial, parameters: Sequence[str], why: str) -> Outcome:
+    """Return the outcome of a stage that compares nothing, and says why."""
     return Outcome(
         [
             Decision(
@@ -129,7 +135,7 @@ def kept(runs: PairedRuns, base: Trial, parameters: Sequence[str], count: int) -
                 parameter=name,
                 value=value,
                 rule="kept, as it was before",
-                reason=told,
+                reason=f"not compared: {why}",
             )
             for name in parameters
             if (value := getattr(base, name)) is not None

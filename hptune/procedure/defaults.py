@@ -6,13 +6,11 @@ MOMENTUM = 0.95
 MOMENTUM_MIN = 0.85
 LR_MIN_FRACTION = 0.1  # of the maximum; the report: a tenth, a third or a quarter
 CYCLES = frozenset({"1cycle", "clr"})  # policies that go up from a minimum as the report's does
-ADAPTIVE = frozenset(
-    {"adam", "adamw", "nadam", "radam", "adamax", "adagrad", "adadelta", "rmsprop"}
-)
+ADAPTIVE = frozenset({"adagrad", "adadelta", "rmsprop"})  # beside all that have betas
 DEEP = 10  # layers with weights; from here on the report's weight decays for deep nets apply
 # Decoupled decay is multiplied by LR alone, L2 also passes through the gradient: the
 # useful magnitudes lie about two decades apart.
-DECOUPLED = {"adamw": 100.0}
+DECOUPLED, DECOUPLED_NAME = 100.0, "adamw"  # in the name of the class
 
 
 def batch_size(examples: int) -> int:
@@ -23,14 +21,14 @@ def batch_size(examples: int) -> int:
     return min(size, examples)
 
 
-def lr_range(optimizer: str) -> tuple[float, float]:
+def lr_range(*, adaptive: bool) -> tuple[float, float]:
     """Return the ends of the first LR range test: wide, since a test can say where to look closer."""
-    return (1e-6, 1.0) if optimizer.lower() in ADAPTIVE else (1e-5, 10.0)
+    return (1e-6, 1.0) if adaptive else (1e-5, 10.0)
 
 
-def search_lr(optimizer: str) -> tuple[float, float]:
+def search_lr(*, adaptive: bool) -> tuple[float, float]:
     """Return the ends of a joint search over LR: what a user would write without a range test."""
-    return (1e-5, 1e-1) if optimizer.lower() in ADAPTIVE else (1e-3, 1.0)
+    return (1e-5, 1e-1) if adaptive else (1e-3, 1.0)
 
 
 def lr_min(lr: float) -> float:
@@ -40,4 +38,9 @@ def lr_min(lr: float) -> float:
 
 def weight_decay(weight_layers: int, optimizer: str = "sgd") -> float:
     """Return the middle of the report's grid for a net: 1e-3 for a shallow one, 1e-4 for a deep one."""
-    return (1e-4 if weight_layers >= DEEP else 1e-3) * DECOUPLED.get(optimizer.lower(), 1.0)
+    return (1e-4 if weight_layers >= DEEP else 1e-3) * decay_scale(optimizer)
+
+
+def decay_scale(optimizer: str) -> float:
+    """Return how many times as large the useful weight decays of an optimizer are as those of SGD."""
+    return DECOUPLED if DECOUPLED_NAME in optimizer.lower() else 1.0

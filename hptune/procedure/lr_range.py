@@ -39,19 +39,10 @@ RULE = "bracketed by short runs: {}; within the noise the lower of two"
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Test for the LR and bracket it."""
-    options, size = context.options(LR_RANGE), context.batch_size()
-    low, high = defaults.lr_range(context.optimizer)
+    size = context.batch_size()
     base = context.base(LR_RANGE, context.plan(size).range_test, batch_size=size, lr=1.0)
     runs = context.paired(seeds)
-    test = run_lr_range(
-        runs.runner,
-        base,
-        low=options.lr_low or low,
-        high=options.lr_high or high,
-        mode="exponential" if options.mode == "auto" else options.mode,
-        seeds=max(options.seeds, seeds),
-        examples=len(context.task.validation),
-    )
+    test = tested(context, runs, base)
     short, reached = context.shortened(base), test.reached(runs.by)
     candidates = run_bracket(runs, short, test.reading.lr_max, reached=reached)
     decisions = decide_lr(test, candidates, by=runs.by)
@@ -59,6 +50,23 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     interval = (below, above) if below and above else None
     outcome = concluded(candidates, decisions, runs.by, columns=("lr",), interval=interval)
     return Outcome(results=test.results, evidence=[test.record()]) + outcome
+
+
+def tested(context: Context, runs: PairedRuns, base: Trial) -> RangeTest:
+    """Run the LR range test of a problem, as its experiment says."""
+    options, (low, high) = (
+        context.options(LR_RANGE),
+        defaults.lr_range(adaptive=context.is_adaptive),
+    )
+    return run_lr_range(
+        runs.runner,
+        base,
+        low=options.lr_low or low,
+        high=options.lr_high or high,
+        mode="exponential" if options.mode == "auto" else options.mode,
+        seeds=max(options.seeds, runs.seeds),
+        examples=len(context.task.validation),
+    )
 
 
 def concluded_with_lr(

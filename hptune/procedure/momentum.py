@@ -11,7 +11,7 @@ from dataclasses import replace
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import PairedRuns, decide, kept
+from hptune.procedure.compare import PairedRuns, decide, kept, not_compared
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -26,13 +26,16 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     """Compare momenta; where another than the present one wins, confirm the LR with it."""
     options, base = context.options(MOMENTUM), context.short(MOMENTUM)
     runs, wanted = context.paired(seeds), values or options.values
+    both = ("momentum", "momentum_min")
+    if not context.check().has_momentum:
+        return not_compared(
+            base, both, f"{context.optimizer} has neither momentum, betas nor beta1"
+        )
     if not runs.worth(base, len(wanted) + 1):
-        return kept(runs, base, ("momentum", "momentum_min"), len(wanted) + 1)
+        return kept(runs, base, both, len(wanted) + 1)
     candidates = run_momentum(runs, base, values=wanted, minimum=options.minimum)
     decisions = decide_momentum(candidates, runs.by)
-    return concluded_with_lr(
-        runs, base, candidates, decisions, columns=("momentum", "momentum_min")
-    )
+    return concluded_with_lr(runs, base, candidates, decisions, columns=both)
 
 
 def run_momentum(

@@ -16,7 +16,6 @@ from typing import Any
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
 from hptune.procedure.batch_size import default_values
-from hptune.procedure.defaults import ADAPTIVE
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import MOST_PROPOSALS
 from hptune.procedure.session.context import Context
@@ -53,7 +52,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     """
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
     base, sizes = context.whole(REFINE), sizes_that_fit(context, default_values(size, examples))
-    trials = Trials(base, examples, lr_grows_with_momentum=context.optimizer not in ADAPTIVE)
+    trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
     region = region_around(base, sizes)
     results = run_refine(context.runner, trials, region, known=context.searched, by=by)
     results = [*context.searched, *results]

@@ -45,7 +45,7 @@ def stage(context: Context, seed: int) -> Outcome:
         context: The problem; its budget is what the search may cost.
     """
     options, by, size = context.options(SEARCH), context.criterion, context.batch_size()
-    low, high = options.lr or defaults.search_lr(context.optimizer)
+    low, high = options.lr or defaults.search_lr(adaptive=context.is_adaptive)
     sizes = options.batch_size or default_values(size, len(context.task.train))
     space: Space = {
         "lr": Range(low, high, log=True),

@@ -13,7 +13,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.fitting import on_plateau
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure import defaults
-from hptune.procedure.compare import PairedRuns, decide, kept
+from hptune.procedure.compare import PairedRuns, decide, kept, not_compared
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -28,7 +28,7 @@ EXTRAPOLATIONS = 2
 
 def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
     """Return the report's first grid for a net of so many layers with weights."""
-    scale = defaults.DECOUPLED.get(optimizer.lower(), 1.0)
+    scale = defaults.decay_scale(optimizer)
     grid = [1e-3, 1e-4, 1e-5, 0.0] if weight_layers >= defaults.DEEP else [1e-2, 1e-3, 1e-4]
     return [_rounded(value * scale) for value in grid]
 
@@ -36,6 +36,8 @@ def first_grid(weight_layers: int, optimizer: str = "sgd") -> list[float]:
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Compare weight decays; where another than the present one wins, confirm the LR with it."""
     options, base = context.options(WEIGHT_DECAY), context.short(WEIGHT_DECAY)
+    if not context.check().has_weight_decay:
+        return not_compared(base, ("weight_decay",), f"{context.optimizer} has no weight decay")
     given, runs = values or options.values, context.paired(seeds)
     net = (context.check().weight_layers, context.optimizer)
     grid = given or first_grid(*net)

@@ -48,7 +48,8 @@ def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     if comparison is not None:
         return _trust_in(comparison)
     stage = STAGES.get(decision.stage)
-    if stage is not None and stage.parameter in ("", decision.parameter):
+    follows = decision.parameter.endswith("_min")  # of a cycle: it goes with the maximum
+    if stage is not None and stage.parameter in ("", decision.parameter) and not follows:
         if not decision.trials:
             return Trust("open", "It is the value from before, and was compared with nothing.")
         return Trust("open", "The record of what it was compared with is missing.")

@@ -17,11 +17,16 @@ class ParameterRule(Section):
     weight_decay: NotNegative = Field(1.0, description="times weight decay")
 
 
+def _lower(name: str) -> str:
+    return name if ":" in name else name.lower()
+
+
 class OptimizerSpec(Section):
     """Which optimizer; LR, momentum and weight decay are hyper-parameters."""
 
-    name: Annotated[str, AfterValidator(str.lower)] = Field(
-        "sgd", description="sgd (Nesterov), adam, adamw, rmsprop, any of torch.optim"
+    name: Annotated[str, AfterValidator(_lower)] = Field(
+        "sgd",
+        description="sgd (Nesterov), adam, any of torch.optim, or package.module:Class of your own",
     )
     args: Arguments = Field(default_factory=dict, description="of the optimizer")
     decay_biases_and_norms: bool = Field(

@@ -30,6 +30,7 @@ class BatchCheck:
         weight_layers: Layers with a weight matrix or kernel, the depth as papers count it.
         input_shape, output_shape: Of the batch, the batch dimension first; empty where unknown.
         loss: Of the untrained model.
+        has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
     """
 
     parameters: int
@@ -37,12 +38,15 @@ class BatchCheck:
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     loss: float
+    has_momentum: bool = True
+    has_betas: bool = False
+    has_weight_decay: bool = True
 
 
 def check_batch(
     task: Task, device: Device, *, batch_size: int, optimizer: OptimizerSpec, seed: int
 ) -> BatchCheck:
-    """Run one batch forward and backward, and build the optimizer.
+    """Run one batch forward and backward, build the optimizer, and step one that is not torch's.
 
     Raises:
         InputError: Model, data, loss and optimizer do not fit each other.
@@ -50,7 +54,7 @@ def check_batch(
     iterations_per_epoch(len(task.train), batch_size)
     with seeded(seed, device.torch_device):
         model = make_model(task, device)
-        ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
+        stepper = ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
         trainable = [p for p in model.parameters() if p.requires_grad]
         batch = first_batch(task.train.to(device.torch_device), batch_size, seed)
         with device.autocast():
@@ -65,13 +69,29 @@ def check_batch(
             )
         with _explained(task.model, batch):
             loss.backward()  # type: ignore[no-untyped-call]
+        if ":" in optimizer.name:
+            _try_step(stepper, optimizer.name)
     return BatchCheck(
         parameters=sum(p.numel() for p in trainable),
         weight_layers=sum(p.ndim > 1 for p in trainable),
         input_shape=_shape(inputs_of(batch)),
         output_shape=_shape(outputs),
         loss=float(loss.detach()),
+        has_momentum=stepper.has_momentum,
+        has_betas=stepper.has_betas,
+        has_weight_decay=stepper.has_weight_decay,
     )
+
+
+def _try_step(optimizer: ScheduledOptimizer, name: str) -> None:
+    """Refuse an optimizer that fails, such as one whose step asks for a closure in its body."""
+    try:
+        optimizer.step()
+    except Exception as error:
+        raise InputError(
+            f"optimizer.name: {name!r}; its step fails ({_described(error)}); must step without a "
+            "closure from the gradients of every parameter; correct it or choose another"
+        ) from error
 
 
 def first_batch(source: Source, batch_size: int, seed: int | None = None) -> Batch:

@@ -1,16 +1,17 @@
-"""Optimizers by name, parameter groups by rule, LR and momentum set every iteration."""
+"""Optimizers of torch and of anybody; parameter groups by rule, LR and momentum set every iteration."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hptune.errors import InputError, did_you_mean
+from hptune.errors import InputError, did_you_mean, one_line
 from hptune.results.settings import OptimizerSpec
 from hptune.training.torch_internals import (
     QuickStep,
@@ -19,9 +20,11 @@ from hptune.training.torch_internals import (
     quick_step,
     unmarked,
 )
+from hptune.user_code import find
 
 # LBFGS evaluates the loss several times a step; SparseAdam and the base class do not fit dense nets.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
+_BETAS = ("betas", "beta1", "beta2")
 
 
 def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
@@ -34,15 +37,59 @@ def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
     }
 
 
-class ScheduledOptimizer:
-    """A torch optimizer whose LR and momentum are set as plain numbers before every step.
+def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
+    """Return a class of torch.optim by its name, any other by "package.module:Class".
 
-    Momentum drives `momentum` where the optimizer has it and beta1 where it has betas.
+    Raises:
+        InputError: There is none, or it cannot be stepped as this project steps.
+    """
+    if ":" not in name:
+        classes = optimizer_classes()
+        if (known := classes.get(name.lower())) is None:
+            raise InputError(
+                f"optimizer.name: {name!r}; must be a class of torch.optim, or package.module:Class; "
+                + did_you_mean(name.lower(), classes, f"choose among {', '.join(sorted(classes))}")
+            )
+        return known
+    cls = find(name, "optimizer.name")
+    if not (inspect.isclass(cls) and issubclass(cls, torch.optim.Optimizer)):
+        raise InputError(
+            f"optimizer.name: {name!r}; must be a class derived from torch.optim.Optimizer, it is a "
+            f"{type(cls).__name__}; correct the name"
+        )
+    needed = [p for p in inspect.signature(cls.step).parameters.values() if p.default is p.empty]
+    if [p for p in needed if p.kind is p.POSITIONAL_OR_KEYWORD][1:]:  # beside self
+        raise InputError(
+            f"optimizer.name: {name!r}; its step needs a closure; must step from gradients that are "
+            "there; choose another optimizer"
+        )
+    return cls
+
+
+def accepted_arguments(cls: type[torch.optim.Optimizer]) -> dict[str, inspect.Parameter]:
+    """Return the arguments of a class by name, with those that it passes on to its bases."""
+    accepted: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        own = inspect.signature(base).parameters
+        accepted = {**own, **accepted}
+        if all(p.kind is not p.VAR_KEYWORD for p in own.values()):
+            break
+    return accepted
+
+
+class ScheduledOptimizer:
+    """An optimizer whose LR and momentum are set as plain numbers before every step.
+
+    Momentum drives what the optimizer has of `momentum`, the first of its `betas`, `beta1`.
 
     Args:
         model: Whose parameters that require gradients are optimized.
         spec: Name, arguments and per-parameter rules.
         lr, momentum, weight_decay: The trial's values; LR and momentum may change with `set`.
+
+    Attributes:
+        torch: The optimizer itself, in the mode for training where it has modes.
+        has_momentum, has_betas, has_weight_decay: What it has of these.
 
     Raises:
         InputError: Unknown name or argument, or a rule that matches no parameter.
@@ -57,23 +104,18 @@ class ScheduledOptimizer:
         momentum: float,
         weight_decay: float,
     ) -> None:
-        classes = optimizer_classes()
-        if (cls := classes.get(spec.name.lower())) is None:
-            raise InputError(
-                f"optimizer.name: {spec.name!r}; must be a class of torch.optim; "
-                + did_you_mean(
-                    spec.name.lower(), classes, f"choose among {', '.join(sorted(classes))}"
-                )
-            )
-        accepted = inspect.signature(cls).parameters
-        args = _arguments(spec, accepted, momentum)
-        if "weight_decay" not in accepted and weight_decay:
+        cls = optimizer_class(spec.name)
+        accepted = accepted_arguments(cls)
+        args = _arguments(spec, accepted, lr=lr, momentum=momentum, weight_decay=weight_decay)
+        self.has_weight_decay = "weight_decay" in accepted
+        if weight_decay and not self.has_weight_decay:
             raise InputError(
                 f"weight_decay: {weight_decay:g}; optimizer {spec.name} has no weight decay; set "
                 "hyper_parameters.weight_decay to 0 or choose another optimizer"
             )
-        groups = _groups(model, spec, lr, weight_decay if "weight_decay" in accepted else None)
-        if "fused" in accepted and "fused" not in args and "foreach" not in args:
+        groups = _groups(model, spec, lr, weight_decay if self.has_weight_decay else None)
+        torchs_own = ":" not in spec.name
+        if torchs_own and "fused" in accepted and "fused" not in args and "foreach" not in args:
             args["fused"] = all(
                 p.device.type in ("cpu", "cuda") and p.is_floating_point()
                 for p in model.parameters()
@@ -83,7 +125,22 @@ class ScheduledOptimizer:
             with adding_groups_unmarked():
                 self.torch = cls(groups, **args)
         except (TypeError, ValueError) as error:
-            raise InputError(f"optimizer.args: {spec.name} refuses them: {error}") from None
+            raise InputError(
+                f"optimizer.args: {spec.name} refuses them: {one_line(error)}"
+            ) from None
+        except Exception as error:  # of a class that is not torch's
+            raise InputError(
+                f"optimizer.name: {spec.name} cannot be made ({type(error).__name__}: "
+                f"{one_line(error)}); must take parameter groups; correct it or its optimizer.args"
+            ) from error
+        has = self.torch.param_groups[0].keys()
+        self.has_betas = any(name in has for name in _BETAS)
+        self.has_momentum = any(name in has for name in ("momentum", "betas", "beta1"))
+        self._switches = all(
+            callable(getattr(self.torch, mode, None)) for mode in ("train", "eval")
+        )
+        if self._switches:
+            self.torch.train()  # type: ignore[attr-defined]
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
         self._parameters = [p for group in self.torch.param_groups for p in group["params"]]
         self._quick: QuickStep | None = None
@@ -97,6 +154,20 @@ class ScheduledOptimizer:
                 group["momentum"] = momentum
             elif "betas" in group:
                 group["betas"] = (momentum, *group["betas"][1:])
+            elif "beta1" in group:
+                group["beta1"] = momentum
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Let the parameters be those to evaluate and to keep, where they are not those to train.
+
+        Source: Defazio et al. 2024, "The Road Less Scheduled" (Schedule-Free).
+        """
+        if self._switches:
+            self.torch.eval()  # type: ignore[attr-defined]
+        yield
+        if self._switches:
+            self.torch.train()  # type: ignore[attr-defined]
 
     def step(self) -> None:
         """Update the parameters from their gradients, and drop the gradients."""
@@ -123,8 +194,9 @@ class ScheduledOptimizer:
         self.match_layout()
 
     def load_history(self, state: dict[str, Any]) -> None:
-        """Take momentum buffers and moments from another run's state, and keep LR and decay."""
-        own = [dict(group) for group in self.torch.param_groups]
+        """Take momentum buffers, moments and counts from another run's state; keep LR and decay."""
+        kept = ("lr", "weight_decay")
+        own = [{k: group[k] for k in kept if k in group} for group in self.torch.param_groups]
         self.load(state)
         for group, settings in zip(self.torch.param_groups, own, strict=True):
             group.update(settings)
@@ -139,7 +211,7 @@ class ScheduledOptimizer:
 
 
 def _arguments(
-    spec: OptimizerSpec, accepted: Mapping[str, inspect.Parameter], momentum: float
+    spec: OptimizerSpec, accepted: Mapping[str, inspect.Parameter], **of_trial: float
 ) -> dict[str, Any]:
     # As torch wants them; YAML has no tuples.
     args: dict[str, Any] = {
@@ -147,22 +219,23 @@ def _arguments(
         for name, value in spec.args.items()
     }
     for name in args:
-        if name in ("lr", "momentum", "weight_decay"):
+        if name in of_trial:
             raise InputError(
                 f"optimizer.args.{name}: is a hyper-parameter of the run; set hyper_parameters.{name}"
             )
         if name not in accepted:
             raise InputError(
                 f"optimizer.args.{name}: {args[name]!r}; {spec.name} has no such argument; it has "
-                + ", ".join(sorted(set(accepted) - {"params", "lr", "momentum", "weight_decay"}))
+                + ", ".join(sorted(set(accepted) - {"params", *of_trial}))
             )
         _check_type(name, args[name], accepted[name].default)
     if "nesterov" in accepted and "momentum" in accepted:
         # Nesterov's step is not defined without momentum; torch refuses the pair.
-        args["nesterov"] = args.get("nesterov", True) and momentum > 0
-    if "momentum" in accepted:
-        args["momentum"] = momentum
-    return args
+        usual = ":" not in spec.name or accepted["nesterov"].default
+        args["nesterov"] = args.get("nesterov", usual) and of_trial["momentum"] > 0
+    if "beta1" in accepted:
+        args["beta1"] = of_trial["momentum"]
+    return args | {name: value for name, value in of_trial.items() if name in accepted}
 
 
 def _check_type(name: str, value: Any, default: Any) -> None:

@@ -31,7 +31,12 @@ OptimizerClass = type[torch.optim.Optimizer]
 
 
 def unmarked(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method of torch's optimizers as it is without its mark for torch's compiler."""
+    """Return a method of torch's optimizers as it is without its mark for torch's compiler.
+
+    One of another class is returned as it is: what it is wrapped in may be part of it.
+    """
+    if not method.__module__.startswith("torch."):
+        return method
     plain: Callable[..., Any] = inspect.unwrap(method)
     return plain
 

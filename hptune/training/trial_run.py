@@ -178,7 +178,8 @@ class TrialRun:
         evaluated = iteration in self.evaluate_at
         self._take_in(losses)
         if evaluated and not self.ended:
-            self._read_validation(iteration)
+            with self.optimizer.evaluating():
+                self._read_validation(iteration)
         if self.ended:
             return
         if self._on_progress and time.perf_counter() - self._last_heard > PROGRESS_SECONDS:
@@ -301,8 +302,9 @@ class TrialRun:
         assert self.ended is not None, "it has not ended"
         status, message = self.ended
         if self.job.checkpoint is not None and status is Status.COMPLETE:
-            weights = model_state(self.model)
-            save_state(self.job.checkpoint, {"trial": self.trial.id, "model": weights})
+            with self.optimizer.evaluating():
+                weights = model_state(self.model)
+                save_state(self.job.checkpoint, {"trial": self.trial.id, "model": weights})
         examples = len(self.recorder.losses) * self.trial.batch_size
         return result_of(
             self.task,

@@ -164,7 +164,8 @@ class Runner:
 
     def examples_per_second(self, trial: Trial) -> float:
         """Return the training speed at a trial's batch size, measured once a run directory."""
-        key = f"examples_per_second/{self.task.fingerprint}/{self.device.key}/{trial.batch_size}"
+        which = f"{self.device.key}/{trial.optimizer.name}{trial.optimizer.args or ''}"
+        key = f"examples_per_second/{self.task.fingerprint}/{which}/{trial.batch_size}"
         known = self.run_dir.timing(key)
         if isinstance(known, int | float):
             return float(known)

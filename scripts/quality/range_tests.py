@@ -237,7 +237,7 @@ def judge(name: str, seed: int, known: dict[float, float] | None) -> dict[str, o
         batch_size=problem.batch_size, lr=1.0, momentum=0.95, momentum_min=0.85,
         weight_decay=decay, optimizer=OptimizerSpec(name=problem.optimizer),
     )  # fmt: skip
-    low, high = defaults.lr_range(problem.optimizer)
+    low, high = defaults.lr_range(adaptive=problem.optimizer != "sgd")
     with tempfile.TemporaryDirectory() as folder, RunDir.open(Path(folder)) as run_dir:
         runner = Runner(task, run_dir, device, Silent())
         test = run_lr_range(runner, base, low=low, high=high, examples=len(task.validation))

@@ -19,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from hptune.procedure.session.duration import seconds_of
 from scripts.quality.cases import ROOT
+
+from hptune.procedure.session.duration import seconds_of
 
 PROBLEMS: dict[str, list[str]] = {
     "digits": [

@@ -51,8 +51,9 @@ def test_lists_are_values_too(tmp_path: Path):
     command = ["sweep", "model.args.hidden", "--values", "[8],[32,16]", "--out", str(tmp_path)]
     assert run([*command, "--set", "hyper_parameters.lr=0.1", "--quiet", *SMALL]) == 0
     with (tmp_path / "results.csv").open() as file:
-        assert [row["model.args.hidden"] for row in csv.DictReader(file)] == ["[8]", "[32, 16]"]
+        assert {row["model.args.hidden"] for row in csv.DictReader(file)} == {"[8]", "[32, 16]"}
     with (tmp_path / "decisions.csv").open() as file:
-        (decision,) = csv.DictReader(file)
+        decision = next(csv.DictReader(file))
+    assert decision["parameter"] == "model.args.hidden"
     assert decision["value"] in ("[8]", "[32, 16]")
     assert run(["train", "--epochs", "1", "--out", str(tmp_path), "--quiet", *SMALL]) == 0

@@ -111,6 +111,12 @@ class Context:
         return self.experiment.optimizer.name
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether the optimizer scales each step by the gradients it has seen, as Adam does."""
+        name = self.optimizer.rpartition(":")[2].lower()
+        return self.check().has_betas or name in defaults.ADAPTIVE
+
+    @property
     def criterion(self) -> Criterion:
         """By what candidates are judged."""
         return self.criterion_of(self.experiment.procedure.rank_by)
@@ -202,7 +208,9 @@ class Context:
         momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
         lowest = defaults.MOMENTUM_MIN if momentum > defaults.MOMENTUM_MIN else momentum
         minimum = inputs.number("momentum_min", lowest, quiet=quiet)
-        usual = defaults.weight_decay(self.check().weight_layers, self.optimizer)
+        shown = self.check()
+        usual = defaults.weight_decay(shown.weight_layers, self.optimizer)
+        decay = inputs.number("weight_decay", usual, quiet=quiet or not shown.has_weight_decay)
         return Trial(
             stage=stage,
             task=self.task.fingerprint,
@@ -213,7 +221,7 @@ class Context:
             lr_min=self._lr_min(lr, experiment.policy),
             momentum=momentum,
             momentum_min=None if minimum == momentum else minimum,
-            weight_decay=inputs.number("weight_decay", usual, quiet=quiet),
+            weight_decay=decay if shown.has_weight_decay else 0.0,
             policy=experiment.policy,
             optimizer=experiment.optimizer,
             settings=experiment.training.settings(),

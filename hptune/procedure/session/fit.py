@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -64,7 +65,12 @@ def _fits(problem: Problem, size: int, available: int) -> bool:
         command = [sys.executable, "-m", "hptune.procedure.session.probe", *words]
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+                command,
+                capture_output=True,
+                text=True,
+                timeout=PROBE_SECONDS,
+                check=False,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # finds the same code
             )
             fits = done.returncode == 0 and int(done.stdout.split()[-1]) <= MARGIN * available
         except (subprocess.TimeoutExpired, ValueError, IndexError):

@@ -16,7 +16,7 @@ from hptune.config.load import dump, load_experiment, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.fingerprint import changed_code
-from hptune.procedure import final, search, sweep_key
+from hptune.procedure import final, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.context import Context, tuned
@@ -119,7 +119,7 @@ class Session:
     def sweep(
         self, key: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
     ) -> Outcome:
-        """Run the stage of a named hyper-parameter, or a plain paired sweep of any other key.
+        """Run the stage of a named hyper-parameter, or a paired sweep of any other key.
 
         Args:
             key: momentum, wd, batch-size, lr, dropout, or a key path of the experiment.
@@ -132,11 +132,15 @@ class Session:
         context, named = self._context, swept(key)
         context.use(self.run_dir.decisions())
         values = listed_values(context, key, values)
-        outcome = self._learning_rate_first()
+        # An optimizer's LR has nothing to do with another's.
+        outcome = Outcome() if key == sweep_lr.OPTIMIZER else self._learning_rate_first()
         if named is not None:
             return outcome + self._alone(named.name, values=values, seeds=seeds)
         self._begin(SWEEP, f"sweep {key}")
+        context.budget = Budget()
         seeds = seeds or context.experiment.procedure.seeds
+        if values is not None and sweep_lr.moves_lr(key):
+            return outcome + self._end(SWEEP, sweep_lr.stage(context, key, values, seeds))
         return outcome + self._end(SWEEP, sweep_key.stage(context, key, values, seeds))
 
     def search(self) -> Outcome:
