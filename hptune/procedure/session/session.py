@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +14,10 @@ from typing import Any, Self
 from hptune.config.load import dump, load_experiment, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
-from hptune.fingerprint import changed_code
 from hptune.procedure import final, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
+from hptune.procedure.session.changes import tell_of_changed_code
 from hptune.procedure.session.context import Context, tuned
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
@@ -34,8 +33,6 @@ from hptune.training.device import resolve_device
 from hptune.trials.budget import Budget
 from hptune.trials.executors.execution import Execution, warn_if_mixed
 from hptune.trials.progress import Progress
-
-CODE = "code"  # in the manifest: the source files of the user that the trials depend on
 
 
 class Session:
@@ -292,7 +289,7 @@ class Session:
     def _begin(self, stage: str, title: str | None = None) -> None:
         if self._restart:
             self.run_dir.forget([stage])
-        _tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
+        tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
         self.progress.stage_started(stage, title or stage)
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:
@@ -336,20 +333,3 @@ def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: 
                 f"--out: {run_dir.path} holds a run with another {section} section; a run directory "
                 "belongs to one experiment; give another --out, or --restart"
             )
-
-
-def _tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None]) -> None:
-    """Say which source files of the user changed since the trials here were run, once a change."""
-    now = json.dumps(dict(task.code), sort_keys=True)
-    before = run_dir.facts().get(CODE)
-    if before == now:
-        return
-    changed = changed_code(json.loads(before), task.code) if isinstance(before, str) else []
-    run_dir.add_fact(CODE, now)
-    trials = len(run_dir.rows())
-    if changed and trials:
-        were = "trial here was run; it is" if trials == 1 else "trials here were run; they are"
-        tell(
-            f"{', '.join(changed)} changed since {trials} {were} kept, and not used; what was "
-            "decided before holds until its stage runs again"
-        )
