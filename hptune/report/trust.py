@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hptune.report.views import comparisons, models
 from hptune.report.wording import rounded
 from hptune.results.evidence import Comparison, Evidence, Model
 from hptune.results.records import Decision
@@ -36,10 +35,12 @@ def is_result(decision: Decision) -> bool:
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     """Return how far a decision on a hyper-parameter can be trusted, by all that a run recorded."""
     comparison = comparison_of(decision, evidence)
-    for model in models(evidence):
+    for model in evidence:
+        if not isinstance(model, Model):
+            continue
         if model.stage == decision.stage and decision.parameter in model.intervals:
             return _trust_by(model, decision.parameter)
-    dueled = any(own.stage == FINAL for own in comparisons(evidence))
+    dueled = any(isinstance(own, Comparison) and own.stage == FINAL for own in evidence)
     if decision.stage == FINAL and not dueled:
         changed = f"The final run changed it ({decision.reason}) and compared it with nothing else."
         return Trust("open", changed)
