@@ -181,7 +181,6 @@ def run_bracket(
     lr: float,
     *,
     reached: float = math.inf,
-    least: int = BRACKET,
 ) -> Candidates:
     """Run short runs up and down from an LR until the best has worse neighbours, then one between them.
 
@@ -192,14 +191,13 @@ def run_bracket(
         lr: To begin with.
         reached: The cost that a range test reached in passing; runs that all end above it are of
             no use, however they compare.
-        least: Candidates to run whatever they cost.
     """
 
     def run(wanted: Sequence[float]) -> Candidates:
         # To two significant figures, so that a table can be read and a trial found again.
         lrs = [float(f"{lr:.2g}") for lr in wanted]
         changes = {_label(lr): lrs_of(base, lr) for lr in lrs}
-        return runs.run(base, changes, least=max(least - len(candidates), 0))
+        return runs.run(base, changes, least=max(BRACKET - len(candidates), 0))
 
     candidates: Candidates = {}
     # On both sides: far above the best LR the losses lie so close together that they show no way down.

@@ -10,6 +10,7 @@ from hptune.stages import FINAL, LR_RANGE, REFINE
 BRACKET = 3  # short runs that bracket an LR at least
 # Of the final run: what a short run takes. A third ranks LRs as the whole run does; a tenth does
 # not, and prefers an LR and a momentum that the whole run cannot bear.
+# (scripts/quality/taskset.py).
 SHORT = 1 / 3
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss
 TEST = 1 / 4  # of the final run: what an LR range test takes
@@ -17,7 +18,6 @@ RANGE_TEST = (100, 400)  # iterations at least and at most
 CANDIDATES = 7  # short runs for an LR at most
 SWEEP = 4  # candidates that a stage compares, and seeds that it takes to tell them apart
 TELLING = 2
-MOST_PROPOSALS = 40  # short runs that refinement takes, by when they have shown what they can
 # Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
 # (scripts/quality/order.py).
 BESIDE_REFINEMENT = 1 / 4
@@ -106,7 +106,7 @@ class Plan:
         left = self.search * self.per_epoch
         for stage in stages:
             if stage == FINAL:
-                left += self.budget * self.epochs * self.per_epoch - self.search * self.per_epoch
+                left += (self.budget * self.epochs - self.search) * self.per_epoch
                 rivals = int(left >= self.final)
                 trials = self.final_seeds * (1 if self.baseline_length is None else 2)
                 iterations = self.final_seeds * self.final * (1 + (self.baseline_length or 0.0))
@@ -121,11 +121,10 @@ class Plan:
                 continue
             tests = self.test_seeds if stage == LR_RANGE else 0
             least = most = SWEEP * max(self.search_seeds, TELLING)
+            of_left = BESIDE_REFINEMENT if REFINE in stages else 1.0
             if tests:
                 least, most = BRACKET * self.search_seeds, CANDIDATES * self.search_seeds
-            elif stage == REFINE:
-                least, most = 1, MOST_PROPOSALS
-            of_left = 1.0 if tests or stage == REFINE or REFINE not in stages else BESIDE_REFINEMENT
+                of_left = 1.0
             short = min(int((of_left * left - tests * self.range_test) / self.short), most)
             if short < least:  # the LR is bracketed whatever it costs
                 short = least if tests else 0

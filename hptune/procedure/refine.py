@@ -17,7 +17,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
 from hptune.procedure.batch_size import default_values
 from hptune.procedure.outcome import Outcome
-from hptune.procedure.plan import MOST_PROPOSALS
+from hptune.procedure.plan import SHORT
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.procedure.trial_settings import COLUMNS, Trials
@@ -32,10 +32,8 @@ from hptune.trials.run import Runner
 LR_FACTOR, DECAY_FACTOR = 30.0, 100.0
 MOMENTUM = (0.1, 0.99)
 LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
-# Runs of a third rank settings nearly as whole ones do and cost a third; shorter ones mislead
-# (scripts/quality/taskset.py).
-SHORT = 1 / 3
-SHORT_SHARE = 2 / 3  # of what is left goes to them, the rest to whole runs
+SHORT_SHARE = 2 / 3  # of what is left goes to short runs, the rest to whole ones
+MOST_SHORT = 40  # short runs, by when they have shown what they can
 MOST = 200  # trials: the model's cost grows with their cube
 RIVALS = 3  # that the record tells the probability of
 CLEARLY = 0.8  # probability with which a challenger has to be better
@@ -113,7 +111,7 @@ def run_refine(
             surface = trials.surface(seen, by)
             best = surface.best()
             short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
-            whole = turn < budget.allowed and (not short or len(results) >= MOST_PROPOSALS)
+            whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
             rivals = [trials.base, trials.trial(best)]
             wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
             if not wanted:

@@ -18,7 +18,8 @@ import numpy as np
 from hptune.analysis.proposals import Region, propose
 from hptune.procedure.compare import PairedRuns, concluded
 from hptune.procedure.lr_range import decide_lr, run_bracket
-from hptune.procedure.refine import SHORT, decide_refine, region_around, run_refine
+from hptune.procedure.plan import SHORT
+from hptune.procedure.refine import decide_refine, region_around, run_refine
 from hptune.procedure.trial_settings import Trials
 from hptune.results.records import Trial
 from hptune.stages import LR_RANGE, REFINE

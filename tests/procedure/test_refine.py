@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hptune.analysis.criterion import LOSS
+from hptune.procedure.plan import SHORT
 from hptune.procedure.refine import (
-    SHORT,
     decide_refine,
     model_record,
     region_around,

@@ -257,7 +257,7 @@ class Session:
     def _alone(
         self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
     ) -> Outcome:
-        """Run a stage by itself: all of its candidates, and more seeds and values in the budget."""
+        """Run a stage by itself: all of its candidates, and more seeds as far as the budget goes."""
         context = self._context
         plan = context.plan(context.batch_size(quiet=True))
         context.budget = Budget(math.inf if values else plan.budget * plan.epochs)
