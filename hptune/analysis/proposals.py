@@ -30,8 +30,8 @@ class Region:
     weight_decay: tuple[float, float]
     batch_sizes: tuple[int, ...]
 
-    def at(self, shares: FloatArray, length: float) -> list[Setting]:
-        """Return settings by their place between the ends, (N, 4) in [0, 1]."""
+    def at(self, shares: FloatArray) -> list[Setting]:
+        """Return whole runs by their place between the ends, (N, 4) in [0, 1]."""
         sizes = self.batch_sizes
         return [
             Setting(
@@ -39,7 +39,6 @@ class Region:
                 momentum=1 - _between(1 - self.momentum[0], 1 - self.momentum[1], momentum),
                 weight_decay=_between(*self.weight_decay, decay),
                 batch_size=sizes[min(int(size * len(sizes)), len(sizes) - 1)],
-                length=length,
             )
             for lr, momentum, decay, size in shares
         ]
@@ -65,37 +64,23 @@ class Region:
         return np.clip(places, 0.0, 1.0)
 
 
-def propose(
-    surface: ResponseSurface,
-    region: Region,
-    *,
-    near: Setting,
-    count: int = 1,
-    length: float = 1.0,
-    seed: int = 0,
-) -> list[Setting]:
-    """Return the settings to run next, each chosen as if those before it had ended as expected.
+def propose(surface: ResponseSurface, region: Region, *, near: Setting, seed: int = 0) -> Setting:
+    """Return the setting of which most improvement is expected at full length.
 
     Args:
         surface: Of all trials so far.
         region: Where to look.
         near: The best setting known.
-        count: Settings.
-        length: At which improvement counts, over that of the final run.
         seed: Of the draws.
     """
     rng = np.random.default_rng(seed)
-    proposed: list[Setting] = []
-    for _ in range(count):
-        shares = rng.uniform(size=(DRAWN, 4))
-        beside = round(NEAR * DRAWN)
-        step = rng.choice(STEPS, size=(beside, 1)) * rng.standard_normal((beside, 4))
-        step[rng.uniform(size=step.shape) < UNMOVED] = 0.0
-        shares[:beside] = np.clip(region.shares(near) + step, 0.0, 1.0)
-        drawn = region.at(shares, length)
-        gain = surface.expected_improvement(drawn, proposed)
-        proposed.append(drawn[int(gain.argmax())])
-    return proposed
+    shares = rng.uniform(size=(DRAWN, 4))
+    beside = round(NEAR * DRAWN)
+    step = rng.choice(STEPS, size=(beside, 1)) * rng.standard_normal((beside, 4))
+    step[rng.uniform(size=step.shape) < UNMOVED] = 0.0
+    shares[:beside] = np.clip(region.shares(near) + step, 0.0, 1.0)
+    drawn = region.at(shares)
+    return drawn[int(surface.expected_improvement(drawn).argmax())]
 
 
 def _between(low: float, high: float, share: float) -> float:

@@ -159,26 +159,16 @@ class ResponseSurface:
         low, high = np.quantile(costs, BAND, axis=0)
         return Line(np.asarray(values, dtype=float), costs.mean(axis=0), low, high)
 
-    def expected_improvement(
-        self, settings: Sequence[Setting], pending: Sequence[Setting] = ()
-    ) -> FloatArray:
+    def expected_improvement(self, settings: Sequence[Setting]) -> FloatArray:
         """Return by how much each setting is expected to beat the best one known, (N,).
 
         In units of the distance from the median trial to the best. The best one known is the
         trial that the model expects to end best at the length of the first setting.
-
-        Args:
-            settings: To be judged.
-            pending: Settings that are being run; they are taken to end as expected.
         """
         x = self._points(settings)
         known = self._points([replace(s, length=settings[0].length) for s in self.settings])
-        waiting = self._points(pending) if pending else None
         found = []
         for process in self._processes:
-            if waiting is not None:
-                process = _conditioned(process, waiting)
-                known = np.concatenate([known, waiting])
             best = float(process.predict(known).min())
             mean, sd = process.predict(x, return_std=True)
             sd = np.maximum(sd, JITTER)
@@ -287,10 +277,3 @@ def _slice_step(
             return proposed
         low, high = (angle, high) if angle < 0 else (low, angle)
         angle = rng.uniform(low, high)
-
-
-def _conditioned(process: GaussianProcessRegressor, points: FloatArray) -> GaussianProcessRegressor:
-    """Return a process that has also seen points end as it expects them to."""
-    x = np.concatenate([process.X_train_, points])
-    y = np.concatenate([process.y_train_, process.predict(points)])
-    return GaussianProcessRegressor(process.kernel_, alpha=process.alpha, optimizer=None).fit(x, y)

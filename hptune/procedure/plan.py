@@ -9,7 +9,7 @@ from hptune.stages import FINAL, LR_RANGE, REFINE
 
 BRACKET = 3  # short runs that bracket an LR at least
 # Of the final run: what a short run takes. A third ranks LRs as the whole run does; a tenth does
-# not, and prefers an LR and a momentum that the whole run cannot bear.
+# not, and prefers an LR and a momentum that the whole run cannot bear
 # (scripts/quality/taskset.py).
 SHORT = 1 / 3
 SHORTEST = 50  # iterations; a shorter run has barely left the initial loss

@@ -84,7 +84,6 @@ def run_refine(
     *,
     known: Sequence[TrialResult] = (),
     by: Criterion = LOSS,
-    at_once: int = 1,
 ) -> list[TrialResult]:
     """Run proposals at a part of the full length, then the best and what was decided at full length.
 
@@ -94,7 +93,6 @@ def run_refine(
         region: Where to look.
         known: Results of the stages before.
         by: What is better.
-        at_once: Proposals that run together.
     """
     budget, results, first = runner.budget, list[TrialResult](), _first(trials)
     left = budget.allowed - budget.spent
@@ -115,8 +113,8 @@ def run_refine(
             rivals = [trials.base, trials.trial(best)]
             wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
             if not wanted:
-                proposed = propose(surface, region, near=best, count=at_once, seed=len(seen))
-                wanted = [trials.trial(s, 1.0 if whole else SHORT) for s in proposed]
+                proposed = propose(surface, region, near=best, seed=len(seen))
+                wanted = [trials.trial(proposed, 1.0 if whole else SHORT)]
         wanted = [_unseen(trial, [*seen, *results]) for trial in wanted]
         if not runner.affords(wanted):
             return results

@@ -96,7 +96,7 @@ def _show(title: str, cases: list[tuple[Law, float]], count: int) -> None:
     said, right = [], []
     for seed, (law, noise) in enumerate(cases):
         rng = np.random.default_rng(seed)
-        drawn = REGION.at(rng.uniform(size=(count, 4)), 1.0)
+        drawn = REGION.at(rng.uniform(size=(count, 4)))
         drawn += drawn[:1] * (REPEATS - 1) * (noise > 0)
         costs = law(drawn) + noise * rng.standard_normal(len(drawn))
         surface = ResponseSurface(drawn, costs)
@@ -129,7 +129,7 @@ def _pairs(best: Setting, rng: np.random.Generator) -> Iterator[tuple[Setting, S
     names = tuple(AXES)
     for _ in range(PAIRS):
         pair = []
-        for drawn in REGION.at(rng.uniform(size=(2, 4)), 1.0):
+        for drawn in REGION.at(rng.uniform(size=(2, 4))):
             kept = [name for name in names if rng.uniform() < 0.5]
             pair.append(replace(drawn, **{name: getattr(best, name) for name in kept}))
         yield cast(tuple[Setting, Setting], tuple(pair))

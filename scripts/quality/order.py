@@ -96,7 +96,7 @@ def by_model(table: str, trainings: float, noise: float) -> float:
     trained = session.runner.run([_trial(row) for row in sample(4, seed=0)])
     while len(trained) < trainings:
         surface = trials.surface(trials.usable(trained), ERROR)
-        (found,) = propose(surface, REGION, near=surface.best(), seed=len(trained))
+        found = propose(surface, REGION, near=surface.best(), seed=len(trained))
         trained += session.runner.run([trials.trial(found)])
     best = trials.surface(trials.usable(trained), ERROR).best()
     return _regret(session, (best.lr, best.momentum, best.weight_decay, best.batch_size))
