@@ -1,7 +1,7 @@
 """Refinement: what is left of the budget goes to trials that a model of all trials proposes.
 
 The model is fed with every finished trial of the same problem, whatever its stage and length. What
-was decided before gives way only to a run of full length that the model says is clearly better.
+was decided before gives way only to what the model says is clearly better at full length.
 
 Source: Snoek, Larochelle and Adams 2012.
 """
@@ -15,15 +15,16 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
+from hptune.analysis.ranking import candidate
+from hptune.analysis.response_surface import ResponseSurface, Setting
 from hptune.procedure.batch_size import default_values
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import SHORT
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.procedure.trial_settings import COLUMNS, Trials
-from hptune.results.evidence import Candidate, Comparison, Evidence, Model
-from hptune.results.records import Decision, Status, Trial, TrialResult
-from hptune.results.tables import result_row
+from hptune.results.evidence import Comparison, Evidence, Model
+from hptune.results.records import Decision, Trial, TrialResult
 from hptune.stages import REFINE
 from hptune.trials.run import Runner
 
@@ -53,11 +54,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
     region = region_around(base, sizes)
     results = run_refine(context.runner, trials, region, known=context.searched, by=by)
-    results = [*context.searched, *results]
-    outcome = decide_refine(trials, results, by)
-    chosen = trials.decided(outcome.decisions)
-    outcome.evidence += model_record(trials, region, results, chosen, by)
-    return outcome
+    return decide_refine(trials, region, [*context.searched, *results], by)
 
 
 def region_around(base: Trial, sizes: Sequence[int]) -> Region:
@@ -122,11 +119,14 @@ def run_refine(
     return results
 
 
-def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion = LOSS) -> Outcome:
+def decide_refine(
+    trials: Trials, region: Region, results: Sequence[TrialResult], by: Criterion = LOSS
+) -> Outcome:
     """Take the setting that is expected to end best where it is clearly better than what was decided.
 
     Args:
         trials: Of the problem.
+        region: Where the best is looked for.
         results: Of all stages.
         by: What is better.
     """
@@ -134,12 +134,10 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
     own = [r for r in usable if r.trial.stage == REFINE]
     finished = [r for r in usable if trials.whole(r.trial) and math.isfinite(by.at_end(r))]
     base, chosen, told = trials.base, trials.base, "too few trials for a model"
-    if trials.modelled(usable, by):
-        surface = trials.surface(usable, by)
-        # What has run at full length goes before what the model alone recommends.
-        whole = [trials.setting(r.trial) for r in finished]
-        tried = whole or [replace(s, length=1.0) for s in surface.settings]
-        others = [setting for setting in tried if setting != trials.setting(base)]
+    surface = trials.surface(usable, by) if trials.modelled(usable, by) else None
+    # What has run at full length goes before what the model alone recommends.
+    others = _others(trials, finished) or _others(trials, usable)
+    if surface and others:
         rival = trials.trial(surface.best(others))
         better = surface.probability(trials.setting(rival), trials.setting(base))
         told = (
@@ -174,56 +172,57 @@ def decide_refine(trials: Trials, results: Sequence[TrialResult], by: Criterion 
     # Side by side as far as they are of one length: whole runs, else those of a third.
     compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
     record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if compared else []
+    if surface:
+        record.append(_model(surface, trials, region, usable, chosen, by))
     return Outcome(decisions, own, record)
 
 
-def model_record(
-    trials: Trials, region: Region, results: Sequence[TrialResult], chosen: Trial, by: Criterion
-) -> list[Evidence]:
-    """Return what the model says of the values decided; nothing where there are too few trials.
+def _others(trials: Trials, results: Sequence[TrialResult]) -> list[Setting]:
+    """Return the settings of some trials as whole runs, but for what was decided before."""
+    settings = (replace(trials.setting(r.trial), length=1.0) for r in results)
+    return [s for s in dict.fromkeys(settings) if s != trials.setting(trials.base)]
 
-    Args:
-        region: Where the best is looked for.
-        results: Of all stages.
-        chosen: A run of full length with the values decided.
-    """
-    usable = trials.usable(results)
-    if not trials.modelled(usable, by):
-        return []
-    surface, at = trials.surface(usable, by), trials.setting(chosen)
-    others = dict.fromkeys(replace(trials.setting(r.trial), length=1.0) for r in usable)
-    rivals = {s: surface.probability(at, s) for s in others if s != replace(at, length=1.0)}
+
+def _model(
+    surface: ResponseSurface,
+    trials: Trials,
+    region: Region,
+    usable: Sequence[TrialResult],
+    chosen: Trial,
+    by: Criterion,
+) -> Model:
+    """Return what the model says of the values decided, as a record."""
+    at = replace(trials.setting(chosen), length=1.0)
+    others = dict.fromkeys(replace(s, length=1.0) for s in surface.settings)
+    rivals = {s: surface.probability(at, s) for s in others if s != at}
     nearest = sorted(rivals, key=rivals.__getitem__)[:RIVALS]
     # Between what was tried: beyond, and along what was never varied, the model cannot say.
-    tried = {axis: [getattr(r.trial, axis) for r in usable] for axis in COLUMNS}
-    grids = {
-        axis: [v for v in region.values(axis) if min(values) * 0.999 <= v <= max(values) * 1.001]
-        for axis, values in tried.items()
-    }
-    grids = {axis: grid for axis, grid in grids.items() if len(grid) > 1}
+    grids = {}
+    for axis in COLUMNS:
+        tried = [getattr(r.trial, axis) for r in usable]
+        low, high = min(tried) * 0.999, max(tried) * 1.001
+        grid = [value for value in region.values(axis) if low <= value <= high]
+        if len(grid) > 1:
+            grids[axis] = grid
     lines = {axis: surface.line(axis, at, grid) for axis, grid in grids.items()}
     sign = -1 if by.higher_is_better else 1
-    return [
-        Model(
-            stage=REFINE,
-            trials=tuple(r.trial.id for r in usable),
-            by=by.name,
-            values={axis: getattr(chosen, axis) for axis in COLUMNS},
-            intervals={
-                axis: list(surface.interval(axis, at, grid)) for axis, grid in grids.items()
-            },
-            lines={
-                axis: {
-                    "values": line.values.tolist(),
-                    "mean": (sign * line.mean).tolist(),
-                    "low": (sign * line.low).tolist(),
-                    "high": (sign * line.high).tolist(),
-                }
-                for axis, line in lines.items()
-            },
-            rivals={_label(trials.trial(s)): rivals[s] for s in nearest},
-        )
-    ]
+    return Model(
+        stage=REFINE,
+        trials=tuple(r.trial.id for r in usable),
+        by=by.name,
+        values={axis: getattr(chosen, axis) for axis in COLUMNS},
+        intervals={axis: list(surface.interval(axis, at, grid)) for axis, grid in grids.items()},
+        lines={
+            axis: {
+                "values": line.values.tolist(),
+                "mean": (sign * line.mean).tolist(),
+                "low": (sign * line.low).tolist(),
+                "high": (sign * line.high).tolist(),
+            }
+            for axis, line in lines.items()
+        },
+        rivals={_label(trials.trial(s)): rivals[s] for s in nearest},
+    )
 
 
 def _first(trials: Trials) -> list[Trial]:
@@ -257,22 +256,9 @@ def _record(
         groups.setdefault(_label(result.trial), []).append(result)
     costs = {k: sum(map(by.at_end, rs)) / len(rs) for k, rs in groups.items()}
     best = min(costs, key=costs.__getitem__)
-    rows = {k: result_row(rs[0]) for k, rs in groups.items()}
     candidates = tuple(
-        Candidate(
-            label=label,
-            values={column: rows[label].get(column) for column in COLUMNS},
-            trials=tuple(r.trial.id for r in rs),
-            seeds=tuple(r.trial.seed for r in rs),
-            scores=tuple(by.value(by.at_end(r)) for r in rs),
-            score=by.value(costs[label]),
-            difference=costs[label] - costs[best],
-            noise=None,
-            tied=label == best,
-            status=max((r.status for r in rs), key=list(Status).index),
-            epochs=sum(r.epochs for r in rs),
-        )
-        for label, rs in groups.items()
+        candidate(k, rs, by, COLUMNS, score=costs[k], best=costs[best], tied=k == best)
+        for k, rs in groups.items()
     )
     return Comparison(
         stage=REFINE,

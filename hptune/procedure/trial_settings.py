@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 from hptune.analysis.criterion import Criterion
 from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.defaults import MOMENTUM_MIN, lr_min
-from hptune.results.records import Decision, Status, Trial, TrialResult
+from hptune.results.records import Status, Trial, TrialResult
 from hptune.stages import REFINE
 from hptune.training.lengths import iterations_per_epoch
 
@@ -84,12 +82,6 @@ class Trials:
             lr_grows_with_momentum=self._effective,
             seed=self.base.seed,
         )
-
-    def decided(self, decisions: Sequence[Decision]) -> Trial:
-        """Return a run of full length with the values decided."""
-        values: dict[str, Any] = {d.parameter: d.value for d in decisions}
-        own = {axis: values[axis] for axis in COLUMNS if axis in values}
-        return self.trial(replace(self.setting(self.base), **own))
 
     def whole(self, trial: Trial) -> bool:
         """Say whether a trial is as long as the final run, to a hundredth."""

@@ -81,10 +81,9 @@ def _refined(session: SurrogateSession, trainings: float) -> float:
     session.runner.budget.allowed = trainings * EPOCHS
     trials = Trials(session.run(REFINE), EXAMPLES)
     known = session.searched
-    results = run_refine(
-        session.runner, trials, region_around(trials.base, SIZES), known=known, by=ERROR
-    )
-    outcome = decide_refine(trials, [*known, *results], ERROR)
+    region = region_around(trials.base, SIZES)
+    results = run_refine(session.runner, trials, region, known=known, by=ERROR)
+    outcome = decide_refine(trials, region, [*known, *results], ERROR)
     session.take_in(outcome.decisions, outcome.results)
     return session.regret()
 

@@ -13,11 +13,11 @@ from hptune.analysis.criterion import LOSS
 from hptune.procedure.plan import SHORT
 from hptune.procedure.refine import (
     decide_refine,
-    model_record,
     region_around,
     run_refine,
 )
 from hptune.procedure.trial_settings import Trials
+from hptune.report.views import comparisons, models
 from hptune.results.evidence import evidence_from, evidence_text
 from hptune.results.records import Curve, Status, Trial, TrialResult
 from hptune.results.settings import OptimizerSpec
@@ -68,8 +68,9 @@ class Valley:
 
 def refined(runner: Valley, known=()):
     trials = Trials(BASE, EXAMPLES)
-    results = run_refine(runner, trials, region_around(BASE, (32, 64, 128)), known=known)
-    return decide_refine(trials, [*known, *results]), results
+    region = region_around(BASE, (32, 64, 128))
+    results = run_refine(runner, trials, region, known=known)
+    return decide_refine(trials, region, [*known, *results]), results
 
 
 def decided(outcome) -> dict[str, float]:
@@ -86,7 +87,7 @@ def test_what_the_stages_missed_is_found_and_the_evidence_told(best: float):
     assert after - 0.3 < 0.1 * (before - 0.3)
     assert values["lr_min"] == pytest.approx(values["lr"] / 10, rel=1e-3)
     assert "probability" in outcome.decisions[0].reason
-    (compared,) = outcome.evidence
+    (compared,) = comparisons(outcome.evidence)
     (chosen,) = [one for one in compared.candidates if one.label == compared.chosen]
     assert chosen.difference < 0.01 and len(compared.candidates) >= 2
     assert set(outcome.decisions[0].trials) == {r.trial.id for r in results}
@@ -113,8 +114,9 @@ def test_noise_alone_does_not_move_what_was_decided():
     for seed in range(4):
         runner = Valley(BASE.lr / (1 - BASE.momentum), epochs=4 * EPOCHS, noise=0.05)
         trials = Trials(BASE.change(seed=seed), EXAMPLES)
-        results = run_refine(runner, trials, region_around(BASE, (64,)))
-        values = decided(decide_refine(trials, results))
+        region = region_around(BASE, (64,))
+        results = run_refine(runner, trials, region)
+        values = decided(decide_refine(trials, region, results))
         cost = runner.loss(BASE.change(lr=values["lr"], momentum=values["momentum"], seed=99))
         moved += cost > 0.3 + 0.2
     assert not moved
@@ -150,10 +152,11 @@ def test_a_setting_keeps_its_epochs_at_another_batch_size():
 def test_each_hyper_parameter_has_an_interval_that_narrows_where_the_cost_depends_on_it():
     runner = Valley(2.0, epochs=8 * EPOCHS)
     trials, region = Trials(BASE, EXAMPLES), region_around(BASE, (32, 64, 128))
-    assert model_record(trials, region, [], BASE, LOSS) == []
-    (model,) = model_record(trials, region, run_refine(runner, trials, region), BASE, LOSS)
+    assert decide_refine(trials, region, []).evidence == []
+    outcome = decide_refine(trials, region, run_refine(runner, trials, region))
+    (model,) = models(outcome.evidence)
     low, high = model.intervals["lr"]
-    assert 0.005 < low <= 0.1 <= high < 1.0
+    assert 0.01 < low <= 0.1 <= high < 1.0
     low, high = model.intervals["weight_decay"]
     assert high / low > 100
     assert all(0 <= better <= 1 for better in model.rivals.values()) and len(model.rivals) == 3
@@ -170,7 +173,8 @@ def test_where_every_run_diverges_the_search_ends_and_says_so():
 
     runner = Breaking(2.0, epochs=20 * EPOCHS)
     trials = Trials(BASE, EXAMPLES)
-    results = run_refine(runner, trials, region_around(BASE, (64,)))
-    outcome = decide_refine(trials, results)
+    region = region_around(BASE, (64,))
+    results = run_refine(runner, trials, region)
+    outcome = decide_refine(trials, region, results)
     assert len(results) <= 5 and decided(outcome)["lr"] == BASE.lr
     assert "too few" in outcome.decisions[0].reason
