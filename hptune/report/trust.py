@@ -35,11 +35,9 @@ def is_result(decision: Decision) -> bool:
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     """Return how far a decision on a hyper-parameter can be trusted, by all that a run recorded."""
     comparison = comparison_of(decision, evidence)
-    for model in evidence:
-        if not isinstance(model, Model):
-            continue
-        if model.stage == decision.stage and decision.parameter in model.intervals:
-            return _trust_by(model, decision.parameter)
+    models = [one for one in evidence if isinstance(one, Model) and one.stage == decision.stage]
+    if models and decision.parameter in models[-1].intervals:
+        return _trust_by(models[-1], decision.parameter)
     dueled = any(isinstance(own, Comparison) and own.stage == FINAL for own in evidence)
     if decision.stage == FINAL and not dueled:
         changed = f"The final run changed it ({decision.reason}) and compared it with nothing else."

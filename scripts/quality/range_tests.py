@@ -11,7 +11,6 @@ scripts/quality/results/range-tests.csv; the summary has a line a finder and one
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import os
 import statistics
@@ -44,9 +43,10 @@ from hptune.training.loop import run_trial
 from hptune.training.trial_run import Job
 from hptune.trials.progress import Silent
 from hptune.trials.run import Runner
+from scripts.quality import store
 
-RESULTS = Path(__file__).parent / "results" / "range-tests.csv"
-OLD = RESULTS.with_name("range-tests-before.csv")  # its grids are used again where it is there
+ROWS = "range-tests"
+OLD = "range-tests-before"  # rows of earlier code: their grids are used again
 LENGTH = 200  # iterations of the runs that judge an LR
 TEST_LENGTH = 150
 FINDERS = ("reading", "confirmed", "valley", "steep", "minimum", "slide")
@@ -195,9 +195,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=16)
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args()
-    rows = _read()
+    rows = store.read(ROWS)
     done = {(row["problem"], int(row["seed"])) for row in rows}
-    grids = {(row["problem"], int(row["seed"])): _losses(row["grid"]) for row in _read(OLD)}
+    grids = {(row["problem"], int(row["seed"])): _losses(row["grid"]) for row in store.read(OLD)}
     wanted = [
         (name, seed, grids.get((name, seed)))
         for name in args.problems or PROBLEMS
@@ -206,8 +206,8 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(args.jobs, initializer=_one_thread) as pool:
         for row in pool.map(judge, *zip(*wanted, strict=True)) if wanted else ():
-            _append(row)
-    summarize(_read())
+            store.add(ROWS, row)
+    summarize(store.read(ROWS))
 
 
 def make_task(name: str, seed: int) -> Task:
@@ -384,23 +384,6 @@ def _one_thread() -> None:
 def _losses(text: str) -> dict[float, float]:
     pairs = (pair.split(":") for pair in text.split())
     return {float(lr): float(loss) for lr, loss in pairs}
-
-
-def _read(path: Path = RESULTS) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def _append(row: dict[str, object]) -> None:
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -71,8 +71,7 @@ class Execution:
 
     def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
         """Return the executor for a sweep: for all its trials, also those that are there already."""
-        module = import_module(f"{__package__}.{self._kind.module or self._kind.name}")
-        executor: Executor = module.make(self, task, trials)
+        executor: Executor = self._module.make(self, task, trials)
         if (words := executor.in_words) not in self._used:
             self._used.append(words)
             self._run_dir.add_fact("executors", "; ".join(self._used))
@@ -80,10 +79,13 @@ class Execution:
 
     def gain(self, task: Task, trials: Sequence[Trial]) -> float:
         """Return how many times as fast as one after another a sweep's trials are expected to be."""
-        module = import_module(f"{__package__}.{self._kind.module or self._kind.name}")
-        if measured := getattr(module, "gain", None):
+        if measured := getattr(self._module, "gain", None):
             return float(measured(self, task, trials))
         return max(1.0, PARALLEL * min(self.at_once, len(trials)))
+
+    @property
+    def _module(self) -> Any:
+        return import_module(f"{__package__}.{self._kind.module or self._kind.name}")
 
     @contextmanager
     def measurements(self, task: Task) -> Iterator[dict[str, Any]]:
