@@ -7,30 +7,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, Field, StrictBool, ValidationError
-
-from hptune.config.explain import explain
 from hptune.errors import InputError, one_line
-from hptune.section import Section
-
-Text = Annotated[str, Field(min_length=1)]
-
-
-class _Defaults(Section):
-    out: Text | None = None
-    device: Text | None = None
-    track: tuple[Text, ...] = ()
-    quiet: StrictBool = False
-
-
-class _Tools(BaseModel):
-    hptune: _Defaults = _Defaults()
-
-
-class _Project(BaseModel):
-    tool: _Tools = _Tools()
 
 
 def file_defaults(path: Path) -> dict[str, Any]:
@@ -40,11 +19,20 @@ def file_defaults(path: Path) -> dict[str, Any]:
         InputError: It is not TOML, or has a key or a value that hptune does not know.
     """
     try:
-        project = _Project.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except ValidationError as error:
-        raise InputError(f"{path}: {explain(error, _Project)}") from None
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: {one_line(error)}; must be TOML that can be read; correct it"
         ) from None
+    if "hptune" not in content.get("tool", {}):
+        return {}  # without pydantic, whose import takes longer than all else that a command needs
+    from pydantic import ValidationError
+
+    from hptune.cli.project import Project
+    from hptune.config.explain import explain
+
+    try:
+        project = Project.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path}: {explain(error, Project)}") from None
     return project.tool.hptune.model_dump(exclude_unset=True)

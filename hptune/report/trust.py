@@ -97,7 +97,8 @@ def _trust_in(comparison: Comparison) -> Trust:
         equal = f"{len(tied)} of {of} did equally well within the noise"
         if seeds < 2:
             equal = f"One seed each does not tell {len(tied)} of {of} apart"
-        return Trust("tie", f"{equal}; a rule chose.")
+        how = "the best was taken" if comparison.chosen == comparison.best else "a rule chose"
+        return Trust("tie", f"{equal}; {how}.")
     if seeds < 2:
         return Trust("clear", f"It did best of {of}, and so far ahead that one seed each tells.")
     return Trust("clear", f"It did best of {of}, by more than the noise over up to {seeds} seeds.")
