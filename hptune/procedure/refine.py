@@ -144,7 +144,7 @@ def decide_refine(
             f"{_label(rival)} is the best rival, and better than {_label(base)} with a "
             f"probability of {better:.2f}"
         )
-        if better >= CLEARLY:
+        if better >= CLEARLY and own:  # what has run nothing changes nothing
             chosen = rival
         else:
             told += ", so what was decided before is kept"
@@ -167,7 +167,7 @@ def decide_refine(
             seconds=sum(r.seconds for r in own) if name == "lr" else 0.0,
         )
         for name, value in values.items()
-        if value is not None and (own or name == "lr")  # what has run nothing changes nothing
+        if value is not None and (own or name == "lr")
     ]
     # Side by side as far as they are of one length: whole runs, else those of a third.
     compared = finished or [r for r in own if math.isfinite(by.at_end(r))]

@@ -109,6 +109,18 @@ def test_without_a_budget_nothing_runs_and_what_was_decided_stays():
     assert decided(outcome) == {"lr": BASE.lr}
 
 
+def test_a_stage_that_runs_nothing_changes_nothing_however_sure_the_model_is():
+    runner = Valley(20.0, epochs=math.inf)
+    lrs = (0.03, 0.1, 0.3, 1.0, 3.0)
+    known = runner.run([BASE.change(stage="lr-range", lr=lr, lr_min=lr / 10) for lr in lrs])
+    runner.budget = Budget(0)
+    outcome, results = refined(runner, known)
+    assert not results and decided(outcome) == {"lr": BASE.lr}
+    assert "1/0.95/0.001/64 is the best rival" in outcome.decisions[0].reason
+    (model,) = models(outcome.evidence)
+    assert min(model.rivals.values()) < 0.2  # as sure as it takes where something has run
+
+
 def test_noise_alone_does_not_move_what_was_decided():
     moved = 0
     for seed in range(4):
