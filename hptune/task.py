@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
@@ -95,6 +95,7 @@ class Task:
     model: str = "model"
     fingerprint: str = ""  # identifies model, data and code; part of every trial's id
     code: Mapping[str, str] = field(default_factory=dict)  # the user's source files, with digests
+    notes: Sequence[str] = ()  # what the user should know of the data before training
 
     def change(self, **changes: Any) -> Task:
         """Return this task with some fields changed."""

@@ -53,6 +53,7 @@ def show_plan(
         print_json(document | times)
         return
     if facts:
+        del found["notes"]  # told already
         for name, value in found.items():
             shown = f"{value:.4g}" if isinstance(value, float) else value
             click.echo(f"{name.replace('_', ' '):<16}{shown}")

@@ -70,6 +70,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         model=experiment.model.name,
         fingerprint=str(identity),
         code=identity.code,
+        notes=splits.notes,
     )
 
 

@@ -40,6 +40,7 @@ class Content:
         parts: Indices of "train", or of everything, and of "validation" and "test" where the data
             bring them.
         record: Facts to add to the splits' record.
+        notes: What the user should know of the data before training, a sentence each.
     """
 
     inputs: Any
@@ -47,6 +48,7 @@ class Content:
     classes: Sequence[str]
     parts: Mapping[str, Indices]
     record: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @property
     def labels(self) -> NDArray[Any] | None:
@@ -103,6 +105,7 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         outputs=len(content.classes) or targets.shape[1],
         kind="classification" if content.classes else "regression",
         classes=tuple(content.classes),
+        notes=tuple(content.notes),
         record=record | {"fingerprint": _fingerprint(identity, targets, *divided.values())},
     )
 

@@ -75,6 +75,7 @@ class Splits:
         kind: "classification" or "regression".
         classes: Names of the classes, empty for a regression.
         record: What was found, in plain values: normalisation, columns, a fingerprint of the content.
+        notes: What the user should know of the data before training, a sentence each.
     """
 
     train: Source
@@ -85,3 +86,4 @@ class Splits:
     kind: str
     classes: tuple[str, ...] = ()
     record: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()

@@ -256,7 +256,7 @@ class RunDir(RunPaths):
         elif self.experiment.exists():
             write_atomic(self.experiment, experiment)
 
-    def add_fact(self, name: str, value: Scalar) -> None:
+    def add_fact(self, name: str, value: Scalar | Sequence[str]) -> None:
         """Add to the manifest what shows only while the run goes on."""
         if self._begun is not None:
             self._begun[1][name] = value

@@ -85,8 +85,9 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
         classes = tuple(str(k) for k in range(int(labels.max()) + 1))
     divided, how = divide_given(spec, parts, labels)
     read = {name: part.read() for name, part in divided.items()}
+    sources: dict[str, Any] = {name: part.source() for name, (part, _) in read.items()}
     return Splits(
-        **{name: part.source() for name, (part, _) in read.items()},
+        **sources,
         input_shape=tuple(inputs.shape[1:]) if isinstance(inputs, Tensor) else (),
         outputs=len(classes) or max(1, target[0].numel()),
         kind=kind,

@@ -45,6 +45,7 @@ class Session:
         self.run_dir, self.progress = context.problem.run_dir, context.progress
         self._context, self._restart = context, restart
         self._limit: TimeLimit | None = None
+        self._noted = False
 
     @classmethod
     def open(
@@ -229,6 +230,7 @@ class Session:
         """Run one batch and say what was found."""
         context = self._context
         task, shown, device = context.task, context.check(), context.runner.device
+        self._tell_notes()
         return {
             "data": task.data,
             "train": len(task.train),
@@ -245,6 +247,7 @@ class Session:
             "memory_mb": device.peak_memory_mb(),
             "device": device.name,
             "precision": device.precision,
+            "notes": list(task.notes),
         }
 
     # How it is done
@@ -290,7 +293,17 @@ class Session:
         if self._restart:
             self.run_dir.forget([stage])
         tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
+        self._tell_notes()
         self.progress.stage_started(stage, title or stage)
+
+    def _tell_notes(self) -> None:
+        """Say once what the user should know of the data, and keep it for the report."""
+        notes = list(self._context.task.notes)
+        if notes and not self._noted:
+            for note in notes:
+                self.progress.message(f"warning: {note}")
+            self.run_dir.add_fact("notes", notes)
+        self._noted = True
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:
         self.run_dir.decide(outcome.decisions)
