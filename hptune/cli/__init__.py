@@ -23,25 +23,26 @@ from hptune.errors import (
 
 STARTED = time.monotonic()  # of this process, about
 
-# In the order of use; each is a module of this package.
-COMMANDS = (
-    "init",
-    "check",
-    "lr-find",
-    "sweep",
-    "train",
-    "run",
-    "search",
-    "show",
-    "report",
-    "diagnose",
-    "policies",
-)
+# In the order of use; each is a module of this package. What it does stands here too, as the first
+# line of its help, so that the list of commands imports none of them.
+COMMANDS = {
+    "init": "Look at your data and write a config that runs.",
+    "check": "Validate the config, run one batch, show the plan.",
+    "lr-find": "Run the LR range test and confirm the maximum LR.",
+    "sweep": "Sweep momentum, wd, batch-size, lr, dropout or any key.",
+    "train": "Train with the decided values.",
+    "run": "Run the whole procedure, resumable.",
+    "search": "Search jointly through Optuna, to compare or to refine.",
+    "show": "Show a run directory's decisions and trials.",
+    "report": "Write a page and plots of a run directory.",
+    "diagnose": "Read any training curve or LR range test.",
+    "policies": "List the learning-rate policies, or print one as CSV.",
+}
 PROJECT = Path("pyproject.toml")
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called or listed."""
+    """A group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of use."""
@@ -54,6 +55,11 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"hptune.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -11,10 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
-from hptune.cli import COMMANDS, run
+from hptune.cli import COMMANDS, group, run
 
 QUICK = [
     *("--set", "training.epochs=6", "--set", "procedure.final.seeds=2"),
@@ -257,6 +258,13 @@ def test_policies_are_listed_and_printed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "iteration,lr,momentum" and len(lines) == 13
     assert lines[5].startswith("4,10.0,0.85")
+
+
+@pytest.mark.parametrize(("name", "what"), COMMANDS.items())
+def test_the_list_of_commands_says_what_their_help_says(name: str, what: str):
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    assert command.get_short_help_str(limit=80) == what
 
 
 @pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]])
