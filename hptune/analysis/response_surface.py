@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,9 @@ SMOOTHNESS = 1.5
 # settings nearly as the whole does (scripts/quality/taskset.py), and what a longer run adds to all
 # settings alike is a part of its own, or it would be taken for a shape that short runs do not show.
 SHARED = 0.7
+# Longer runs prefer lower LRs: the best one falls with a power of the length, this one and how far it
+# may be off (scripts/quality/lengths.py). It widens what short runs alone say of the LR.
+SHIFT, SHIFT_WIDTH = 0.2, 0.25
 ENDLESS = 1e6  # a scale on which nothing changes
 JITTER = 1e-8
 
@@ -222,17 +226,40 @@ class _Warp:
         return self._median + self._fall * scaled
 
 
-def _posterior(
-    x: FloatArray, y: FloatArray, rng: np.random.Generator
-) -> list[GaussianProcessRegressor]:
+class _Process:
+    """A Gaussian process over points whose LR is that of equal standing at full length."""
+
+    def __init__(self, x: FloatArray, y: FloatArray, parameters: FloatArray) -> None:
+        kernel, noise, self._shift = _model(parameters)
+        process = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
+        self._process = process.fit(_shifted(x, self._shift), y)
+
+    def predict(self, x: FloatArray, **wanted: bool) -> Any:
+        """Return what scikit-learn's `predict` does."""
+        return self._process.predict(_shifted(x, self._shift), **wanted)
+
+
+def _shifted(x: FloatArray, shift: float) -> FloatArray:
+    """Return points with LR x length^shift in the place of the LR."""
+    return np.column_stack([x[:, 0] + shift * x[:, -1], x[:, 1:]])
+
+
+def _model(parameters: FloatArray) -> tuple[Kernel, float, float]:
+    """Return the covariance, the variance of the noise, and the shift."""
+    variance, *scales, noise = np.exp(parameters[:-1])
+    return _kernel(variance, scales), noise + JITTER, float(parameters[-1])
+
+
+def _posterior(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> list[_Process]:
     """Return processes whose parameters are drawn from their posterior, given points and costs."""
-    middle = np.array([0.0] * (1 + x.shape[1]) + [2 * math.log(NOISE)])
-    width = np.array([PRIOR_WIDTH] * (1 + x.shape[1]) + [2 * NOISE_WIDTH])
+    count = 1 + x.shape[1]
+    middle = np.array([0.0] * count + [2 * math.log(NOISE), SHIFT])
+    width = np.array([PRIOR_WIDTH] * count + [2 * NOISE_WIDTH, SHIFT_WIDTH])
 
     def likelihood(offset: FloatArray) -> float:
         """Return the logarithm of the marginal likelihood, less a constant."""
-        variance, *scales, noise = np.exp(middle + offset)
-        covariance = _kernel(variance, scales)(x) + (noise + JITTER) * np.eye(len(x))
+        kernel, noise, shift = _model(middle + offset)
+        covariance = kernel(_shifted(x, shift)) + noise * np.eye(len(x))
         root = cholesky(covariance, lower=True)
         whitened = solve_triangular(root, y, lower=True)
         return float(-(whitened @ whitened) / 2 - np.log(root.diagonal()).sum())
@@ -241,10 +268,7 @@ def _posterior(
     for step in range(BURN_IN + THINNING * DRAWS):
         offset = _slice_step(offset, width, likelihood, rng)
         if step >= BURN_IN and (step - BURN_IN) % THINNING == THINNING - 1:
-            variance, *scales, noise = np.exp(middle + offset)
-            kernel = _kernel(variance, scales)
-            process = GaussianProcessRegressor(kernel, alpha=noise + JITTER, optimizer=None)
-            drawn.append(process.fit(x, y))
+            drawn.append(_Process(x, y, middle + offset))
     return drawn
 
 

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 
-from hptune.analysis.criterion import LOSS
+from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.fitting import read_training
 from hptune.errors import StageError
 from hptune.procedure.compare import concluded
@@ -71,7 +72,8 @@ def _read(context: Context, results: Sequence[TrialResult]) -> Outcome:
     from hptune.procedure.baseline import decide_baseline, run_baseline
 
     options, runner = context.options(FINAL), context.runner
-    results = runner.read_test(results)
+    measures = [context.criterion_of(name) for name in context.task.metrics]
+    results = runner.read_test(results, lowest=lambda result: rose(result, measures))
     decision = decide_final(results, guessing(context.task))
     outcome = Outcome([decision], results, [record_of(results)])
     if options.baseline is None:
@@ -166,6 +168,20 @@ def _has_broken(result: TrialResult, search: Sequence[TrialResult]) -> bool:
     return result.train_loss > best + BROKEN * max(start - best, 0.0)
 
 
+def rose(result: TrialResult, measures: Sequence[Criterion]) -> bool:
+    """Say whether a run's weights were better at its lowest validation loss than at its end.
+
+    Clearly so by the loss, or the run was stopped for it; and no worse by any other measure: a loss
+    may rise from overconfidence alone while the accuracy still does, too.
+    """
+    curve = result.curve
+    stopped = len(curve) < result.trial.iterations
+    if not stopped and read_training(curve).verdict != "overfit":
+        return False
+    at = int(np.nanargmin(curve.val_loss))
+    return all(by.evaluations(curve)[at] <= by.at_end(result) for by in measures)
+
+
 def guessing(task: Task) -> float | None:
     """Return the accuracy on the validation set that always answering one class can reach.
 
@@ -202,7 +218,10 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
     warnings = []
     if lost := sum(result.status is not Status.COMPLETE for result in results):
         warnings.append(f"{lost} of {len(results)} seeds did not complete")
-    done = [r.val_metrics.get("accuracy") for r in results if r.status is Status.COMPLETE]
+    ended = [r for r in results if r.status is Status.COMPLETE]
+    if earlier := sum(map(_kept_earlier, ended)):
+        spread += f"; of {earlier} of {len(ended)} seeds the weights of the lowest validation loss"
+    done = [r.val_metrics.get("accuracy") for r in ended]
     accuracies = [accuracy for accuracy in done if accuracy is not None]
     if guess is not None and accuracies and statistics.mean(accuracies) <= guess:
         warnings.append(
@@ -219,6 +238,14 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
         warnings=(*warnings, *(record.advice if record.verdict != "balanced" else ())),
         seconds=sum(result.seconds for result in results),
     )
+
+
+def _kept_earlier(result: TrialResult) -> bool:
+    """Say whether a result is of other weights than the last ones."""
+    if result.val_loss is None:
+        return False
+    last = LOSS.known_evaluations(result.curve)[-1]
+    return not math.isclose(result.val_loss, last, rel_tol=1e-6)
 
 
 def record_of(results: Sequence[TrialResult], *, baseline: bool = False) -> FinalRun:

@@ -42,8 +42,12 @@ class CurveRecorder:
 
     def stops_early(self, patience: int | None) -> bool:
         """Return whether so many evaluations in a row were no better than the best before."""
-        losses = [evaluation.loss for evaluation in self.evaluations.values()]
-        return patience is not None and len(losses) - 1 - losses.index(min(losses)) >= patience
+        read = list(self.evaluations)
+        return patience is not None and len(read) - 1 - read.index(self.lowest_at()) >= patience
+
+    def lowest_at(self) -> int:
+        """Return the iteration of the lowest validation loss, the first of equal ones."""
+        return min(self.evaluations, key=lambda at: self.evaluations[at].loss)
 
     def state(self) -> dict[str, Any]:
         """Return plain values that `load` takes back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,6 +60,18 @@ def result_of(
         test_metrics=dict.fromkeys(task.metrics),
         **summary(task, curve),
         **known,
+    )
+
+
+def read_at(result: TrialResult, iteration: int) -> TrialResult:
+    """Return a result by the weights after an iteration at which the validation set was read."""
+    curve = result.curve
+    metrics = {name: float(curve.metrics[name][iteration]) for name in result.val_metrics}
+    return replace(
+        result,
+        val_loss=float(curve.val_loss[iteration]),
+        val_metrics=metrics,
+        message=f"weights after iteration {iteration}, of the lowest validation loss",
     )
 
 

@@ -24,11 +24,7 @@ from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder
 from hptune.training.result import result_of
-from hptune.training.snapshot import (
-    load_state,
-    model_state,
-    save_state,
-)
+from hptune.training.snapshot import State, load_state, model_state, save_state
 from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
 
 SNAPSHOT_SECONDS = 5.0  # between two snapshots at least
@@ -44,7 +40,8 @@ class Job:
         trial: What to run.
         snapshot: File to resume from where it exists, and to keep up to date meanwhile.
         parent: Snapshot of the trial that `trial.snapshot` names, to branch from.
-        checkpoint: File that receives the trained weights.
+        checkpoint: File that receives the trained weights, and beside them those of the lowest
+            validation loss where that was not the last one.
         until: Iterations after which to pause, where the validation set is read: the result then
             has the status PRUNED, and the trial goes on from `snapshot` when it is run again.
     """
@@ -58,6 +55,8 @@ class Job:
 
 OnProgress = Callable[[Job, TrialProgress], None]
 """Is told where a job is."""
+Weights = tuple[int, dict[str, Tensor]]
+"""The iteration after which they were read, and parameters and buffers."""
 
 
 class TrialRun:
@@ -131,6 +130,7 @@ class TrialRun:
         self.evaluate_at = {done - 1 for done in due}
         self.ended: tuple[Status, str] | None = None
         self.first_iteration = 0
+        self._lowest: Weights | None = None
         self.training_seconds = self._seconds_before = self._snapshot_took = 0.0
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -220,6 +220,9 @@ class TrialRun:
         if not math.isfinite(evaluation.loss):
             message = f"the validation loss after iteration {iteration} is not finite"
             self.ended = Status.DIVERGED, message
+        elif self.job.checkpoint is not None and self.recorder.lowest_at() == iteration:
+            state = model_state(self.model)  # which shares the memory that training goes on in
+            self._lowest = iteration, {name: value.clone() for name, value in state.items()}
 
     def _evaluate(self) -> Evaluation:
         return evaluate(
@@ -265,6 +268,7 @@ class TrialRun:
             "scaler": self.scaler.state_dict(),
             "random": random_state(self.device.torch_device),
             "recorder": self.recorder.state(),
+            "lowest": self._lowest,
             "training_seconds": self.training_seconds,
             "seconds": self._seconds(),
             "started": self._started,
@@ -277,6 +281,7 @@ class TrialRun:
         if state is not None and state.get("trial") == self.trial.digest:
             self.optimizer.load(state["optimizer"])
             self.recorder.load(state["recorder"])
+            self._lowest = state["lowest"]
             self.training_seconds = state["training_seconds"]
             self._seconds_before, self._started = state["seconds"], state["started"]
         elif (path := self.job.parent) is not None:
@@ -303,8 +308,10 @@ class TrialRun:
         status, message = self.ended
         if self.job.checkpoint is not None and status is Status.COMPLETE:
             with self.optimizer.evaluating():
-                weights = model_state(self.model)
-                save_state(self.job.checkpoint, {"trial": self.trial.id, "model": weights})
+                state: State = {"trial": self.trial.id, "model": model_state(self.model)}
+                if self._lowest is not None and self._lowest[0] != max(self.recorder.evaluations):
+                    state["lowest"] = self._lowest
+                save_state(self.job.checkpoint, state)
         examples = len(self.recorder.losses) * self.trial.batch_size
         return result_of(
             self.task,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
@@ -10,12 +10,13 @@ from itertools import repeat
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.stages import WHOLE_RUNS
-from hptune.task import Source, Task
+from hptune.task import Task
 from hptune.training.device import Device, cpu_threads, seeded
-from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate
+from hptune.training.evaluation import PER_TRAINING_BATCH, evaluate
 from hptune.training.lengths import iterations_per_epoch
 from hptune.training.model import make_model
-from hptune.training.snapshot import load_state
+from hptune.training.result import read_at
+from hptune.training.snapshot import load_state, save_state
 from hptune.training.speed import SECONDS, measure_iteration
 from hptune.training.trial_run import Job
 from hptune.trials.budget import Budget
@@ -78,36 +79,56 @@ class Runner:
                 self.budget.count(result.trial, result.epochs - self._shared(trial))
         return [results[trial.id] for trial in trials]
 
-    def read_test(self, results: Sequence[TrialResult]) -> list[TrialResult]:
-        """Return results with what the test set gives by their weights, and record it.
+    def read_test(
+        self,
+        results: Sequence[TrialResult],
+        *,
+        lowest: Callable[[TrialResult], bool] = lambda result: False,
+    ) -> list[TrialResult]:
+        """Return results by the weights that count, with what the test set gives by them; record it.
 
         For the runs that count, once: what has its test values, or is not complete, stays as it is. A
         trial whose weights cannot be read is run again first.
-        """
-        return [self._tested(result) for result in results]
 
-    def _tested(self, result: TrialResult) -> TrialResult:
-        unread = result.status is Status.COMPLETE and result.test_loss is None
-        if self.task.test is None or not unread:
+        Args:
+            results: Of runs whose weights were kept.
+            lowest: Says whether the weights of a run's lowest validation loss count, in the place
+                of its last ones.
+        """
+        return [self._tested(result, lowest) for result in results]
+
+    def _tested(self, result: TrialResult, lowest: Callable[[TrialResult], bool]) -> TrialResult:
+        if result.status is not Status.COMPLETE or result.test_loss is not None:
             return result
-        evaluation = self._test_values(result.trial, self.task.test)
-        if evaluation is None:
+        concluded = self._concluded(result, lowest)
+        if concluded is None and self.task.test is not None:
             self.progress.message(f"  {result.trial.id}: its weights cannot be read; run again")
             checkpoint = self.run_dir.checkpoint(result.trial.id)
             result = self._run_one(replace(self._job(result.trial), checkpoint=checkpoint))
             self.keep(result)
-            evaluation = self._test_values(result.trial, self.task.test)
-            if evaluation is None:  # it failed this time, and its result says so
-                return result
-        result = replace(result, test_loss=evaluation.loss, test_metrics=dict(evaluation.metrics))
-        self.run_dir.add(result)
-        return result
+            concluded = self._concluded(result, lowest)
+        if concluded is None:  # it failed this time, and its result says so
+            return result
+        self.run_dir.add(concluded)
+        return concluded
 
-    def _test_values(self, trial: Trial, test: Source) -> Evaluation | None:
-        """Evaluate the test split by a trial's weights; None where they cannot be read."""
-        state = load_state(self.run_dir.checkpoint(trial.id))
-        if state is None or state.get("trial") != trial.id:
+    def _concluded(
+        self, result: TrialResult, lowest: Callable[[TrialResult], bool]
+    ) -> TrialResult | None:
+        """Settle which weights count, and evaluate the test split; None where they cannot be read."""
+        trial, path = result.trial, self.run_dir.checkpoint(result.trial.id)
+        state = load_state(path)
+        if state is None or state.get("trial") != trial.id or "model" not in state:
             return None
+        if "lowest" in state:
+            at, weights = state.pop("lowest")
+            if lowest(result):
+                state |= {"model": weights, "iteration": at, "last": state["model"]}
+            save_state(path, state)
+        if "iteration" in state:
+            result = read_at(result, state["iteration"])
+        if self.task.test is None:
+            return result
         place, size = self.device.torch_device, PER_TRAINING_BATCH * trial.batch_size
         with cpu_threads(self._executor([trial]).threads), seeded(trial.seed, place):
             model = make_model(self.task, self.device)
@@ -115,7 +136,10 @@ class Runner:
                 model.load_state_dict(state["model"])
             except (KeyError, RuntimeError, TypeError, AttributeError):  # of another model
                 return None
-            return evaluate(self.task, model, test.to(place), self.device, batch_size=size)
+            tested = evaluate(
+                self.task, model, self.task.test.to(place), self.device, batch_size=size
+            )
+        return replace(result, test_loss=tested.loss, test_metrics=dict(tested.metrics))
 
     def affords(self, trials: Sequence[Trial]) -> bool:
         """Say whether the budget allows these; what another stage has run costs nothing.
