@@ -27,7 +27,7 @@ from hptune.procedure.compare import PairedRuns, kept
 from hptune.procedure.duel import decide_duel, run_duel
 from hptune.procedure.final import decide_final, guessing, run_final_safely
 from hptune.procedure.lr_range import decide_lr, run_bracket, run_lr_range
-from hptune.procedure.momentum import decide_momentum
+from hptune.procedure.momentum import decide_momentum, run_momentum
 from hptune.procedure.plan import Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
@@ -161,6 +161,31 @@ def test_what_short_runs_favour_has_to_win_clearly():
     assert decay({1e-4: 0.5, 1e-3: 0.5 + noise, 1e-2: 0.7}) == 1e-3
     assert decay({1e-2: 0.5, 1e-3: 0.5 + noise, 1e-4: 0.7}) == 1e-2
     assert decay({1e-4: 0.5, 1e-3: 0.6, 1e-2: 0.7}) == 1e-4
+
+
+@pytest.mark.parametrize("best", [0.99, 0.95, 0.9, 0.8, 0.5])
+@pytest.mark.parametrize("lr_moves", [True, False])
+def test_momentum_is_followed_downward_at_one_length_of_step(best: float, lr_moves: bool):
+    def valley(t: Trial) -> float:
+        step = t.lr / (1 - t.momentum) if lr_moves else t.lr
+        off = abs(np.log10(step / (0.1 / 0.05 if lr_moves else 0.1)))
+        return 0.5 + off + 0.1 * abs(np.log2((1 - t.momentum) / (1 - best)))
+
+    law = Law(valley)
+    candidates = run_momentum(
+        PairedRuns(law), BASE, values=[0.99, 0.97, 0.95, 0.9], minimum=0.85,
+        lower=(0.8, 0.5), lr_moves=lr_moves,
+    )  # fmt: skip
+    decided = {d.parameter: d.value for d in decide_momentum(candidates, lr=BASE.lr)}
+    assert decided["momentum"] == best
+    lr = 0.1 * (1 - best) / 0.05 if lr_moves else 0.1
+    assert decided.get("lr", 0.1) == pytest.approx(lr)
+    if lr != pytest.approx(0.1):
+        assert decided["lr_min"] == pytest.approx(lr / 10)
+    tried = {t.momentum for t in law.asked}
+    assert tried == {0.99, 0.97, 0.95, 0.9} | ({0.8} if best <= 0.9 else set()) | (
+        {0.5} if best <= 0.8 else set()
+    )
 
 
 def test_constant_momentum_has_its_own_value_as_minimum():
