@@ -48,7 +48,7 @@ SMOOTHNESS = 1.5
 SHARED = 0.7
 # Longer runs prefer lower LRs: the best one falls with a power of the length, this one and how far it
 # may be off (scripts/quality/lengths.py). It widens what short runs alone say of the LR.
-SHIFT, SHIFT_WIDTH = 0.2, 0.25
+SHIFT, SHIFT_WIDTH = 0.4, 0.5
 ENDLESS = 1e6  # a scale on which nothing changes
 JITTER = 1e-8
 

@@ -20,6 +20,7 @@ from hptune.errors import StageError
 from hptune.procedure.compare import concluded
 from hptune.procedure.duel import decide_duel, run_duel
 from hptune.procedure.outcome import Outcome
+from hptune.procedure.refine import modelled_again
 from hptune.procedure.session.context import Context
 from hptune.results.evidence import FinalRun
 from hptune.results.records import Decision, Status, Trial, TrialResult
@@ -53,7 +54,9 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         again=lambda: context.seeds_in_time(seeds, 0),
     )
     counted = [r for r in results if r.trial.lr == results[-1].trial.lr]
+    known = [*context.searched, *before.results, *results]
     outcome = _read(context, counted)
+    outcome.evidence += modelled_again(context, counted[0].trial, known)
     if spent:
         times = spent / context.planned_epochs
         told = f"the search cost {spent:.3g} epochs, {times:.2f} times the final run's"

@@ -177,6 +177,25 @@ def decide_refine(
     return Outcome(decisions, own, record)
 
 
+def modelled_again(
+    context: Context, chosen: Trial, results: Sequence[TrialResult]
+) -> list[Evidence]:
+    """Return what the model says with the final runs, in the place of what it said before them.
+
+    Args:
+        context: The problem; where refinement is none of its stages, there is no model.
+        chosen: A run with what was decided in the end.
+        results: Of all stages, the final one too.
+    """
+    adaptive, by = context.is_adaptive, context.criterion
+    trials = Trials(chosen, len(context.task.train), lr_grows_with_momentum=not adaptive)
+    usable = trials.usable(results)
+    if not context.refines or not trials.modelled(usable, by):
+        return []
+    region = region_around(chosen, sorted({r.trial.batch_size for r in usable}))
+    return [_model(trials.surface(usable, by), trials, region, usable, chosen, by)]
+
+
 def _others(trials: Trials, results: Sequence[TrialResult]) -> list[Setting]:
     """Return the settings of some trials as whole runs, but for what was decided before."""
     settings = (replace(trials.setting(r.trial), length=1.0) for r in results)

@@ -45,7 +45,7 @@ def run_grid(name: str, seeds: int | None = None) -> None:
             for step in sorted(steps):
                 lr = float(f"{STEP**step:.3g}")
                 if not store.has("grid", problem=name, lr=lr, seed=seed):
-                    row = _trained(name, problem, lr, seed)
+                    row = trained(name, lr, seed)
                     store.add("grid", row)
                     print(name, lr, seed, row["val_loss"], row["seconds"], flush=True)
         curve = grid_curve(name)
@@ -109,8 +109,15 @@ def grid_curve(name: str, seeds: tuple[int, ...] | None = None) -> GridCurve:
     return GridCurve(lrs, means, statistics.mean(starts.values()))
 
 
-def _trained(name: str, problem: Problem, lr: float, seed: int) -> store.Row:
-    """Train at an LR by `hptune.train`, as the final run does, and return a row."""
+def trained(name: str, lr: float, seed: int, length: float = 1.0) -> store.Row:
+    """Train at an LR by `hptune.train`, as the final run does, and return a row.
+
+    Args:
+        name: Of the problem.
+        lr, seed: Of the run; the seed is the split's too.
+        length: Over the final run's.
+    """
+    problem = PROBLEMS[name]
     task = problem.make(seed)
     row = {"problem": name, "lr": lr, "seed": seed}
     with TemporaryDirectory() as folder:
@@ -118,7 +125,7 @@ def _trained(name: str, problem: Problem, lr: float, seed: int) -> store.Row:
             trained = hptune.train(
                 task, lr=lr, momentum=MOMENTUM, momentum_min=MOMENTUM_MIN,
                 weight_decay=problem.weight_decay, batch_size=problem.batch_size,
-                epochs=problem.epochs, seed=seed, optimizer=problem.optimizer, precision="fp32",
+                epochs=problem.epochs * length, seed=seed, optimizer=problem.optimizer, precision="fp32",
                 device="cpu", progress=False, out=folder, settings={"training.evaluations": 1},
             )  # fmt: skip
         except StageError:  # it diverged

@@ -169,8 +169,9 @@ def test_each_hyper_parameter_has_an_interval_that_narrows_where_the_cost_depend
     (model,) = models(outcome.evidence)
     low, high = model.intervals["lr"]
     assert 0.01 < low <= 0.1 <= high < 1.0
-    low, high = model.intervals["weight_decay"]
-    assert high / low > 100
+    low, high = model.intervals["weight_decay"]  # on which nothing depends
+    tried = [r.trial.weight_decay for r in runner.asked]
+    assert high / low > (max(tried) / min(tried)) ** 0.8 > 2
     assert all(0 <= better <= 1 for better in model.rivals.values()) and len(model.rivals) == 3
     line = model.lines["lr"]
     assert all(a <= b <= c for a, b, c in zip(line["low"], line["mean"], line["high"], strict=True))
