@@ -159,10 +159,17 @@ def run_final_safely(
 
 
 def _has_broken(result: TrialResult, search: Sequence[TrialResult]) -> bool:
-    """Say whether a final run diverged, or was thrown out and did not come back."""
+    """Say whether a final run diverged, or was thrown out and did not come back.
+
+    Short runs of a higher LR say nothing: what a lower one fits less of in the whole run, it may
+    have been chosen for.
+    """
     if result.status is not Status.COMPLETE:
         return result.status is Status.DIVERGED
-    done = [(r.train_loss, r) for r in search if r.status is Status.COMPLETE]
+    own = result.trial
+    done = [
+        (r.train_loss, r) for r in search if r.status is Status.COMPLETE and r.trial.lr <= own.lr
+    ]
     known = [(loss, LOSS.start(r)) for loss, r in done if loss is not None]
     stopped_early = len(result.curve) < result.trial.iterations
     if not known or result.train_loss is None or stopped_early:

@@ -437,6 +437,10 @@ def test_a_final_seed_that_fits_worse_than_the_search_did_is_run_again_with_half
 def test_a_final_seed_that_has_overfitted_or_stopped_early_has_not_broken():
     overfitted = Fits(lambda t: 2.0, lambda t: 0.1)
     assert run_final_safely(overfitted, BASE, seeds=2, search=SEARCH)[1] == []
+    # A lower LR than those of the short runs was chosen because it fits less: they overfit.
+    lower, fits_less = BASE.change(lr=0.05), Fits(lambda t: 0.5, lambda t: 1.2)
+    assert run_final_safely(fits_less, lower, seeds=2, search=SEARCH)[1] == []
+    assert run_final_safely(fits_less, BASE, seeds=2, search=SEARCH)[1] != []
     # Stopped early by its own rule, while its LR was still high.
     early = Fits(lambda t: 0.5, lambda t: 1.9)
     base = BASE.change(iterations=80)  # the curves of these results have 40
