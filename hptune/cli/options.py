@@ -93,12 +93,17 @@ class Common:
         )
 
     def print_outcome(self, session: Session, outcome: Outcome) -> None:
-        """Print what a stage command gives: one JSON document, or nothing more than was shown."""
+        """Print what a command found: the answer in a few lines, or one JSON document."""
+        from hptune.report.answer import answer
+        from hptune.report.read import read_run
         from hptune.results.tables import result_row
 
         if self.json:
             rows = [result_row(result) for result in outcome.results]
             print_run(session.run_dir.path, outcome.decisions, rows)
+            return
+        lines = answer(read_run(session.run_dir.path), outcome.decisions[-1].stage)
+        click.echo("\n".join(lines if self.quiet else ["", *lines]))
 
 
 def common_options(function: Function) -> Function:

@@ -48,10 +48,6 @@ def command(common: Common, stages: str | None, dry_run: bool, within: str | Non
             return
         outcome = session.run(stages=wanted)
         common.print_outcome(session, outcome)
-        if not common.json:
-            from hptune.console.terminal import decisions_table, print_tables
-
-            print_tables(decisions_table(outcome.decisions, outcome.evidence))
         run_dir = session.run_dir.path
         try:
             from hptune.report.page import write_report

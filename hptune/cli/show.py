@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hptune.cli.completion import stages
 from hptune.cli.options import RUN_DIR, output_options, print_run, run_dir_of
-from hptune.errors import InputError
+from hptune.errors import InputError, did_you_mean
 from hptune.stages import STAGES
+
+if TYPE_CHECKING:
+    from hptune.results.tables import Row
+
+
+ALL = 10_000  # characters: more than all columns take
 
 
 @click.command("show")
@@ -23,32 +30,67 @@ from hptune.stages import STAGES
     type=click.Path(path_type=Path),
     help="The run directory, as for the commands that write it.",
 )
+@click.option("--why", is_flag=True, help="Every decision with its reason, not the trials.")
 @click.option("--stage", shell_complete=stages, help="Trials of one stage only.")
+@click.option("--sort", metavar="COLUMN", help="Trials by a column, the smallest first.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="The first N trials only.")
+@click.option("--all-columns", is_flag=True, help="All columns, however wide that is.")
 @output_options
-def command(run_dir: Path | None, named: Path | None, stage: str | None, as_json: bool) -> None:
-    """Show a run directory's decisions and trials.
+def command(
+    run_dir: Path | None,
+    named: Path | None,
+    why: bool,
+    stage: str | None,
+    sort: str | None,
+    top: int | None,
+    all_columns: bool,
+    as_json: bool,
+) -> None:
+    """Show a run directory's answer and trials.
 
     By default those of the latest under runs/.
     """
-    from hptune.results.run_dir import RunDir
+    from hptune.report.read import read_run
 
     if stage is not None and stage not in STAGES:
         raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
-    directory = RunDir.open(
-        find_run_dir(named or run_dir),
-        write=False,
-        tell=lambda text: click.echo(f"note: {text}", err=True),
-    )
-    decisions, rows = directory.decisions(), directory.rows(stage)
+    record = read_run(find_run_dir(named or run_dir))
+    for problem in record.problems:
+        click.echo(f"note: {problem}", err=True)
+    rows = _chosen([r for r in record.trials if stage in (None, r["stage"])], sort, top)
     if as_json:
-        print_run(directory.path, decisions, rows)
+        print_run(record.path, record.decisions, rows)
         return
-    from hptune.console.terminal import decisions_table, print_tables, trials_table
+    from hptune.console.terminal import decisions_table, stdout_console
+    from hptune.console.trials_table import trials_table
+    from hptune.report.answer import answer
 
-    print_tables(
-        decisions_table(decisions, directory.evidence()),
-        trials_table(rows, f"Trials in {directory.path}"),
-    )
+    click.echo("\n".join(answer(record)))
+    console = stdout_console(ALL if all_columns else None)
+    if why:
+        console.print(decisions_table(record.decisions, record.evidence))
+        return
+    common, table = trials_table(rows, None if all_columns else console.width)
+    click.echo(f"\n{common}" if common else "")
+    console.print(table)
+
+
+def _chosen(rows: list[Row], sort: str | None, top: int | None) -> list[Row]:
+    """Return the rows that are asked for, in the order that is asked for."""
+    if sort is not None:
+        columns = dict.fromkeys(column for row in rows for column in row)
+        if sort not in columns:
+            hint = did_you_mean(sort, columns, "see results.csv")
+            raise InputError(f"--sort: {sort!r}; must be a column of results.csv; {hint}")
+        # Text after numbers, nothing last.
+        rows = sorted(rows, key=lambda row: _rank(row.get(sort)))
+    return rows[:top]
+
+
+def _rank(value: object) -> tuple[int, float, str]:
+    if isinstance(value, int | float) and value == value:
+        return 0, float(value), ""
+    return (1, 0.0, str(value)) if value not in (None, "") else (2, 0.0, "")
 
 
 def find_run_dir(given: Path | None) -> Path:

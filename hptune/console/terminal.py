@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hptune.console.live import LiveView
-    from hptune.results.tables import Row
 
 PLAIN_SECONDS = 60.0  # after which a trial that goes on is told of in a line
 
@@ -78,8 +77,8 @@ class Console:
             readings = trial_progress.readings
             self.message(
                 f"  {_short(trial)}  iteration {trial_progress.iteration + 1} of {trial.iterations}  "
-                f"train_loss {_shown(trial_progress.train_loss)}"
-                + (f"  val_loss {_shown(readings[-1][2])}" if readings else "")
+                f"train_loss {shown(trial_progress.train_loss)}"
+                + (f"  val_loss {shown(readings[-1][2])}" if readings else "")
             )
 
     def trial_paused(self, result: TrialResult) -> None:
@@ -97,7 +96,7 @@ class Console:
             values |= {f"val_{name}": value for name, value in result.val_metrics.items()}
             self.message(
                 f"  {_short(result.trial)}  {result.status}"
-                + "".join(f"  {name} {_shown(value)}" for name, value in values.items())
+                + "".join(f"  {name} {shown(value)}" for name, value in values.items())
                 + ("  (from the run directory)" if reused else f"  {result.seconds:.1f} s")
             )
 
@@ -111,7 +110,7 @@ class Console:
         """Print the answer, then why, then what was compared, from the records of the decision."""
         self.close()
         for d in decisions:
-            self._console.print(f"-> {d.parameter} = {_shown(d.value)}", style="bold")
+            self._console.print(f"-> {d.parameter} = {shown(d.value)}", style="bold")
             if sure := how_sure(d, evidence):
                 self._paragraph(sure, style="bold")
             if d.reason not in sure:
@@ -134,15 +133,21 @@ class Console:
         """Print indented text, in a pipe as one line."""
         from rich.padding import Padding
 
-        shown = Padding(text, (0, 0, 0, 3)) if self._live else f"   {text}"
-        self._console.print(shown, style=style, soft_wrap=not self._live)
+        padded = Padding(text, (0, 0, 0, 3)) if self._live else f"   {text}"
+        self._console.print(padded, style=style, soft_wrap=not self._live)
 
 
-def print_tables(*tables: Table) -> None:
-    """Print tables on stdout; a file is not a terminal of 80 columns: its lines are long."""
-    console = _rich_console(width=None if sys.stdout.isatty() else 160)
-    for table in tables:
-        console.print(table)
+def stdout_console(width: int | None = None) -> RichConsole:
+    """Return a console on stdout, of the width that is given, else of COLUMNS, else of the terminal.
+
+    A file is not a terminal of 80 columns: its lines are long.
+    """
+    asked = os.environ.get("COLUMNS", "")
+    if width is None and asked.isdigit() and int(asked):
+        width = int(asked)
+    elif width is None and not sys.stdout.isatty():
+        width = 160
+    return _rich_console(width=width)
 
 
 def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
@@ -158,12 +163,12 @@ def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
 def comparison_table(comparison: Comparison) -> Table:
     """Return what a decision compared, as a table; the chosen row is bold."""
     by = "validation " + comparison.by.replace("_", " ")
-    table = _table(comparison.rule, [comparison.parameter], [by, "worse by", "seeds"])
+    table = plain_table(comparison.rule, [comparison.parameter], [by, "worse by", "seeds"])
     table.add_column("")
     for c in comparison.candidates:
         best = "best" if c.label == comparison.best else "tied with the best" if c.tied else ""
         ended = best if c.status == Status.COMPLETE else c.status
-        cells = (c.label, _shown(c.score), _shown(c.difference), str(len(c.seeds)), ended)
+        cells = (c.label, shown(c.score), shown(c.difference), str(len(c.seeds)), ended)
         table.add_row(*cells, style="bold" if c.label == comparison.chosen else "")
     return table
 
@@ -171,15 +176,15 @@ def comparison_table(comparison: Comparison) -> Table:
 def model_table(model: Model) -> Table:
     """Return where the best values lie, as a table."""
     title = f"Model of {len(model.trials)} trials: the best value lies between the ends with 90 %"
-    table = _table(title, ["value"], ["decided", "from", "to"])
+    table = plain_table(title, ["value"], ["decided", "from", "to"])
     for name, (low, high) in model.intervals.items():
-        table.add_row(name, *map(_shown, (model.values[name], low, high)))
+        table.add_row(name, *map(shown, (model.values[name], low, high)))
     return table
 
 
 def decisions_table(decisions: Sequence[Decision], evidence: Sequence[Evidence]) -> Table:
     """Return decisions as a table, with how far each can be trusted."""
-    table = _table("Decisions", ["stage", "parameter", "value"])
+    table = plain_table("Decisions", ["stage", "parameter", "value"])
     for column in table.columns:
         column.no_wrap = True
     table.add_column("why", ratio=1)
@@ -188,22 +193,12 @@ def decisions_table(decisions: Sequence[Decision], evidence: Sequence[Evidence])
         why = sure if d.reason in sure else f"{sure} {d.reason}".strip()
         if d.warnings:
             why += "; warning: " + "; ".join(d.warnings)
-        table.add_row(d.stage, d.parameter, _shown(d.value), why)
+        table.add_row(d.stage, d.parameter, shown(d.value), why)
     return table
 
 
-def trials_table(rows: Sequence[Row], title: str) -> Table:
-    """Return trials as a table: hyper-parameters, and results on validation and test data."""
-    scores = [name for name in (rows[0] if rows else {}) if name.startswith(("val_", "test_"))]
-    texts = ["trial", "status"]
-    numbers = ["batch_size", "lr", "momentum", "weight_decay", "epochs", *scores]
-    table = _table(title, texts, numbers)
-    for row in rows:
-        table.add_row(*(_shown(row.get(name), "") for name in (*texts, *numbers)))
-    return table
-
-
-def _table(title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+def plain_table(title: str, texts: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table with columns of text, and others of numbers."""
     from rich import box
     from rich.table import Column, Table
 
@@ -228,7 +223,8 @@ def _short(trial: Trial) -> str:
     )
 
 
-def _shown(value: object, nothing: str = "-") -> str:
+def shown(value: object, nothing: str = "-") -> str:
+    """Return a value of a row as text, a number with four significant figures."""
     if value is None:
         return nothing
     return f"{value:.4g}" if isinstance(value, float) else str(value)

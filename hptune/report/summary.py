@@ -11,7 +11,7 @@ from hptune.report.views import final_runs, heading
 from hptune.report.wording import PARAMETERS, parameter, plain, stage_title
 from hptune.results.records import Status
 from hptune.results.tables import Row
-from hptune.stages import WHOLE_RUNS
+from hptune.stages import LR_RANGE, WHOLE_RUNS
 
 
 class Value(NamedTuple):
@@ -58,7 +58,9 @@ def warnings(record: RunRecord) -> list[str]:
             stage_title(str(row["stage"]))
             for row in record.trials
             if row["status"] == status
-            and row.get("policy") != "lr-range"  # that is meant to diverge
+            # A range test and a bracket look for the LR at which runs diverge.
+            and not (status is Status.DIVERGED and row["stage"] == LR_RANGE)
+            and row.get("policy") != "lr-range"
         ]
         if lost:
             names = ", ".join(dict.fromkeys(lost)).lower()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hptune.report.wording import rounded
 from hptune.results.evidence import Comparison, Evidence, Model
 from hptune.results.records import Decision
-from hptune.stages import FINAL, SEARCH, STAGES
+from hptune.stages import FINAL, REFINE, SEARCH, STAGES
 
 SURE = 0.95  # probability
 
@@ -21,10 +21,12 @@ class Trust(NamedTuple):
             equals), "follows" (from another decision), or "open" (nothing was compared that
             could settle it).
         why: The same in one sentence.
+        brief: The same in a few words.
     """
 
     word: str
     why: str
+    brief: str
 
 
 def is_result(decision: Decision) -> bool:
@@ -35,25 +37,31 @@ def is_result(decision: Decision) -> bool:
 def trust_of(decision: Decision, evidence: Sequence[Evidence]) -> Trust:
     """Return how far a decision on a hyper-parameter can be trusted, by all that a run recorded."""
     comparison = comparison_of(decision, evidence)
-    models = [one for one in evidence if isinstance(one, Model) and one.stage == decision.stage]
-    if models and decision.parameter in models[-1].intervals:
-        return _trust_by(models[-1], decision.parameter)
+    models = [one for one in evidence if isinstance(one, Model)]
+    name, modelled = decision.parameter, decision.stage in (REFINE, FINAL)
+    # The model is told again with the final runs, of what they had decided.
+    own = [m for m in models[-1:] if modelled and m.values.get(name) == decision.value]
+    if own and name in own[0].intervals:
+        return _trust_by(own[0], name)
     dueled = any(isinstance(own, Comparison) and own.stage == FINAL for own in evidence)
     if decision.stage == FINAL and not dueled:
         changed = f"The final run changed it ({decision.reason}) and compared it with nothing else."
-        return Trust("open", changed)
+        return Trust("open", changed, "lowered by the final run")
     if decision.stage == SEARCH:
-        return Trust("open", "A joint search runs each trial once, so chance may have chosen it.")
+        chance = "A joint search runs each trial once, so chance may have chosen it."
+        return Trust("open", chance, "the best trial of a search")
     if comparison is not None:
         return _trust_in(comparison)
     stage = STAGES.get(decision.stage)
     follows = decision.parameter.endswith("_min")  # of a cycle: it goes with the maximum
     if stage is not None and stage.parameter in ("", decision.parameter) and not follows:
         if not decision.trials:
-            return Trust("open", "It is the value from before, and was compared with nothing.")
-        return Trust("open", "The record of what it was compared with is missing.")
+            before = "It is the value from before, and was compared with nothing."
+            return Trust("open", before, "kept: compared with nothing")
+        missing = "The record of what it was compared with is missing."
+        return Trust("open", missing, "its record is missing")
     source = min((decision.rule, decision.reason), key=lambda text: (not text, len(text)))
-    return Trust("follows", f"It follows from another decision: {source}.")
+    return Trust("follows", f"It follows from another decision: {source}.", source)
 
 
 def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Comparison | None:
@@ -74,11 +82,12 @@ def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Compariso
 def _trust_by(model: Model, parameter: str) -> Trust:
     low, high = (rounded(end) for end in model.intervals[parameter])
     best = f"By a model of {len(model.trials)} trials the best lies from {low} to {high} with 90 %"
+    brief = f"the best lies from {low} to {high} with 90 %"
     if not model.rivals:
-        return Trust("open", f"{best}.")
+        return Trust("open", f"{best}.", brief)
     least = min(model.rivals.values())
     told = f"{best}; what was decided beats its closest rival with a probability of {least:.2f}."
-    return Trust("clear" if least > SURE else "tie", told)
+    return Trust("clear" if least > SURE else "tie", told, brief)
 
 
 def _trust_in(comparison: Comparison) -> Trust:
@@ -86,19 +95,24 @@ def _trust_in(comparison: Comparison) -> Trust:
     tied = [c.label for c in ended if c.tied]
     of, seeds = len(ended), max((len(c.seeds) for c in ended), default=0)
     if of < 2:
-        return Trust("open", "It was compared with nothing that came to its end.")
+        nothing = "It was compared with nothing that came to its end."
+        return Trust("open", nothing, "nothing else came to its end")
     if comparison.chosen is None or comparison.noise is None:
         others = f"It was compared with {of - 1} others"
-        return Trust("open", f"{others}, but how large the noise is, is unknown.")
+        unknown = f"{others}, but how large the noise is, is unknown."
+        return Trust("open", unknown, f"best of {of}, by an unknown noise")
     if comparison.chosen not in tied:
         better = f"{comparison.best} did better here"
-        return Trust("open", f"{better}, but not clearly enough for the rule to take it.")
+        unclear = f"{better}, but not clearly enough for the rule to take it."
+        return Trust("open", unclear, f"{better}, not clearly")
     if len(tied) > 1:
         equal = f"{len(tied)} of {of} did equally well within the noise"
         if seeds < 2:
             equal = f"One seed each does not tell {len(tied)} of {of} apart"
         how = "the best was taken" if comparison.chosen == comparison.best else "a rule chose"
-        return Trust("tie", f"{equal}; {how}.")
+        return Trust("tie", f"{equal}; {how}.", f"a tie of {len(tied)} in {of}; {how}")
     if seeds < 2:
-        return Trust("clear", f"It did best of {of}, and so far ahead that one seed each tells.")
-    return Trust("clear", f"It did best of {of}, by more than the noise over up to {seeds} seeds.")
+        ahead = f"It did best of {of}, and so far ahead that one seed each tells."
+        return Trust("clear", ahead, f"best of {of}, far ahead")
+    clear = f"It did best of {of}, by more than the noise over up to {seeds} seeds."
+    return Trust("clear", clear, f"best of {of} by more than the noise, {seeds} seeds")

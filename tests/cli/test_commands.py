@@ -225,7 +225,7 @@ def test_json_is_one_document_on_stdout_and_nothing_else(whole: Path, capsys):
 def test_show_lists_decisions_and_trials(whole: Path, capsys):
     assert run(["show", str(whole)]) == 0
     shown = capsys.readouterr().out
-    assert "weight_decay" in shown and "final-" in shown
+    assert "weight decay" in shown and "final-" in shown
     assert run(["show", "--out", str(whole)]) == 0
     assert capsys.readouterr().out == shown
 

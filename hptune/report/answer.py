@@ -1,0 +1,84 @@
+"""The answer of a run in a few lines of a terminal: the score, the values, the cost, what to do next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from textwrap import shorten
+
+from hptune.report.read import RunRecord
+from hptune.report.summary import costs, warnings
+from hptune.report.trust import is_result, trust_of
+from hptune.report.views import final_runs
+from hptune.report.wording import PARAMETERS, column, duration, parameter, plain, spread
+from hptune.results.evidence import FinalRun
+from hptune.results.records import Decision
+
+WIDTH = 80
+_NAMES, _VALUES = 16, 12  # of the columns
+_WARNINGS = 2  # at most
+_FOLLOW = ("lr_min", "momentum_min")  # told with their maximum, or not at all
+_OWN = "name: python"  # of the data, in the experiment of a task that was put together in Python
+
+
+def answer(record: RunRecord, stage: str | None = None) -> list[str]:
+    """Return the lines, none longer than `WIDTH` but for paths.
+
+    Args:
+        record: Of the run.
+        stage: What was run last, and is spoken of first; by default the final run.
+    """
+    latest = {d.parameter: d for d in record.decisions if not is_result(d)}
+    runs = [run for run in final_runs(record.evidence) if not run.baseline]
+    run = next((one for one in runs if stage in (None, one.stage)), None)
+    head = shorten(f"{record.name}: {_headline(run, latest, stage)}", WIDTH, placeholder=" ...")
+    names = sorted(latest.keys() - set(_FOLLOW), key=[*PARAMETERS, *latest].index)
+    values = [_value(record, latest, name) for name in names]
+    return [head, *values, *_cost(record), *_warnings(record), *_next(record)]
+
+
+def _headline(run: FinalRun | None, latest: dict[str, Decision], stage: str | None) -> str:
+    if run is None:
+        own = [d for d in latest.values() if d.stage == stage and d.parameter not in _FOLLOW]
+        told = (f"{parameter(d.parameter)} {plain(d.value)}" for d in own)
+        return ", ".join(told) or "nothing decided yet"
+    scores = [score for score in run.scores if score is not None]
+    seeds = f" over {len(scores)} seeds" if len(scores) > 1 else ", one seed"
+    return f"{column(run.column)} {spread(scores, run.column)}{seeds}; {run.verdict}"
+
+
+def _value(record: RunRecord, latest: dict[str, Decision], name: str) -> str:
+    decision = latest[name]
+    text = plain(decision.value)
+    lowest = latest.get(f"{name}_min")
+    if name == "momentum" and lowest is not None and lowest.value != decision.value:
+        text += f"-{plain(lowest.value)}"
+    words = parameter(name).removeprefix("maximum ")
+    start = f"  {words:<{_NAMES}}{text:<{_VALUES}}"
+    brief = trust_of(decision, record.evidence).brief
+    return f"{start}{shorten(brief, max(WIDTH - len(start), 20), placeholder=' ...')}".rstrip()
+
+
+def _cost(record: RunRecord) -> Iterator[str]:
+    told = [
+        f"{name} {cost.trials} trial{'s' * (cost.trials > 1)}, {cost.epochs:.3g} epochs, "
+        f"{duration(cost.seconds)}"
+        for name, cost in costs(record).items()
+    ]
+    if told:
+        yield "cost: " + "; ".join(told)
+
+
+def _warnings(record: RunRecord) -> Iterator[str]:
+    found = [*record.manifest.get("notes", ()), *warnings(record)]
+    for text in found[:_WARNINGS]:
+        yield shorten(f"warning: {text}", WIDTH, placeholder=" ...")
+    if more := len(found) - _WARNINGS if len(found) > _WARNINGS else 0:
+        yield f"         and {more} more, told by --why"
+
+
+def _next(record: RunRecord) -> Iterator[str]:
+    folder = shlex.quote(str(record.path))
+    yield f"next: hptune show --why {folder}"
+    if record.tuned and _OWN not in record.experiment:
+        yield f"      hptune train {folder}/tuned.yaml"

@@ -1,0 +1,104 @@
+"""The answer of a run fits a terminal: the score, each value once, the cost, what to do next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from report_runs import whole_procedure
+
+from hptune.cli import run
+from hptune.console.trials_table import trials_table
+from hptune.report.answer import WIDTH, answer
+from hptune.report.read import read_run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return whole_procedure(tmp_path_factory.mktemp("answer") / "run")
+
+
+def test_the_answer_of_a_whole_run_fits_twelve_lines_of_eighty_columns(made: Path):
+    record = read_run(made)
+    lines = answer(record)
+    assert len(lines) <= 12
+    assert all(len(line) <= WIDTH for line in lines if str(made) not in line)
+    assert lines[0].startswith(f"{record.name}: test accuracy ") and "±" in lines[0]
+    values = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert len(values) == len(set(values)) and {"LR", "momentum", "weight"} <= set(values)
+    assert any(line.startswith("cost: search ") for line in lines)
+    assert f"next: hptune show --why {made}" in lines
+
+
+def test_the_last_decision_on_a_value_is_told(made: Path):
+    record = read_run(made)
+    last = [d for d in record.decisions if d.parameter == "lr"][-1]
+    (line,) = [line for line in answer(record) if line.startswith("  LR ")]
+    assert f" {last.value:g} " in line
+
+
+def test_of_a_stage_alone_its_value_comes_first(made: Path):
+    record = read_run(made)
+    (stage,) = {d.stage for d in record.decisions if d.parameter == "weight_decay"}
+    assert answer(record, stage)[0].startswith(f"{record.name}: weight decay ")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_trials_fit_the_width_with_whole_ids(made: Path, width: int, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert run(["show", str(made)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line.rstrip()) for line in lines if str(made) not in line) <= max(width, WIDTH)
+    for row in read_run(made).trials:
+        assert any(f" {row['trial']} " in line for line in lines)
+
+
+def test_what_all_trials_have_in_common_is_said_once(made: Path):
+    rows = [{**row, "batch_size": 64} for row in read_run(made).trials]
+    common, table = trials_table(rows, 500)
+    assert "batch_size 64" in common
+    assert "batch_size" not in [column.header for column in table.columns]
+    _, whole = trials_table(rows, None)
+    assert {column.header for column in whole.columns} == rows[0].keys()
+
+
+def test_trials_can_be_sorted_and_cut(made: Path, capsys):
+    assert run(["show", str(made), "--sort", "val_loss", "--top", "2", "--json"]) == 0
+    found = [row["val_loss"] for row in json.loads(capsys.readouterr().out)["trials"]]
+    known = sorted(row["val_loss"] for row in read_run(made).trials if row["val_loss"] is not None)
+    assert found == known[:2]
+    assert run(["show", str(made), "--sort", "val_los"]) == 2
+    assert "did you mean 'val_loss'?" in capsys.readouterr().err
+
+
+def test_why_shows_every_decision_with_its_reason(made: Path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(["show", str(made), "--why"]) == 0
+    shown = capsys.readouterr().out
+    for decision in read_run(made).decisions:
+        assert f" {decision.parameter} " in shown and decision.reason.split()[0] in shown
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["lr-find"],
+        ["sweep", "lr", "--values", "0.1,0.3"],
+        ["train", "--lr", "0.1"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_ends_with_the_answer_and_quiet_leaves_nothing_else(
+    command: list[str], tmp_path: Path, capsys
+):
+    common = ["--out", str(tmp_path / "run"), "--device", "cpu", "--jobs", "1", "--quiet"]
+    quick = ["--set", "training.epochs=3", "--set", "data.subset=300"]
+    assert run([*command, *common, *quick]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out.splitlines() == answer(
+        read_run(tmp_path / "run"),
+        {"lr-find": "lr-range", "sweep": "sweep", "train": "train"}[command[0]],
+    )
+    assert shown.out.startswith("digits: ") and "next: " in shown.out
