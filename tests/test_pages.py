@@ -1,0 +1,90 @@
+"""Every command in the README and the pages runs, in an empty folder, with the files that they show."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hptune.cli import COMMANDS, run
+
+ROOT = Path(__file__).parents[1]
+PAGES = {path.name: path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+README = PAGES["README.md"].read_text()
+BLOCKS = {
+    name: re.findall(r"```(\w+)\n(.*?)```", path.read_text(), re.DOTALL)
+    for name, path in PAGES.items()
+}
+LINES = [
+    (name, shlex.split(line.split("#")[0])[1:])
+    for name, blocks in BLOCKS.items()
+    for language, block in blocks
+    if language == "sh"
+    for line in block.splitlines()
+    if line.startswith("hptune ")
+]
+TRAINING = ("run", "lr-find", "sweep", "train", "search")
+SHORT = ["--set", "training.epochs=3", "--set", "procedure.final.seeds=1", "--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder a page, with what the page asks for."""
+    found = {name: tmp_path_factory.mktemp("user") for name in PAGES}
+    for name, here in found.items():
+        for language, block in BLOCKS[name]:
+            if language == "python" and block.startswith("# net.py"):
+                (here / "net.py").write_text(block)
+            if language == "yaml":
+                (here / "flowers.yaml").write_text(block)
+        rng = np.random.default_rng(0)
+        for kind, level in (("daisy", 40), ("rose", 160)):
+            (here / "flowers" / kind).mkdir(parents=True)
+            for i in range(60):
+                pixels = (level + rng.integers(0, 60, (20 + i % 3, 20, 3))).astype(np.uint8)
+                Image.fromarray(pixels).save(here / "flowers" / kind / f"{i}.png")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), LINES, ids=lambda it: it if it in PAGES else " ".join(it)
+)
+def test_a_command_of_a_page(
+    page: str, words: list[str], folders: dict[str, Path], monkeypatch, capsys
+):
+    monkeypatch.chdir(folders[page])
+    monkeypatch.syspath_prepend(str(folders[page]))
+    words = list(words)
+    if words[0] in TRAINING:
+        words += SHORT
+        if "flowers.yaml" in words or Path("hptune.yaml").exists():
+            words += ["--set", "data.resize=16", "--set", "hyper_parameters.batch_size=16"]
+            words += ["--set", "procedure.trial_epochs=1", "--set", "procedure.lr_range.epochs=4"]
+        elif "model.name=net:small" in words:
+            words += ["--out", "runs/own"]
+    if "CURVE.csv" in words:
+        curve = next(Path("runs/digits/curves").glob("train-*.csv"))
+        shutil.copy(curve, "CURVE.csv")
+    assert run(words) == 0, capsys.readouterr().err
+
+
+def test_the_pages_show_every_command():
+    assert {words[0] for _, words in LINES} == set(COMMANDS)
+
+
+def test_the_readme_is_short_and_no_link_leads_nowhere():
+    assert len(README.splitlines()) <= 150
+    for path in PAGES.values():
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+            assert link.startswith("https://") or (path.parent / link).exists(), (path, link)
+
+
+def test_the_two_commands_are_there_and_can_be_run():
+    for name in ("scripts/quickstart", "scripts/test", ".ci/run"):
+        assert (ROOT / name).stat().st_mode & 0o111
+    assert "scripts/quickstart" in README and "scripts/test" in README
