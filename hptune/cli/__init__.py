@@ -33,7 +33,7 @@ COMMANDS = {
     "train": "Train with the decided values.",
     "run": "Run the whole procedure, resumable.",
     "search": "Search jointly through Optuna, to compare or to refine.",
-    "show": "Show a run directory's decisions and trials.",
+    "show": "Show a run directory's answer and trials.",
     "report": "Write a page and plots of a run directory.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",
