@@ -76,10 +76,7 @@ def read_training(curve: Curve) -> TrainingReading:
     val, when = curve.val_loss[known], curve.iteration[known]
     train = curve.train_loss[np.isfinite(curve.train_loss)]
     if len(val) < LEAST_POINTS:
-        return _reading(
-            "cannot-say",
-            f"the validation loss has {len(val)} values; {LEAST_POINTS} are needed",
-        )
+        return _without_validation(len(val), train)
     # The first reading may be of the untrained net, whose loss says nothing of the run.
     early = float(np.median(val[1 : max(3, len(val) // 10 + 1)]))
     middle = float(np.median(val))
@@ -126,6 +123,24 @@ def read_training(curve: Curve) -> TrainingReading:
         "balanced",
         f"the validation loss is flat at the end: {end:.4g}, lowest {best:.4g}; {told}",
     )
+
+
+def _without_validation(values: int, train: FloatArray) -> TrainingReading:
+    """Say what a training loss alone shows: not how a net generalises."""
+    needed = f"the validation loss has {values} values; {LEAST_POINTS} are needed"
+    if len(train) < LEAST_POINTS:
+        return _reading("cannot-say", needed)
+    share = max(3, len(train) // 10)
+    first, last = float(np.median(train[:share])), float(np.median(train[-share:]))
+    chance = 3 * noise_of(train) * np.sqrt(2 / share)  # of the difference of two means
+    if first - last <= chance:
+        told = f"the training loss ends at {last:.4g}, after {first:.4g} at the start"
+        return _reading("cannot-say" if values else "not-learning", needed, told)
+    before = float(np.median(train[-2 * share : -share]))
+    falls = before - last > max(FALLING * (first - last), chance)
+    end = "still falls at the end" if falls else "is flat at the end"
+    told = f"the training loss falls from {first:.4g} to {last:.4g} and {end}"
+    return _reading("cannot-say", needed, told)
 
 
 def _reading(verdict: str, *reasons: str, at: int | None = None) -> TrainingReading:

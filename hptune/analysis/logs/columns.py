@@ -1,0 +1,135 @@
+"""A log's columns by what their names say, as series over the steps, and which of them to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hptune.analysis.logs.names import MEASURES, STEPS, Name, read_name
+from hptune.analysis.logs.numbers import numbers_of
+from hptune.analysis.logs.order import Column, series_of, steps_of
+from hptune.analysis.logs.table import Table
+from hptune.analysis.smoothing import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENOUGH = 5  # readings; a column of fewer is a summary, where another has more
+
+
+@dataclass
+class Columns:
+    """The columns of a log whose names say what they are.
+
+    Attributes:
+        readings: By step, rising; a column a measure, NaN where it was not read there.
+        names: What each column's name says.
+        step: In words, what the steps are.
+        notes: What was changed or left out.
+        taken: In words, which columns were read as what.
+    """
+
+    readings: pd.DataFrame
+    names: dict[str, Name]
+    step: str
+    notes: list[str]
+    taken: list[str] = field(default_factory=list)
+    _used: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, table: Table) -> Columns:
+        """Return the columns of a table."""
+        import pandas as pd
+
+        names = {column: name for column in table.names if (name := read_name(column))}
+        cells = {
+            column: numbers_of(table.cells[column], whole=name.measure in STEPS)
+            for column, name in names.items()
+        }
+        notes = {f"cells of {c!r} that are no number": bad for c, (_, _, bad) in cells.items()}
+
+        def fullest(*measures: str) -> Column | None:
+            fitting = [(c, cells[c][0]) for c, name in names.items() if name.measure in measures]
+            known = [column for column in fitting if _count(column[1])]
+            return max(known, key=lambda column: _count(column[1]), default=None)
+
+        densest = fullest(*MEASURES)
+        measured = np.isfinite(densest[1]) if densest else np.zeros(len(table.cells), bool)
+        steps, step = steps_of(fullest("iteration"), fullest("epoch"), measured)
+        notes["rows without a step left out"] = int((np.isnan(steps) & measured).sum())
+        series = {}
+        for column, name in names.items():
+            if name.measure not in STEPS:
+                values, said, _ = cells[column]
+                (at, values), changed = series_of(steps, values, said)
+                series[column] = pd.Series(values, at)
+                notes |= {what: max(rows, notes.get(what, 0)) for what, rows in changed.items()}
+        losses = [column for column in series if names[column].measure in MEASURES]
+        if any(_count(cells[column][0]) for column in losses):
+            # One that is never a number tells of divergence only where there is no other.
+            never = [column for column in losses if not _count(cells[column][0])]
+            series |= {column: series[column][:0] for column in never}
+        readings = pd.concat(series, axis=1).sort_index() if series else pd.DataFrame()
+        told = [f"{rows} {what}" for what, rows in notes.items() if rows]
+        return cls(readings, names, step, [*table.notes, *told])
+
+    def take(
+        self, role: str, measure: str, parts: Sequence[str] = ("", "train", "val", "test")
+    ) -> FloatArray:
+        """Return the values of a measure over the steps, NaN where there are none, and keep what they are.
+
+        Args:
+            role: What they are read as.
+            measure: As in `Name`.
+            parts: Of the data, the best first.
+        """
+        columns = self.chosen(measure, parts)
+        if not columns:
+            return np.full(len(self.readings), np.nan)
+        self._used += columns
+        values = self.readings[columns].sum(axis=1, skipna=False).to_numpy(dtype=np.float64)
+        what = " + ".join(map(repr, columns))
+        self.taken.append(f"{role} from {what} ({np.count_nonzero(~np.isnan(values))})")
+        return values
+
+    def chosen(self, measure: str, parts: Sequence[str]) -> list[str]:
+        """Return the column of a measure, or those whose sum it is: the losses of a detector."""
+        count = self.readings.count()
+        fitting = [
+            column
+            for column, name in self.names.items()
+            if name.measure == measure and name.part in parts and count.get(column, 0)
+        ]
+        most = max((count[c] for c in fitting), default=0)
+        enough = [c for c in fitting if count[c] >= min(ENOUGH, most)]
+
+        def rank(column: str) -> tuple[int, ...]:
+            name = self.names[column]
+            of_part = parts.index(name.part)
+            if measure == "loss" and "train" in parts:  # the one that was read most often
+                return len(name.extra), -count[column], of_part
+            return len(name.extra), of_part, name.by_step, -count[column]
+
+        best = min(enough, key=rank, default=None)
+        if best is None:
+            return []
+        first = self.names[best]
+        if not first.extra or measure not in ("loss", "error"):
+            return [best]
+        same = (first.part, first.by_step)
+        return [c for c in enough if (self.names[c].part, self.names[c].by_step) == same]
+
+    @property
+    def left_out(self) -> list[str]:
+        """The columns of losses, accuracies and LRs that were not taken."""
+        unread = (*STEPS, "momentum")
+        return [
+            c for c in self.names if c not in self._used and self.names[c].measure not in unread
+        ]
+
+
+def _count(values: FloatArray) -> int:
+    return int(np.isfinite(values).sum())

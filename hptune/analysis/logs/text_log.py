@@ -1,0 +1,71 @@
+"""What a program printed: lines with names and numbers, as "epoch 3 loss 0.51 val_loss 0.62"."""
+
+from __future__ import annotations
+
+import re
+
+from hptune.analysis.logs.names import part_of, read_name
+from hptune.analysis.logs.table import Table, table_of_rows
+
+_LEAST_LINES = 2  # with a measure: one is a sentence about a run
+_LONGEST = 4  # words of a name
+_ITEM = re.compile(
+    r"(?P<number>(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|(?:nan|inf)\b))"
+    r"(?P<of>/\d+(?![\d.]))?(?P<percent>\s?%)?"
+    r"|(?P<word>[a-z](?:[\w@/.]|-(?=[a-z]))*)",
+    re.IGNORECASE,
+)
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def read_text(text: str) -> Table | None:
+    """Return the measures of a text, a row a line; None where fewer than two lines have one."""
+    rows: list[dict[str, str]] = []
+    step: dict[str, str] = {}
+    for line in _COLOURS.sub("", text).splitlines():
+        row = _row(line)
+        # What stands in a line of its own holds for those below.
+        step |= {
+            name: cell for name, cell in row.items() if _measure(name) in ("epoch", "iteration")
+        }
+        if any(_measure(name) in ("loss", "error", "accuracy", "lr") for name in row):
+            rows.append(step | row)
+    return table_of_rows(rows) if len(rows) >= _LEAST_LINES else None
+
+
+def _measure(name: str) -> str:
+    read = read_name(name)
+    return read.measure if read else ""
+
+
+def _row(line: str) -> dict[str, str]:
+    """Return the numbers of a line by the names before them."""
+    row: dict[str, str] = {}
+    words: list[str] = []
+    part = ""
+    for item in _ITEM.finditer(line):
+        if word := item["word"]:
+            words.append(word)
+            part = part_of(word) or part
+            continue
+        name, words = _name(words), []
+        measure = _measure(name)
+        if not measure or name in row:
+            continue
+        if measure in ("loss", "error", "accuracy") and not part_of(name) and part:
+            name = f"{part} {name}"
+        cell = item["number"]
+        if item["of"] and measure == "accuracy":
+            cell = str(float(cell) / max(1, int(item["of"][1:])))
+        row.setdefault(name, cell + (item["percent"] or "").strip())
+    return row
+
+
+def _name(words: list[str]) -> str:
+    """Return the most of the last words that name a measure and nothing else, else the last word."""
+    for first in range(-_LONGEST, 0):
+        name = " ".join(words[first:])
+        read = read_name(name)
+        if read and not read.extra:
+            return name
+    return words[-1] if words else ""
