@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hptune.analysis.logs.names import MEASURES, STEPS, Name, read_name
 from hptune.analysis.logs.numbers import numbers_of
@@ -17,6 +18,7 @@ from hptune.analysis.smoothing import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
+Cells = tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]  # as `numbers_of` returns them
 ENOUGH = 5  # readings; a column of fewer is a summary, where another has more
 
 
@@ -46,25 +48,18 @@ class Columns:
 
         names = {column: name for column in table.names if (name := read_name(column))}
         cells = {
-            column: numbers_of(table.cells[column], whole=name.measure in STEPS)
-            for column, name in names.items()
+            column: _numbers(table.cells[column], name.measure) for column, name in names.items()
         }
-        notes = {f"cells of {c!r} that are no number": bad for c, (_, _, bad) in cells.items()}
+        notes = {
+            f"cells of {c!r} that are no number": int(b.sum()) for c, (_, _, b) in cells.items()
+        }
 
-        def fullest(*measures: str) -> Column | None:
-            fitting = [(c, cells[c][0]) for c, name in names.items() if name.measure in measures]
-            known = [column for column in fitting if _count(column[1])]
-            return max(known, key=lambda column: _count(column[1]), default=None)
-
-        densest = fullest(*MEASURES)
-        measured = np.isfinite(densest[1]) if densest else np.zeros(len(table.cells), bool)
-        steps, step = steps_of(fullest("iteration"), fullest("epoch"), measured)
-        notes["rows without a step left out"] = int((np.isnan(steps) & measured).sum())
+        steps, step, lost = _steps(names, cells)
+        notes["rows without a step left out"] = lost
         series = {}
         for column, name in names.items():
             if name.measure not in STEPS:
-                values, said, _ = cells[column]
-                (at, values), changed = series_of(steps, values, said)
+                (at, values), changed = series_of(steps, *cells[column][:2])
                 series[column] = pd.Series(values, at)
                 notes |= {what: max(rows, notes.get(what, 0)) for what, rows in changed.items()}
         losses = [column for column in series if names[column].measure in MEASURES]
@@ -129,6 +124,40 @@ class Columns:
         return [
             c for c in self.names if c not in self._used and self.names[c].measure not in unread
         ]
+
+
+def _numbers(text: pd.Series[str], measure: str) -> Cells:
+    """Return a column's numbers, as `numbers_of` does; what is infinite is one of a loss alone."""
+    import pandas as pd
+
+    values, said, bad = numbers_of(text, counts=measure in STEPS)
+    if measure == "time" and bad.any():
+        times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+        bad = times.isna().to_numpy()
+        values = np.where(bad, np.nan, times.astype("int64").to_numpy().astype(np.float64))
+    if measure not in MEASURES:
+        values, said = np.where(np.isfinite(values), values, np.nan), np.zeros_like(said)
+    return values, said, bad
+
+
+def _steps(names: dict[str, Name], cells: dict[str, Cells]) -> tuple[FloatArray, str, int]:
+    """Return the step of each row, in words what it is, and how many readings have none."""
+
+    def fullest(*measures: str) -> Column | None:
+        fitting = [(c, cells[c][0]) for c, name in names.items() if name.measure in measures]
+        known = [column for column in fitting if _count(column[1])]
+        return max(known, key=lambda column: _count(column[1]), default=None)
+
+    densest = fullest(*MEASURES)
+    rows = len(next(iter(cells.values()))[0]) if cells else 0
+    measured = np.isfinite(densest[1]) if densest else np.zeros(rows, dtype=bool)
+    epoch = fullest("epoch")
+    iteration = fullest("iteration") or (None if epoch else fullest("row") or fullest("time"))
+    steps, told = steps_of(iteration, epoch, measured)
+    for column in iteration, epoch:
+        if column:  # "mean" in the place of a step: no reading of the run
+            steps = np.where(cells[column[0]][2], np.nan, steps)
+    return steps, told, int((np.isnan(steps) & measured).sum())
 
 
 def _count(values: FloatArray) -> int:

@@ -14,6 +14,7 @@ from hptune.analysis.smoothing import FloatArray
 from hptune.results.records import Curve
 
 NOBODYS = -10  # as log10 of an LR: where it is below, the logarithm is a natural one
+LARGEST = 2**53  # whole number that a float holds
 PERCENT = 1.01  # a rounded share may exceed 1 by its last digit
 _BASES = {"ln": np.e, "log2": 2.0, "log": 10.0}
 _TRAIN, _VALIDATION = ("train", ""), ("val", "test")
@@ -41,8 +42,10 @@ def run_of(table: Table) -> Run:
     train_loss = columns.take("train_loss", "loss", _TRAIN)
     val_loss = columns.take("val_loss", "loss", _VALIDATION)
     lr = _learning_rate(columns, steps)
-    # An accuracy of no part is of the validation data, where those have no other.
-    own = columns.chosen("accuracy", _VALIDATION)
+    # An accuracy of no part is of the validation data, where neither those have another nor it
+    # stands beside a loss of no part alone.
+    beside = columns.chosen("loss", ("",)) and not columns.chosen("loss", ("train", *_VALIDATION))
+    own = columns.chosen("accuracy", _VALIDATION) or beside
     accuracy = _share(columns.take("val_accuracy", "accuracy", _VALIDATION if own else ("",)))
     has_train = not np.isnan(train_loss).all()
     if not has_train and np.isnan(val_loss).all():
@@ -56,11 +59,10 @@ def run_of(table: Table) -> Run:
     if _few(val_loss) and not (has_train and is_range_test(lr)):
         error = _error(columns, "val_loss", _VALIDATION, accuracy)
         val_loss = val_loss if _few(error) and not np.isnan(val_loss).all() else error
+    whole = ((steps == np.floor(steps)) & (abs(steps) < LARGEST)).all()
     nothing = np.full(len(steps), np.nan)
     curve = Curve(
-        iteration=(steps if (steps == np.floor(steps)).all() else np.arange(len(steps))).astype(
-            np.int64
-        ),
+        iteration=(steps if whole else np.arange(len(steps))).astype(np.int64),
         epoch=nothing,
         lr=lr,
         momentum=columns.take("momentum", "momentum"),
@@ -101,9 +103,10 @@ def _learning_rate(columns: Columns, steps: FloatArray) -> FloatArray:
     known = np.flatnonzero(~np.isnan(lr))
     if not len(known):
         return lr
-    log = columns.names[chosen[0]].log or ("log" if np.median(lr[known]) < 0 else "")
-    if log:
+    if lr[known].min() < 0:  # no LR is
+        log = columns.names[chosen[0]].log or "log"
         base = np.e if log == "log" and lr[known].min() < NOBODYS else _BASES[log]
         columns.notes.append(f"the LR is {base:.3g} to the power of {chosen[0]!r}")
-        lr = base**lr
+        with np.errstate(over="ignore"):
+            lr = base**lr
     return np.interp(steps, steps[known], lr[known], left=np.nan, right=np.nan)

@@ -7,11 +7,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from hptune.analysis.logs.names import STEPS, is_measured, read_name
+from hptune.analysis.logs.names import COUNTED, is_measured, part_of, read_name
+from hptune.analysis.logs.numbers import has_numbers
 from hptune.analysis.logs.table import Table, table_of
 
 _SEPARATORS = ",;\t|"
 _FRACTION = re.compile(r"[-+]?\d*\.\d+(e[-+]?\d+)?[%,;)}\]]*")
+_NUMBER = re.compile(r"[-+\d.e]*")
 _VALUE = re.compile(r"[:=\s]\s*[-+]?[\d.]+(e[-+]?\d+)?[%)}\]]*$", re.IGNORECASE)  # after a name
 _BEFORE_HEADER = 20  # lines that may stand before it
 
@@ -22,14 +24,27 @@ def read_delimited(text: str) -> Table | None:
     Raises:
         ValueError: The rows do not fit the header.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    try:
+        return _first_table([line for line in text.splitlines() if line.strip()])
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _first_table(lines: list[str]) -> Table | None:
+    """Return the table below the line that reads best as a header."""
+    found = []
     for at, line in enumerate(lines[:_BEFORE_HEADER]):
-        for separator in (*sorted(_SEPARATORS, key=line.count, reverse=True)[:1], ""):
+        for separator in (max(_SEPARATORS, key=line.count), ""):
             names = next(_cells([line.lstrip("# ")], separator))
-            rows = _cells(lines[at + 1 :], separator)
-            first = next(rows, [])
-            if _is_header(names) and (separator in line if separator else len(first) == len(names)):
-                return _table(names, [first, *rows])
+            first = next(_cells(lines[at + 1 :], separator), [])
+            alone = len(names) == len(first) == 1 and separator  # a single column
+            fits = alone or (separator in line if separator else len(first) == len(names))
+            if fits and _is_header(names):
+                plain = sum((name := read_name(n)) is not None and not name.extra for n in names)
+                found.append((-plain, at, names, separator))
+    for _, at, names, separator in sorted(found, key=lambda header: header[:2]):
+        if table := _table(names, list(_cells(lines[at + 1 :], separator))):
+            return table
     return None
 
 
@@ -48,16 +63,21 @@ def _is_header(names: list[str]) -> bool:
     measured = [name for name in names if is_measured(name)]
     if any(map(_FRACTION.fullmatch, names)) or any(map(_VALUE.search, measured)):
         return False
-    told = {name.lower() for name in names}
-    by_step = any((read := read_name(n)) and read.measure in STEPS for n in names)
-    return bool(measured) or ("value" in told and by_step)
+    by_step = any((read := read_name(n)) and read.measure in COUNTED for n in names)
+    return bool(measured) or (any(map(_is_value, names)) and by_step)
 
 
-def _table(names: list[str], rows: list[list[str]]) -> Table:
+def _is_value(name: str) -> bool:
+    """Say whether a column may be of a measure: by its name, or where that is the file's."""
+    return is_measured(name) or name.lower() == "value" or part_of(name) != ""
+
+
+def _table(names: list[str], rows: list[list[str]]) -> Table | None:
+    """Return the table of rows, None where no row has a number."""
     while names and not names[-1]:
         names = names[:-1]
     longer = [any(row[len(names) :]) for row in rows]
-    if rows and all(longer):
+    if rows and all(longer) and all(map(_NUMBER.fullmatch, rows[0])):
         raise ValueError(
             f"the header has {len(names)} names and each row {len(rows[0])} cells: numbers with a decimal "
             "comma need another separator, or quotes"
@@ -71,6 +91,8 @@ def _table(names: list[str], rows: list[list[str]]) -> Table:
         unique = name if seen[name] == 1 else f"{name} {seen[name]}"
         columns[unique] = [row[place] for row in fit]
     table = table_of(columns)
+    if not any(has_numbers(table.cells[name]) for name in columns if _is_value(name)):
+        return None
     if any(longer):
         table.notes.append(f"{sum(longer)} rows with more cells than the header left out")
     return table

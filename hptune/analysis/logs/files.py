@@ -50,18 +50,25 @@ def _tables_of(text: str, path: Path) -> list[Table]:
 
 
 def _named(table: Table, path: Path) -> Table:
-    """Return TensorBoard's export of one series with the series' name, as its file's name tells it."""
-    value = next((name for name in table.names if name.lower() == "value"), None)
-    if value is None or any(map(is_measured, table.names)) or key_of(table.names):
+    """Return a table with the measure that its file's name tells: TensorBoard's export of a series.
+
+    Such a file has a column "Value", or one for each part of the data and no word of the measure.
+    """
+    if any(map(is_measured, table.names)) or key_of(table.names):
         return table
     tag = path.stem.rpartition("tag-")[2]
-    run = path.stem.removesuffix(tag)
-    told = " ".join(filter(None, (part_of(run.removeprefix("run-").removesuffix("-tag-")), tag)))
-    name = told
-    if read_name(told) is None or not is_measured(told):
-        name = f"{part_of(told)} loss".strip()
-        table.notes.append(f"{value!r} taken for a {name}, as the file's name tells no measure")
-    return Table(table.cells.rename(columns={value: name}), table.run, table.notes)
+    run = path.stem.removesuffix(tag).removeprefix("run-").removesuffix("-tag-")
+    told = f"{part_of(run)} {tag}".strip()
+    names, measure = {}, read_name(told)
+    for column in table.names:
+        if column.lower() == "value":
+            names[column] = told if measure else f"{part_of(told)} loss".strip()
+        elif part_of(column):
+            names[column] = f"{column} {measure.measure if measure else 'loss'}"
+    if names and not measure:
+        columns = ", ".join(map(repr, names))
+        table.notes.append(f"{columns} taken for a loss, as the file's name tells no measure")
+    return Table(table.cells.rename(columns=names), table.run, table.notes)
 
 
 def _decoded(data: bytes) -> str:

@@ -24,12 +24,14 @@ _KINDS = {
     "smoothed current optimizer history x",
     # With one of these it is another quantity: "best_val_loss", "grad_norm", "loss_scale".
     "other": "min minimum max maximum std var best lowest size count grad norm delta diff scale scaler "
-    "weight decay wd ratio per patience time walltime timestamp seconds runtime elapsed",
+    "weight decay wd ratio per patience time seconds runtime elapsed",
 }
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words.split()}
 _PARTS = ("val", "test", "train")  # in "train/val_loss" the second counts
 MEASURES = ("loss", "error", "accuracy")
-STEPS = ("iteration", "epoch")
+COUNTED = ("iteration", "epoch")
+STEPS = (*COUNTED, "row", "time")  # the best first
+_ROW, _TIME = ("", "unnamed0", "index"), ("timestamp", "datetime", "date", "walltime")
 # "valLoss", "VAL_LOSS", "val.loss" and "Val Loss" have the same two words.
 _WORD = re.compile(r"[A-Z]+(?![a-z])\d*|[A-Z]?[a-z]+\d*|\d+")
 
@@ -39,7 +41,7 @@ class Name:
     """What a name says.
 
     Attributes:
-        measure: loss, error, accuracy, lr, momentum, iteration or epoch.
+        measure: loss, error, accuracy, lr, momentum, iteration, epoch, row or time.
         part: train, val, test, or "" where it is not named.
         extra: Other words: "box" of "train/box_loss".
         by_step: Whether it names the iteration too, as "train_loss_step".
@@ -55,6 +57,9 @@ class Name:
 
 def read_name(name: str) -> Name | None:
     """Return what a name says, None where it is of no measure that a curve has."""
+    plain = "".join(c for c in name.lower() if c.isalnum())
+    if plain in _ROW + _TIME:  # of a table that pandas wrote; of the day, not how long it took
+        return Name("row" if plain in _ROW else "time")
     words = [found for word in _WORD.findall(name.replace("@", "")) for found in _split(word)]
     kinds = [kind for _, kind in words]
     if "other" in kinds:
@@ -64,7 +69,7 @@ def read_name(name: str) -> Name | None:
         if measure in kinds:
             if measure == "error" and not part:  # as a column of any table may be called
                 return None
-            known = {measure, *_PARTS, *STEPS, "filler", "log", "ln", "log2"}
+            known = {measure, *_PARTS, *COUNTED, "filler", "log", "ln", "log2"}
             return Name(
                 measure,
                 part,
@@ -73,8 +78,8 @@ def read_name(name: str) -> Name | None:
                 next((kind for kind in ("ln", "log2", "log") if kind in kinds), ""),
             )
     # "epoch" and "num_epochs", not "epoch_f1".
-    for measure in STEPS:
-        if measure in kinds and set(kinds) <= {*STEPS, "train", "filler"}:
+    for measure in COUNTED:
+        if measure in kinds and set(kinds) <= {*COUNTED, "train", "filler"}:
             return Name(measure)
     return None
 

@@ -28,9 +28,10 @@ def steps_of(
         measured: (N,), whether the row has the measure that is read most often.
     """
     if iteration is None or epoch is None:
-        name, steps = iteration or epoch or ("", np.empty(0))
-        if not name:
+        column = iteration or epoch
+        if column is None:
             return np.arange(len(measured), dtype=np.float64), "the place of the row"
+        name, steps = column
         return _spread(_filled(steps), measured), repr(name)
     (name, steps), (epoch_name, epochs) = iteration, epoch
     if _restarts(steps, epochs):  # a batch within its epoch

@@ -20,6 +20,7 @@ _RUN = (
     "seed",
     "version",
 )
+_MOST_PARTS = 9  # names of training, validation and test data, and a blank
 _BETWEEN = " - "  # of run and measure, in W&B's exports
 
 
@@ -50,7 +51,7 @@ def _measures_apart(table: Table) -> Table:
     if key is None or value is None:
         return table
     cells, names = table.cells, table.cells[key]
-    values = {name: cells[value].where(names == name, "") for name in names.unique()}
+    values = {name: cells[value].where(names == name, "") for name in names.unique() if name}
     return Table(cells.drop(columns=[key, value]).assign(**values), notes=table.notes)
 
 
@@ -58,15 +59,14 @@ def _parts_apart(table: Table) -> Table:
     """Return a table with columns for training and validation where rows say which they are of."""
     for column in table.names:
         said = table.cells[column]
-        parts = {text: part_of(text) for text in said.unique() if text}
+        parts = {text: part_of(text) for text in said.unique()[:_MOST_PARTS] if text}
         if len(set(parts.values())) < 2 or not all(parts.values()):
             continue
-        cells = table.cells.drop(columns=column)
-        for name in list(map(str, cells)):
-            if is_measured(name):
-                whose = {f"{part}/{name}": cells[name].where(said == text, "")
-                         for text, part in parts.items()}  # fmt: skip
-                cells = cells.drop(columns=name).assign(**whose)
+        cells, whose = table.cells.drop(columns=column), said.map(parts)
+        for name in filter(is_measured, table.names):
+            for part in dict.fromkeys(parts.values()):
+                cells[f"{part}/{name}"] = cells[name].where(whose == part, "")
+            cells[name] = cells[name].where(said == "", "")
         return Table(cells, notes=table.notes)
     return table
 
