@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
-from hptune.analysis.logs.names import part_of, read_name
+from hptune.analysis.logs.names import is_measured, part_of, read_name
 from hptune.analysis.logs.table import Table, table_of_rows
 
-_LEAST_LINES = 2  # with a measure: one is a sentence about a run
+_LEAST_LINES = 2  # with a loss: one is a sentence about a run
 _LONGEST = 4  # words of a name
 _ITEM = re.compile(
     r"(?P<number>(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|(?:nan|inf)\b))"
@@ -19,7 +20,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def read_text(text: str) -> Table | None:
-    """Return the measures of a text, a row a line; None where fewer than two lines have one."""
+    """Return the measures of a text, a row a line; None where no two lines have the same one."""
     rows: list[dict[str, str]] = []
     step: dict[str, str] = {}
     for line in _COLOURS.sub("", text).splitlines():
@@ -30,7 +31,8 @@ def read_text(text: str) -> Table | None:
         }
         if any(_measure(name) in ("loss", "error", "accuracy", "lr") for name in row):
             rows.append(step | row)
-    return table_of_rows(rows) if len(rows) >= _LEAST_LINES else None
+    often = Counter(name for row in rows for name in filter(is_measured, row)).most_common(1)
+    return table_of_rows(rows) if often and often[0][1] >= _LEAST_LINES else None
 
 
 def _measure(name: str) -> str:
