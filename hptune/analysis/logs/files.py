@@ -42,7 +42,7 @@ def tables_in(path: Path) -> list[Table]:
 
 def _tables_of(text: str, path: Path) -> list[Table]:
     text = unwrap(text)
-    if text.strip() and mlflow.is_metric(text):
+    if mlflow.is_metric(text):
         return mlflow.read_metric(path)
     tables = read_json(text) if text.lstrip()[:1] in ("{", "[") else []
     table = None if tables else read_delimited(text) or read_text(text)

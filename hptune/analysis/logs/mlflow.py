@@ -11,13 +11,15 @@ from pathlib import Path
 from hptune.analysis.logs.table import Table, table_of_series
 
 DATABASE = b"SQLite format 3\0"  # how its file begins
-_LINE = re.compile(r"\d{9,} \S+(?: \d+)?")  # time, value, and step
+_LINE = re.compile(r"\d{9,} \S+(?: \d+)?")  # time, value and step
+_LONGEST = 200  # characters of a line
 Point = tuple[str, float, float]  # the metric's name, step and value
 
 
 def is_metric(text: str) -> bool:
     """Say whether a text is one of MLflow's metric files."""
-    return all(_LINE.fullmatch(line.strip()) for line in text.strip().splitlines())
+    lines = text.strip().splitlines()
+    return bool(lines) and all(_LINE.fullmatch(line.strip()) for line in lines)
 
 
 def read_metric(path: Path) -> list[Table]:
@@ -30,18 +32,24 @@ def read_folder(path: Path) -> list[Table]:
     """Return a table for each folder "metrics" in a folder or around its files."""
     folders = [path] if path.name == "metrics" else sorted(path.rglob("metrics"))
     tables = []
-    for folder in filter(Path.is_dir, folders):
+    for folder in filter(Path.is_dir, folders or [path]):
+        files = [*folder.glob("*"), *folder.glob("*/*")]  # a metric "val/loss" is a folder
         points = [
-            point
-            for file in sorted(folder.rglob("*"))
-            if file.is_file() and is_metric(file.read_text(errors="replace"))
-            for point in _points(file, folder)
+            point for file in sorted(files) if _holds(file) for point in _points(file, folder)
         ]
         if points:
             told = folder.parent / "tags" / "mlflow.runName"
             name = told.read_text().strip() if told.is_file() else folder.parent.name
             tables.append(_table(name, points))
     return tables
+
+
+def _holds(file: Path) -> bool:
+    """Say whether a file, which may be of any size, begins as a metric's."""
+    if not file.is_file():
+        return False
+    with file.open(errors="replace") as lines:
+        return is_metric(lines.readline(_LONGEST))
 
 
 def read_database(path: Path) -> list[Table]:

@@ -11,6 +11,7 @@ from hptune.analysis.smoothing import FloatArray
 FEW = 0.05  # of the readings: so many steps back are restarts, more are a shuffled file
 MOST_RESTARTS = 20
 MANY = 5  # readings at other steps, that tell a restart
+AGAIN = 0.2  # of the epochs begin below the last iteration of the one before: it is counted anew
 SEVERAL = 1.5  # readings a step: then they belong to one step, and not to a run that was resumed
 
 Column = tuple[str, FloatArray]  # its name and its numbers, NaN where it has none
@@ -52,7 +53,7 @@ def _restarts(steps: FloatArray, epochs: FloatArray) -> bool:
     known = ~np.isnan(steps) & ~np.isnan(epochs)
     of_epoch = pd.Series(steps[known]).groupby(epochs[known])
     first, last = of_epoch.min().to_numpy(), of_epoch.max().to_numpy()
-    return len(first) > 1 and bool(np.mean(first[1:] < last[:-1]) > 0.5)
+    return len(first) > 1 and bool(np.mean(first[1:] < last[:-1]) > AGAIN)
 
 
 def _filled(steps: FloatArray) -> FloatArray:

@@ -8,10 +8,10 @@ from collections import Counter
 from hptune.analysis.logs.names import is_measured, part_of, read_name
 from hptune.analysis.logs.table import Table, table_of_rows
 
-_LEAST_LINES = 2  # with a loss: one is a sentence about a run
+_LEAST_LINES = 3  # with a loss: fewer are a sentence about a run, or a program
 _LONGEST = 4  # words of a name
 _ITEM = re.compile(
-    r"(?P<number>(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|(?:nan|inf)\b))"
+    r"(?P<number>(?<![\w.])[-+]?(?:(?:\d+(?:[.,]\d+)?\.?|\.\d+)(?:e[-+]?\d+)?|(?:nan|inf)\b))"
     r"(?P<of>/\d+(?![\d.]))?(?P<percent>\s?%)?"
     r"|(?P<word>[a-z](?:[\w@/.]|-(?=[a-z]))*)",
     re.IGNORECASE,
@@ -20,7 +20,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 def read_text(text: str) -> Table | None:
-    """Return the measures of a text, a row a line; None where no two lines have the same one."""
+    """Return the measures of a text, a row a line; None where hardly any line has one."""
     rows: list[dict[str, str]] = []
     step: dict[str, str] = {}
     for line in _COLOURS.sub("", text).splitlines():

@@ -144,6 +144,7 @@ PRINTED = {
     "XGBoost": "[{0}]\ttrain-logloss:{1}\teval-logloss:{2}",
     "Keras": "Epoch {0}/40\n9/9 [====] - 2s 4ms/step - loss: {1} - accuracy: 0.1 - val_loss: {2}",
     "columns between commas": "epoch {0}, loss {1}, val_loss {2}",
+    "decimal commas": "Epoche {0}: loss {1} val_loss {2}",
     "colours": "\x1b[32mepoch {0}\x1b[0m loss={1} val_loss={2}",
 }
 
@@ -154,6 +155,8 @@ def test_what_a_program_printed(name: str, tmp_path: Path):
         "Training, with loss cross-entropy, lr 0.1",
         *(PRINTED[name].format(*row) for row in ROWS),
     ]
+    if name == "decimal commas":
+        lines = [line.replace(".", ",") for line in lines]
     assert read(tmp_path / "log.txt", "\n".join([*lines, "Done."]))["verdict"] == "overfit"
 
 

@@ -154,6 +154,11 @@ def mlflow(folder: Path, log: Log) -> Path:
     return folder / "mlruns"
 
 
+def metric_files(folder: Path, log: Log) -> Path:
+    mlflow(folder, log)
+    return (folder / "mlruns" / "0" / "1f" / "metrics").rename(folder / "exported")
+
+
 def mlflow_database(folder: Path, log: Log) -> Path:
     path = folder / "mlflow.db"
     with closing(sqlite3.connect(path)) as database, database:
@@ -285,6 +290,7 @@ FORMATS: dict[str, Writer] = {
     ),
     "TensorBoard, add_scalars": tensorboard("Loss", "Loss", ("", "Loss_train", "Loss_val")),
     "MLflow's folder": mlflow,
+    "MLflow's metric files": metric_files,
     "MLflow's database": mlflow_database,
     "MLflow's metrics in a table": long,
     "W&B's export": wandb_export,

@@ -106,9 +106,13 @@ def test_a_measure_that_was_never_read_does_not_hide_one_that_was(tmp_path: Path
 @pytest.mark.parametrize(
     ("losses", "verdict", "told"),
     [
-        (FALLS, "cannot-say", "still falls at the end"),
-        (0.5 + 1.8 * np.exp(-X / 4), "cannot-say", "is flat at the end"),
-        (2.3 + 0.01 * np.random.default_rng(0).normal(size=40), "not-learning", "after 2.3"),
+        (FALLS, "underfit", "still falls at the end"),
+        (0.5 + 1.8 * np.exp(-X / 4), "cannot-say", "falls and is flat at the end"),
+        (
+            2.3 + 0.01 * np.random.default_rng(0).normal(size=40),
+            "not-learning",
+            "does not fall by more than its noise",
+        ),
         (np.where(X < 20, 2.0, 2.0 ** (X - 15)), "diverged", "diverged at iteration"),
     ],
 )
@@ -118,6 +122,14 @@ def test_a_training_loss_alone_says_what_it_can(
     document = read(tmp_path, [f"{i},{v}" for i, v in enumerate(losses)], "step,loss")
     assert document["verdict"] == verdict
     assert told in " ".join(document["reasons"])
+
+
+def test_a_validation_loss_alone_may_diverge_and_may_rise_without(tmp_path: Path):
+    explodes = np.where(X < 20, 2 - 0.05 * X, 2.0 ** (X - 15))
+    rises = 0.5 + 1.8 * np.exp(-X / 2) + 0.2 * np.maximum(0, X - 5)
+    for losses, verdict in ((explodes, "diverged"), (rises, "overfit")):
+        rows = [f"{i},{v}" for i, v in enumerate(losses)]
+        assert read(tmp_path, rows, "step,val_loss")["verdict"] == verdict
 
 
 @pytest.mark.parametrize(
@@ -147,6 +159,8 @@ def test_order_columns_gaps_and_forms_do_not_change_the_verdict(data: st.DataObj
             gap if (i, place) in gaps else form.format(float(row[place]))
             for i, row in enumerate(rows)
         ]
+    for i in data.draw(st.sets(st.integers(2, 34), max_size=2)):
+        columns["step"][i] = ""
     for other in data.draw(st.lists(st.sampled_from(OTHERS), unique=True, max_size=4)):
         columns[other] = data.draw(
             st.lists(st.sampled_from(["", "0.5", "1e9", "x"]), min_size=40, max_size=40)

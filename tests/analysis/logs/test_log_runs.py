@@ -118,6 +118,7 @@ NO_CURVES: dict[str, bytes | str] = {
     "a config": json.dumps({"lr": 0.1, "loss": "mse", "epochs": 30}),
     "broken JSON": '{"loss": [2.3, 2.2',
     "JSON without end": "[" * 100_000,
+    "a program": "train_loss = 0.0\nfor batch in data:\n    loss = 0.5 * model(batch)\n",
     "prose": "# A net\n\nIt reaches an accuracy of 0.93 with a loss of 0.2.\n",
 }
 
