@@ -22,7 +22,7 @@ def read_log(path: Path) -> list[Run]:
     """
     try:
         tables = [run for table in tables_in(path) for run in runs_of(table)]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({one_line(error)}); {RULE}; correct the path or the file"
         ) from None

@@ -53,7 +53,6 @@ class Columns:
         notes = {
             f"cells of {c!r} that are no number": int(b.sum()) for c, (_, _, b) in cells.items()
         }
-
         steps, step, lost = _steps(names, cells)
         notes["rows without a step left out"] = lost
         series = {}
@@ -68,7 +67,7 @@ class Columns:
             never = [column for column in losses if not _count(cells[column][0])]
             series |= {column: series[column][:0] for column in never}
         readings = pd.concat(series, axis=1).sort_index() if series else pd.DataFrame()
-        told = [f"{rows} {what}" for what, rows in notes.items() if rows]
+        told = [f"{what}: {rows}" for what, rows in notes.items() if rows]
         return cls(readings, names, step, [*table.notes, *told])
 
     def take(

@@ -94,5 +94,5 @@ def _table(names: list[str], rows: list[list[str]]) -> Table | None:
     if not any(has_numbers(table.cells[name]) for name in columns if _is_value(name)):
         return None
     if any(longer):
-        table.notes.append(f"{sum(longer)} rows with more cells than the header left out")
+        table.notes.append(f"rows with more cells than the header left out: {sum(longer)}")
     return table

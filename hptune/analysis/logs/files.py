@@ -32,9 +32,9 @@ def tables_in(path: Path) -> list[Table]:
     """
     if path.is_dir():
         return mlflow.read_folder(path) or read_events(path)
+    data = path.read_bytes()
     if EVENTS in path.name:
         return read_events(path)
-    data = path.read_bytes()
     if data.startswith(mlflow.DATABASE):
         return mlflow.read_database(path)
     return _tables_of(_decoded(data), path)

@@ -26,7 +26,7 @@ def read_json(text: str) -> list[Table]:
     tables = list(_tables([record for record in records if isinstance(record, dict)]))
     for table in tables:
         if broken:
-            table.notes.append(f"{broken} lines that are no JSON left out")
+            table.notes.append(f"lines that are no JSON left out: {broken}")
     return tables
 
 
@@ -38,12 +38,10 @@ def _parsed(text: str) -> Any:
     """
     try:
         return json.loads(text)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
     except ValueError:
         try:
-            return ast.literal_eval(text.strip())
-        except (SyntaxError, MemoryError, RecursionError, TypeError) as error:
+            return json.loads(json.dumps(ast.literal_eval(text.strip())))
+        except (SyntaxError, MemoryError, TypeError) as error:
             raise ValueError("neither JSON nor Python") from error
 
 
@@ -87,8 +85,7 @@ def _columns(value: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for name, inner in value.items():
         if isinstance(inner, dict) and inner and all(key.isdigit() for key in inner):
             if not any(isinstance(cell, dict | list) for cell in inner.values()):
-                cells = {int(key): _text(cell) for key, cell in inner.items()}
-                yield name, [cells.get(row, "") for row in range(max(cells) + 1)]
+                yield name, [_text(inner[key]) for key in sorted(inner, key=int)]
         elif isinstance(inner, dict) and part_of(name):
             yield from ((f"{name}/{own}", column) for own, column in _columns(inner))
         elif isinstance(inner, list) and not any(isinstance(cell, dict) for cell in inner):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from hptune.analysis.logs.names import is_measured, part_of, read_name
+from hptune.analysis.logs.names import COUNTED, is_measured, part_of, read_name
+from hptune.analysis.logs.numbers import has_numbers
 from hptune.analysis.logs.table import Table
 
 _KEY = ("key", "tag", "metric", "metricname", "measure", "variable", "name")
@@ -60,7 +61,7 @@ def _parts_apart(table: Table) -> Table:
     for column in table.names:
         said = table.cells[column]
         parts = {text: part_of(text) for text in said.unique()[:_MOST_PARTS] if text}
-        if len(set(parts.values())) < 2 or not all(parts.values()):
+        if not parts or not all(parts.values()):
             continue
         cells, whose = table.cells.drop(columns=column), said.map(parts)
         for name in filter(is_measured, table.names):
@@ -73,8 +74,10 @@ def _parts_apart(table: Table) -> Table:
 
 def _below(table: Table) -> Iterator[Table]:
     """Yield the runs that a column tells apart."""
-    column = next((n for n in table.names if _plain(n) in _RUN), None)
-    if column is None or (table.cells[column] == "").any():
+    full = [name for name in table.names if not (table.cells[name] == "").any()]
+    named = next((name for name in full if _plain(name) in _RUN), None)
+    column = named or next((name for name in full if _tells_apart(table, name)), None)
+    if column is None:
         yield table
         return
     rows = table.cells[column]
@@ -84,6 +87,16 @@ def _below(table: Table) -> Iterator[Table]:
     for run in runs:
         cells = table.cells[rows == run].drop(columns=column).reset_index(drop=True)
         yield Table(cells, run if len(runs) > 1 else table.run, table.notes)
+
+
+def _tells_apart(table: Table, column: str) -> bool:
+    """Say whether words in a column, as "adam" and "sgd", make rows of the same step different ones."""
+    if read_name(column) is not None or has_numbers(table.cells[column]):
+        return False
+    steps = [n for n in table.names if (name := read_name(n)) and name.measure in COUNTED]
+    cells = table.cells
+    again = bool(steps) and bool(cells.duplicated(steps).any())
+    return again and not cells.duplicated([*steps, column]).any()
 
 
 def _side_by_side(table: Table) -> Iterator[Table]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from hptune.analysis.logs.names import is_measured, part_of, read_name
+from hptune.analysis.logs.names import COUNTED, MEASURES, Name, is_measured, part_of, read_name
 from hptune.analysis.logs.table import Table, table_of_rows
 
 _LEAST_LINES = 3  # with a loss: fewer are a sentence about a run, or a program
@@ -26,18 +26,15 @@ def read_text(text: str) -> Table | None:
     for line in _COLOURS.sub("", text).splitlines():
         row = _row(line)
         # What stands in a line of its own holds for those below.
-        step |= {
-            name: cell for name, cell in row.items() if _measure(name) in ("epoch", "iteration")
-        }
-        if any(_measure(name) in ("loss", "error", "accuracy", "lr") for name in row):
+        step |= {name: cell for name, cell in row.items() if _said(name).measure in COUNTED}
+        if any(_said(name).measure in (*MEASURES, "lr") for name in row):
             rows.append(step | row)
     often = Counter(name for row in rows for name in filter(is_measured, row)).most_common(1)
     return table_of_rows(rows) if often and often[0][1] >= _LEAST_LINES else None
 
 
-def _measure(name: str) -> str:
-    read = read_name(name)
-    return read.measure if read else ""
+def _said(name: str) -> Name:
+    return read_name(name) or Name("")
 
 
 def _row(line: str) -> dict[str, str]:
@@ -48,13 +45,13 @@ def _row(line: str) -> dict[str, str]:
     for item in _ITEM.finditer(line):
         if word := item["word"]:
             words.append(word)
-            part = part_of(word) or part
+            part = part_of(word.rstrip("_0123456789")) or part  # "valid_1's logloss"
             continue
         name, words = _name(words), []
-        measure = _measure(name)
+        measure = _said(name).measure
         if not measure or name in row:
             continue
-        if measure in ("loss", "error", "accuracy") and not part_of(name) and part:
+        if measure in MEASURES and part and not _said(name).part:
             name = f"{part} {name}"
         cell = item["number"]
         if item["of"] and measure == "accuracy":

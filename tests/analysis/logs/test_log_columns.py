@@ -98,6 +98,7 @@ LOGS = {
     "seconds since 1970": ("Timestamp,train_loss,val_loss", "17000000{0:02d}.5,{1},{2}"),
     "thousands": ("step,train_loss,val_loss", '"{0},500",{1},{2}'),
     "spreads": ("epoch,train_loss,val_loss", "{0},{1} ± 0.01,{2} (0.02)"),
+    "a part in a column": ("epoch,split,loss", "{0},val,{2}"),
     "parts alone": ("epoch,train,validation", "{0},{1},{2}"),
     "errors in per cent": ("epoch,train_err,val_err", "{0},{1} %,{2} %"),
     "losses of a detector": (
@@ -123,14 +124,14 @@ def test_a_row_of_a_summary_is_no_reading(last: str, tmp_path: Path):
     lines = [f"{i},{a},{b}" for i, a, b in ROWS]
     document = read(tmp_path / "log.csv", "\n".join(["epoch,train_loss,val_loss", *lines, last]))
     assert document["verdict"] == "overfit"
-    assert "1 rows without a step left out" in document["reasons"][-1]
+    assert "rows without a step left out: 1" in document["reasons"][-1]
 
 
 def test_cells_that_are_no_number_are_counted(tmp_path: Path):
     lines = [f"{i},{a},{'lost' if i in (3, 5) else b}" for i, a, b in ROWS]
     document = read(tmp_path / "log.csv", "\n".join(["epoch,train_loss,val_loss", *lines]))
     assert document["verdict"] == "overfit"
-    assert "2 cells of 'val_loss' that are no number" in document["reasons"][-1]
+    assert "cells of 'val_loss' that are no number: 2" in document["reasons"][-1]
 
 
 PRINTED = {
@@ -142,6 +143,7 @@ PRINTED = {
     "PyTorch's MNIST": "Train Epoch: {0} [640/60000 (1%)]\tLoss: {1}\n\n"
     "Test set: Average loss: {2}, Accuracy: 9834/10000 (98%)",
     "XGBoost": "[{0}]\ttrain-logloss:{1}\teval-logloss:{2}",
+    "LightGBM": "[{0}]\ttraining's binary_logloss: {1}\tvalid_1's binary_logloss: {2}",
     "Keras": "Epoch {0}/40\n9/9 [====] - 2s 4ms/step - loss: {1} - accuracy: 0.1 - val_loss: {2}",
     "columns between commas": "epoch {0}, loss {1}, val_loss {2}",
     "decimal commas": "Epoche {0}: loss {1} val_loss {2}",
@@ -189,7 +191,7 @@ def test_lines_of_json_that_are_cut_off_are_counted(tmp_path: Path):
     lines = [json.dumps(record) for record in JSON["records"]]
     document = read(tmp_path / "log.jsonl", "\n".join([*lines, lines[-1][:9]]))
     assert document["verdict"] == "overfit"
-    assert "1 lines that are no JSON left out" in document["reasons"][-1]
+    assert "lines that are no JSON left out: 1" in document["reasons"][-1]
 
 
 @pytest.mark.parametrize(

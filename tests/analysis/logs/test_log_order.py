@@ -33,7 +33,7 @@ def read(folder: Path, rows: list[str], header: str = HEADER) -> dict[str, Any]:
 def test_the_newest_reading_may_come_first(tmp_path: Path):
     document = read(tmp_path, OVERFIT[::-1])
     assert document["verdict"] == "overfit"
-    assert "40 readings newest first, turned round" in document["reasons"][-1]
+    assert "readings newest first, turned round: 40" in document["reasons"][-1]
 
 
 def test_of_a_step_read_twice_the_last_reading_counts(tmp_path: Path):
@@ -61,7 +61,7 @@ def test_a_header_in_the_middle_is_no_reading(tmp_path: Path):
 
 def test_rows_that_do_not_fit_the_header_are_left_out_and_counted(tmp_path: Path):
     document = read(tmp_path, [*UNDERFIT[:30], *(f"{row},0.5" for row in UNDERFIT[30:])])
-    assert "10 rows with more cells than the header left out" in document["reasons"][-1]
+    assert "rows with more cells than the header left out: 10" in document["reasons"][-1]
     assert "val_loss' (30)" in document["reasons"][-1]
 
 

@@ -42,6 +42,13 @@ def below_one_another(folder: Path) -> Path:
     return path
 
 
+def in_words(folder: Path) -> Path:
+    path = folder / "runs.csv"
+    lines = [f"{i},{v},{run}" for i in X for run, v in ((run, RUNS[run][i]) for run in RUNS)]
+    path.write_text("\n".join(["epoch,val_loss,optimizer", *lines]))
+    return path
+
+
 def by_name(folder: Path) -> Path:
     path = folder / "runs.json"
     path.write_text(json.dumps({run: {"val_loss": list(values)} for run, values in RUNS.items()}))
@@ -71,7 +78,9 @@ def tensorboard(folder: Path) -> Path:
     return folder / "tb"
 
 
-@pytest.mark.parametrize("make", [side_by_side, below_one_another, by_name, mlflow, tensorboard])
+@pytest.mark.parametrize(
+    "make", [side_by_side, below_one_another, in_words, by_name, mlflow, tensorboard]
+)
 def test_each_run_gets_an_answer(make, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = make(tmp_path)
     assert run(["diagnose", str(path), "--json"]) == 0
@@ -114,6 +123,8 @@ NO_CURVES: dict[str, bytes | str] = {
     "a trial": "trial,stage,status,lr,train_loss,val_loss\nwd-1,sweep,complete,0.1,1,1\n",
     "Optuna's trials": "number,value,params_lr,state\n" + "1,0.5,0.1,COMPLETE\n" * 9,
     "decimal commas between commas": "epoch,train_loss,val_loss\n" + ROWS.replace(".", ","),
+    "Python": "{1: 2, 'loss': {3, 4}}",
+    "JSON nested deeply": '{"a":' * 900 + "1" + "}" * 900,
     "numbers": json.dumps([2.3, 2.2, 2.1]),
     "a config": json.dumps({"lr": 0.1, "loss": "mse", "epochs": 30}),
     "broken JSON": '{"loss": [2.3, 2.2',
