@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hptune.analysis.smoothing import FloatArray, noise_of, smooth
-from hptune.results.divergence import diverged_at
+from hptune.results.divergence import FACTOR, diverged_at
 from hptune.results.records import Curve
 
 LEAST_POINTS = 5
@@ -24,6 +24,8 @@ KNOWS = 0.1  # of the early validation loss: below it memorising has done no har
 LEARNED = 0.05  # of accuracy, or of the early loss: a run that gains less has not learned
 RECENT = 3  # readings on either side of the comparison that tells a plateau
 FLAT = 0.05  # of the fall so far: a gain below this is none
+
+FAR = 30.0  # as divergence's factor: a net that memorises may bring the validation loss far up
 
 ADVICE = {
     "underfit": (
@@ -39,6 +41,8 @@ ADVICE = {
     "balanced": (),
     "cannot-say": ("read the validation loss more often",),
 }
+# A training loss that still falls may be that of a net that memorises.
+ALONE = ("read the validation loss: train longer where it falls too, else regularise more",)
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class TrainingReading:
 def read_training(curve: Curve) -> TrainingReading:
     """Classify a training run by the shape of its validation loss.
 
-    In this order: a loss that diverges; fewer than five readings (cannot-say); a loss that falls by
+    In this order: a loss that diverges; fewer than five readings (cannot-say, unless a training
+    loss alone tells that the net does not learn, or still does); a loss that falls by
     no more than its noise (not-learning); one that rises clearly above its minimum while the
     training loss does not (overfit), or a training loss near 0 while LR is still large (overfit);
     one that still falls in the last twentieth of the run (underfit); else it is flat (balanced).
@@ -76,10 +81,7 @@ def read_training(curve: Curve) -> TrainingReading:
     val, when = curve.val_loss[known], curve.iteration[known]
     train = curve.train_loss[np.isfinite(curve.train_loss)]
     if len(val) < LEAST_POINTS:
-        return _reading(
-            "cannot-say",
-            f"the validation loss has {len(val)} values; {LEAST_POINTS} are needed",
-        )
+        return _without_validation(len(val), train)
     # The first reading may be of the untrained net, whose loss says nothing of the run.
     early = float(np.median(val[1 : max(3, len(val) // 10 + 1)]))
     middle = float(np.median(val))
@@ -128,17 +130,44 @@ def read_training(curve: Curve) -> TrainingReading:
     )
 
 
+def _without_validation(values: int, train: FloatArray) -> TrainingReading:
+    """Say what a training loss shows where the validation loss has so few values.
+
+    Where it has none, a training loss that never falls, or still falls, is a verdict; one that is
+    flat is of a net that may have learned what holds, or only its data.
+    """
+    needed = f"the validation loss has {values} values; {LEAST_POINTS} are needed"
+    if len(train) < LEAST_POINTS:
+        return _reading("cannot-say", needed)
+    share = max(3, len(train) // 10)
+    first, before, last = (
+        float(np.median(part))
+        for part in (train[:share], train[-2 * share : -share], train[-share:])
+    )
+    chance = 3 * noise_of(train) * np.sqrt(2 / share)  # of the difference of two means
+    if first - last <= chance:
+        verdict, told = "not-learning", "does not fall by more than its noise"
+    elif before - last > max(2 * FALLING * (first - last), chance):  # in a tenth of the run
+        verdict, told = "underfit", "still falls at the end"
+    else:
+        verdict, told = "cannot-say", "falls and is flat at the end"
+    told = f"the training loss {told}: {last:.4g}, after {first:.4g} at the start"
+    if values:
+        verdict = "cannot-say"
+    advice = ADVICE[verdict] if verdict != "underfit" else ALONE
+    return TrainingReading(verdict, None, (needed, told), advice)
+
+
 def _reading(verdict: str, *reasons: str, at: int | None = None) -> TrainingReading:
     return TrainingReading(verdict, at, reasons, ADVICE[verdict])
 
 
 def _diverged_at(curve: Curve) -> int | None:
-    """Return the iteration at which the training loss diverged, or a loss became infinite."""
-    for losses in (curve.train_loss, curve.val_loss):
+    """Return the iteration at which a loss diverged: the validation loss where it is alone or infinite."""
+    alone = np.isnan(curve.train_loss).all()
+    for losses, factor in ((curve.train_loss, FACTOR), (curve.val_loss, FAR if alone else np.inf)):
         read = np.flatnonzero(~np.isnan(losses))
-        at = diverged_at(losses[read].tolist()) if losses is curve.train_loss else None
-        if at is None and np.isinf(losses[read]).any():
-            at = int(np.argmax(np.isinf(losses[read])))
+        at = diverged_at(losses[read].tolist(), factor)
         if at is not None:
             return int(curve.iteration[read[at]])
     return None

@@ -32,6 +32,8 @@ RISE = 0.1  # a loss has turned up where it is so much of the fall above its low
 LEARNED = 3.0  # noises: a smaller change of a smoothed loss may be chance
 EDGE = 0.1  # of the test, in log LR: a lowest loss this close to the end may not be the lowest
 CLIP = 2.0  # falls above the start; higher losses tell no more and would drown the rest
+RISING = 0.95  # of the steps of LR: a range test only rises
+RANGE = 5.0  # last LR over the first: less is a warm-up or a constant
 USUAL_WIDTH = 5  # of the smoothing, for which the bounds on the noise hold
 # Over few validation examples a fall of fewer standard errors than these may be chance, or a batch
 # norm's statistics catching up.
@@ -84,6 +86,19 @@ class _Marks:
     divergence: float = math.nan
     start: float = 0.0  # the loss, and how far it falls from there
     fall: float = 0.0
+
+
+def is_range_test(lr: FloatArray) -> bool:
+    """Say whether LR only rises, and by much.
+
+    Args:
+        lr: In the order of the iterations, (N,); NaN where it was not read.
+    """
+    lr = lr[np.isfinite(lr)]
+    positive = lr[lr > 0]
+    if len(lr) < 5 or not len(positive):
+        return False
+    return bool(np.mean(np.diff(lr) > 0) >= RISING and positive[-1] >= RANGE * positive[0])
 
 
 def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRangeReading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,14 +16,23 @@ from hptune.cli.options import output_options, print_json
 def command(curve: Path, as_json: bool) -> None:
     """Read any training curve or LR range test.
 
-    CURVE is a CSV, hptune's or another tool's.
+    CURVE is a log of hptune or of another tool: a CSV, JSON, what a program printed, TensorBoard's
+    event files, MLflow's metrics, or a folder of these. With several runs in it, each gets an answer,
+    and --json prints a list.
     """
     from hptune.analysis.diagnose import diagnose
 
-    document = diagnose(curve)
+    found = diagnose(curve)
     if as_json:
-        print_json(document)
+        print_json(found)
         return
+    for document in found if isinstance(found, list) else [found]:
+        _show(document)
+
+
+def _show(document: dict[str, Any]) -> None:
+    if "run" in document:
+        click.echo(f"run {document['run']}")
     click.echo(f"{document['kind']}: {document['verdict']}")
     if document["lr_max"] is not None:
         click.echo(f"usable LR: {document['lr_min']:.3g} to {document['lr_max']:.3g}")
