@@ -35,6 +35,7 @@ READERS = {
     "digits": Reader("digits"),
     "image-folder": Reader("image_folder", "a folder of images", "/", "images"),
     "npz": Reader("npz", "an npz", ".npz"),
+    "npy": Reader("npz", "an npy with its targets' beside it", ".npy"),
     "csv": Reader("table", "a csv", ".csv", "rows"),
 }
 
@@ -47,7 +48,7 @@ def names() -> list[str]:
 
 
 def load(spec: DataSpec) -> Splits:
-    """Load a data set by name, split, normalised and ready to train on.
+    """Load a data set by name, split, normalised, looked at and ready to train on.
 
     Raises:
         InputError: Unknown name, or data that cannot be used; the message says what to change.
@@ -75,5 +76,7 @@ def load(spec: DataSpec) -> Splits:
             + did_you_mean(spec.name.lower(), names(), "choose one of these")
         )
     module: Any = importlib.import_module(f"hptune.data.readers.{reader.module}")
+    from hptune.data.sanity import looked_at  # torch, which the names of the sets need not
+
     splits: Splits = module.load(spec)
-    return splits
+    return looked_at(spec, splits)

@@ -46,7 +46,7 @@ def load(spec: DataSpec) -> Splits:
     parts = {n: part for n, part in zip(names, returned, strict=False) if part is not None}
     if all(_is_pair(part) for part in parts.values()):
         arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
-        return splits_of(spec, arrange(arrays, spec.kind))
+        return splits_of(spec, arrange(arrays, spec.kind, spec.layout))
     given = {n: given_split(part, f"data.name: {spec.name}, {n}") for n, part in parts.items()}
     return _given_splits(
         spec, {n: replace(part, workers=part.workers or spec.workers) for n, part in given.items()}
@@ -81,6 +81,9 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
                 f"data.name: {spec.name} returned targets that are no classes; must be one whole "
                 "number an example; correct the function, or set data.kind to regression"
             )
+        parts = {
+            n: replace(part, known=k) for (n, part), k in zip(parts.items(), each, strict=True)
+        }
         labels = np.concatenate([found for found in each if found is not None])
         classes = tuple(str(k) for k in range(int(labels.max()) + 1))
     divided, how = divide_given(spec, parts, labels)
