@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hptune.data.spec import DataSpec, Splits
+from hptune.data.unused import unused_by_format
 from hptune.errors import InputError, did_you_mean
 
 __all__ = ["GIVEN", "READERS", "DataSpec", "Reader", "Splits", "load", "names"]
@@ -79,4 +81,6 @@ def load(spec: DataSpec) -> Splits:
     from hptune.data.sanity import looked_at  # torch, which the names of the sets need not
 
     splits: Splits = module.load(spec)
+    if spec.name in READERS:
+        splits = replace(splits, notes=(*unused_by_format(spec), *splits.notes))
     return looked_at(spec, splits)

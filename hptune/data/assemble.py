@@ -18,6 +18,7 @@ from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.split import Indices, divide
+from hptune.data.unused import AUGMENTATION, unused
 from hptune.errors import InputError
 from hptune.task import Source
 
@@ -98,8 +99,9 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         normalize = image_normalization(seen, fitted, spec.normalize, spec.scale, content.largest)
     if seen.ndim == 4:
         augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
-    elif spec.flip or spec.crop or spec.cutout:
-        notes.append("data.flip, data.crop and data.cutout are for images; not used")
+    else:
+        keys = (*AUGMENTATION, "scale") if seen.ndim == 2 else AUGMENTATION
+        notes += unused(spec, keys, "the inputs are no images")
 
     def source(name: str, indices: Indices) -> Source:
         changed = augment if name == "train" else NOTHING

@@ -27,6 +27,11 @@ def channels_first(inputs: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], 
         InputError: Too many axes, or a layout that the shape cannot have.
     """
     shape = inputs.shape[1:]
+    most = _MOST_AXES - (layout == "no-channels")
+    if len(shape) > most:
+        raise InputError(
+            f"data: inputs of shape {shape}; an example must have {most} axes at most; reshape the array"
+        )
     if layout == "no-channels":
         return inputs[:, None], []
     if layout == "auto" and len(shape) == 2:
@@ -37,11 +42,6 @@ def channels_first(inputs: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], 
             "channels-last takes them as signals, no-channels as images for certain"
         )
         return inputs[:, None], [] if sure else [note]
-    if len(shape) > _MOST_AXES:
-        raise InputError(
-            f"data: inputs of shape {shape}; an example must have {_MOST_AXES} axes at most; "
-            "reshape the array"
-        )
     if len(shape) < (3 if layout == "channels-second" else 2):
         raise InputError(
             f"data.layout: {layout}; an example of shape {shape} has no such axis; leave it out"
@@ -64,19 +64,13 @@ def _find(shape: tuple[int, ...]) -> tuple[int, bool]:
     places = [0, last] if len(shape) == 3 else [0, last, 1]  # of video: frames, then channels
     usual = [axis for axis in places if shape[axis] in _USUAL]
     # Height and width, which are often equal, are the axes next to the channels.
-    even = [axis for axis in places if _is_square(shape, axis)]
+    space = {axis: shape[:axis] + shape[axis + 1 :] for axis in places}
+    even = [axis for axis in places if space[axis][-2] == space[axis][-1]]
     among = [axis for axis in usual or places if axis in even] or usual or places
     sure = len(shape) == 3 and len(among) == 1 and (not even or among[0] in even)
     if len(among) > 1:
         colour = [axis for axis in usual if axis in among and shape[axis] == 3]
         least = min(among, key=lambda axis: shape[axis])
-        others = [size for axis, size in enumerate(shape) if axis != least]
-        small = [least] if 2 * shape[least] <= min(others) else []
+        small = [least] if 2 * shape[least] <= min(space[least]) else []
         among = colour or small or among
     return among[0], sure
-
-
-def _is_square(shape: tuple[int, ...], axis: int) -> bool:
-    rest = [size for at, size in enumerate(shape) if at != axis]
-    height, width = rest[:2] if axis == len(shape) - 1 and len(rest) == 2 else rest[-2:]
-    return height == width

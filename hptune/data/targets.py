@@ -65,6 +65,8 @@ def _single(targets_N: NDArray[Any], kind: Kind | None) -> Found:
     few = 2 * distinct <= len(targets_N)
     shown = f"targets have {distinct} distinct values in {len(targets_N):,} examples"
     floats = targets_N.dtype.kind == "f"
+    if floats:
+        targets_N = targets_N.astype(np.float64)
     if floats and np.array_equal(targets_N, np.round(targets_N)) and abs(targets_N).max() < 2**53:
         if kind is not None or (few and 2 <= distinct <= MOST_CLASSES):
             note = (

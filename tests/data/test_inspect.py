@@ -198,7 +198,10 @@ def test_an_npz_with_values_that_are_no_numbers_is_a_problem(tmp_path: Path):
     x = RNG.normal(size=(60, 4))
     x[3, 1] = np.nan
     np.savez(tmp_path / "x.npz", x=x, y=np.arange(60) % 2)
-    assert "1 input values in 1 of 60 examples are not finite" in inspect(tmp_path / "x.npz").problems[0]
+    assert (
+        "1 input values in 1 of 60 examples are not finite"
+        in inspect(tmp_path / "x.npz").problems[0]
+    )
 
 
 @pytest.mark.parametrize(

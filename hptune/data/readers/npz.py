@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from hptune.errors import InputError, one_line
 Array = NDArray[Any]
 Parts = Mapping[str, tuple[Array, Array]]  # inputs and targets of "train", "validation" and "test"
 # Words that a name is made of; where two arrays fit, the earlier word counts.
-_INPUTS = ("x", "images", "inputs", "data", "image", "input", "imgs", "features", "samples")
+_INPUTS = ("x", "images", "inputs", "data", "image", "input", "imgs", "img", "features", "samples")
 _TARGETS = ("y", "labels", "targets", "target", "label", "classes", "class")
 _PARTS = {
     "train": ("train", "training", "tr"),
@@ -59,7 +59,7 @@ def read_parts(path: Path) -> tuple[Parts, list[str]]:
     with _opened(path) as (names, read):
         if sorted(names) == _POSITIONAL:
             first, second = (read(name) for name in _POSITIONAL)
-            swapped = first.ndim <= 1 < second.ndim
+            swapped = first.ndim == 1 < second.ndim and second.size > len(second)
             pair = (second, first) if swapped else (first, second)
             x, y = reversed(_POSITIONAL) if swapped else _POSITIONAL
             return {"train": pair}, [f"array {x!r} is taken for the inputs, {y!r} for the targets"]
@@ -100,6 +100,8 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], Array]]]:
             files = {file.stem: file for file in path.parent.glob("*.npy")}
             yield list(files), lambda name: _plain(np.load(files[name], allow_pickle=False), name)
             return
+        if not is_zipfile(path):
+            raise ValueError("it is damaged, or another kind of file")
         with np.load(path, allow_pickle=False) as archive:
             yield archive.files, lambda name: _plain(archive[name], name)
     except (OSError, ValueError, TypeError, AttributeError, EOFError, BadZipFile) as error:
@@ -107,7 +109,7 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], Array]]]:
         if "bject arrays" in why:
             why = "it holds Python objects, and reading those can run any code"
             remedy = "convert them to numbers or text, lists to one shape, before numpy.savez"
-        elif "pickle" in why:  # what NumPy takes every other file for
+        elif "pickle" in why:  # what NumPy takes every other npy for
             why = "it is another kind of file"
         raise InputError(
             f"data.path: {path} does not hold plain arrays ({why}); {remedy}"

@@ -12,9 +12,12 @@ from hptune.data.assemble import splits_of
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.readers.npz import arrange
 from hptune.data.spec import DataSpec, Splits
+from hptune.data.unused import AUGMENTATION, unused
 from hptune.errors import InputError
 from hptune.step import inputs_of, target_of
 from hptune.user_code import find
+
+_OF_ARRAYS = (*AUGMENTATION, "scale", "resize", "layout")
 
 
 def load(spec: DataSpec) -> Splits:
@@ -87,6 +90,7 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
         labels = np.concatenate([found for found in each if found is not None])
         classes = tuple(str(k) for k in range(int(labels.max()) + 1))
     divided, how = divide_given(spec, parts, labels)
+    keys = _OF_ARRAYS if spec.normalize == "none" else (*_OF_ARRAYS, "normalize")
     read = {name: part.read() for name, part in divided.items()}
     sources: dict[str, Any] = {name: part.source() for name, (part, _) in read.items()}
     return Splits(
@@ -95,5 +99,6 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
         outputs=len(classes) or max(1, target[0].numel()),
         kind=kind,
         classes=classes,
+        notes=tuple(unused(spec, keys, "a data set of your own scales and augments itself")),
         record={"split": how, "fingerprint": " ".join(digest for _, digest in read.values())},
     )

@@ -91,7 +91,7 @@ def _constant(train: Seen) -> Iterator[str]:
     for leaf in _floats(train):
         columns, name = _columns(leaf)
         constant = (columns.amax(1) == columns.amin(1)).nonzero()[:, 0].tolist()
-        if len(constant) >= _MANY * len(columns):
+        if len(leaf) > 1 and len(constant) >= _MANY * len(columns):
             named = ", ".join(map(str, constant[:4])) + ", ..." * (len(constant) > 4)
             yield (
                 f"{len(constant)} of {len(columns)} input {name} are constant in the training set "

@@ -87,11 +87,10 @@ def _keys(inputs: list[Tensor]) -> list[int]:
     """Return a number an example that is the same where all its inputs are."""
     if not inputs:
         return []
-    rows = [
-        leaf.detach().reshape(len(leaf), -1).contiguous().cpu().view(torch.uint8).numpy()
-        for leaf in inputs
-    ]
-    return [hash(row.tobytes()) for row in np.concatenate(rows, axis=1)]
+    # Minus zero is zero.
+    rows = [leaf.detach() + 0.0 if leaf.is_floating_point() else leaf for leaf in inputs]
+    flat = [leaf.reshape(len(leaf), -1).contiguous().cpu().view(torch.uint8) for leaf in rows]
+    return [hash(row.tobytes()) for row in torch.cat(flat, dim=1).numpy()]
 
 
 def _array(targets: Any) -> NDArray[Any] | None:
