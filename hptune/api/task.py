@@ -123,8 +123,12 @@ class Task(Record):
             logits = not (used is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
             specs = metrics_for(metrics, read_as, found.outputs, logits=logits)
             sources = {name: part.source() for name, part in parts.items()}
-            own_step = isinstance(computed, OwnStep)
-            notes = look(sources, classes=None if classes is None else (), own_step=own_step)
+            notes = look(
+                sources,
+                classes=None if classes is None else (),
+                guessed=read_as == "regression" and kind is None and loss is None,
+                own_step=isinstance(computed, OwnStep),
+            )
         self.batch_size = parts["train"].batch_size
         self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None

@@ -176,8 +176,8 @@ def arrange(
 
 
 def _largest_pixel(inputs: Array) -> float | None:
-    """Return the largest value of so many bits, 8 at least, where inputs are whole numbers from 0."""
-    if inputs.dtype.kind not in "iu" or inputs.min() < 0:
+    """Return the largest value of so many bits, 8 at least, of whole numbers from 0; None is the usual."""
+    if inputs.dtype.kind not in "iu" or inputs.dtype == np.uint8 or inputs.min() < 0:
         return None
     return float(2 ** max(8, int(inputs.max()).bit_length()) - 1)
 
@@ -192,7 +192,7 @@ def _joined(what: str, arrays: Mapping[str, Array]) -> Array:
                     f"data: {what} of {of} {values(first[1])} to {first[0]} and "
                     f"{values(other[1])} to {other[0]}; must be one {of}; check the arrays"
                 )
-    return np.concatenate(list(arrays.values()))
+    return np.concatenate(list(arrays.values())) if others else first[1]
 
 
 def _sort_of(array: Array) -> str:

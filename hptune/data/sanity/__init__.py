@@ -23,6 +23,7 @@ def looked_at(spec: DataSpec, splits: Splits) -> Splits:
     found = look(
         {"train": splits.train, "validation": splits.validation, "test": splits.test},
         classes=splits.classes if splits.kind == "classification" else None,
+        guessed=spec.kind is None,
         scale=spec.scale,
     )
     return replace(splits, notes=tuple(dict.fromkeys([*splits.notes, *found])))
@@ -32,6 +33,7 @@ def look(
     splits: Mapping[str, Source | None],
     *,
     classes: Sequence[str] | None = None,
+    guessed: bool = False,
     own_step: bool = False,
     scale: float = 1.0,
 ) -> list[str]:
@@ -43,6 +45,7 @@ def look(
     Args:
         splits: "train" and others.
         classes: Names of the classes, as far as they have names; None where targets are no classes.
+        guessed: Whether it was found out, not asked for, that they are none.
         own_step: Whether a step of the user's own decides what it reads of an example. Then nothing
             is said of targets, and nothing is an error.
         scale: Size that inputs are meant to have.
@@ -62,4 +65,6 @@ def look(
     notes = inputs.notes(train, others, scale)
     if classes is not None and not own_step:
         notes += labels.notes(train, others, classes)
+    elif guessed:
+        notes += labels.classes_as_floats(train)
     return notes

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hptune.data.sanity.inputs import coincide
 from hptune.data.sanity.seen import Seen
+from hptune.data.targets import MOST_CLASSES
 
 _NAMED = 4  # classes
 
@@ -26,6 +27,20 @@ def fault(train: Seen, classes: Sequence[str] | None) -> str | None:
         f"data: the targets of {train.count(len(targets), len(targets))} are all the same{value}; "
         "must differ to be learnt from; check how they are read"
     )
+
+
+def classes_as_floats(train: Seen) -> list[str]:
+    """Say that what is taken for a regression may be classes, written as 0.0 and 1.0."""
+    targets = train.targets
+    if targets is None or targets.size != len(targets) or (targets != np.round(targets)).any():
+        return []
+    distinct = len(np.unique(targets))
+    if not 2 <= distinct <= min(MOST_CLASSES, len(targets) // 2):
+        return []
+    return [
+        f"the targets are {distinct} whole numbers written as floats: taken for quantities, a "
+        "regression; classes must be of an integer type"
+    ]
 
 
 def notes(train: Seen, others: Sequence[Seen], classes: Sequence[str]) -> list[str]:

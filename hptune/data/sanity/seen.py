@@ -44,7 +44,7 @@ class Seen:
 
     def count(self, examples: int, of: int) -> str:
         """Return a number of examples with how many were looked at."""
-        looked = "" if of == self.size else f" that were looked at, of {self.size:,}"
+        looked = "" if of == self.size else f" (looked at, of {self.size:,})"
         return f"{examples:,} of {of:,} {self.name} examples{looked}"
 
 

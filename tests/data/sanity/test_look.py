@@ -161,7 +161,7 @@ def test_a_large_split_is_looked_at_in_part(monkeypatch: pytest.MonkeyPatch):
     seen = see("train", TensorSource(x, torch.arange(1000) % 3))
     assert len(seen.inputs[0]) == 50 and len(seen.keys) == 100
     assert torch.equal(seen.inputs[0][-1], x[-1])
-    assert "100 of 100 validation examples that were looked at, of 1,000" in told(
+    assert "100 of 100 validation examples (looked at, of 1,000)" in told(
         TensorSource, train=(x, torch.arange(1000) % 3), validation=(x, torch.arange(1000) % 3)
     )
 
@@ -199,6 +199,17 @@ def test_tasks_in_python_are_looked_at():
             hptune.Task(net, train=(x, y))
     with pytest.raises(InputError, match="not finite"):
         hptune.Task(net, train=Rows(X / 0, Y))
+
+
+def test_classes_that_are_written_as_floats_are_said():
+    train = (X, (Y % 2).float()[:, None])
+
+    def one() -> nn.Module:
+        return nn.Linear(6, 1)
+
+    assert "2 whole numbers written as floats" in hptune.Task(one, train=train).notes[0]
+    assert not hptune.Task(one, train=train, loss="bce").notes
+    assert not hptune.Task(one, train=(X, X[:, :1])).notes
 
 
 def test_a_step_of_ones_own_may_do_without_inputs():
