@@ -38,8 +38,8 @@ def channels_first(inputs: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], 
         # A grey image is square or of bytes; what is not may be something else.
         sure = shape[0] == shape[1] or inputs.dtype.kind != "f"
         note = (
-            f"inputs of shape {shape} are taken as grey images; data.layout: channels-first or "
-            "channels-last takes them as signals, no-channels as images for certain"
+            f"inputs of shape {shape} are taken as grey images; data.layout reads them otherwise, as "
+            "signals (channels-first, channels-last), or ends this warning (no-channels)"
         )
         return inputs[:, None], [] if sure else [note]
     if len(shape) < (3 if layout == "channels-second" else 2):
@@ -51,9 +51,12 @@ def channels_first(inputs: NDArray[Any], layout: Layout) -> tuple[NDArray[Any], 
     axis, sure = _find(shape)
     name = next(name for name, at in _AXES.items() if at % len(shape) == axis)
     space = "x".join(str(size) for at, size in enumerate(shape) if at != axis)
+    others = [other for other, at in _AXES.items() if at < len(shape) - 2 and other != name]
+    others += ["no-channels"] * (len(shape) < _MOST_AXES)
     note = (
         f"inputs of shape {shape} are taken as {name}, {shape[axis]} channel{'s' * (shape[axis] > 1)} "
-        f"of {space}; data.layout says so for certain, or otherwise"
+        f"of {space}; data.layout reads them otherwise ({', '.join(others)}), or ends "
+        f"this warning ({name})"
     )
     return np.moveaxis(inputs, axis + 1, 1), [] if sure else [note]
 

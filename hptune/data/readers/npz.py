@@ -112,7 +112,7 @@ def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], Array]]]:
         elif "pickle" in why:  # what NumPy takes every other npy for
             why = "it is another kind of file"
         raise InputError(
-            f"data.path: {path} does not hold plain arrays ({why}); {remedy}"
+            f"data.path: {path} is not an npz of plain arrays ({why}); {remedy}"
         ) from None
 
 

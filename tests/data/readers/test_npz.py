@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path: Path, arrays: dict
 @pytest.mark.parametrize("content", [b"hello " * 40, b"PK\x03\x04" + b"0" * 90, b""])
 def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(InputError, match="does not hold plain arrays"):
+    with pytest.raises(InputError, match="is not an npz of plain arrays"):
         load(DataSpec(name="npz", path=str(tmp_path / "x.npz")))
 
 
