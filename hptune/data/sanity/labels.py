@@ -20,7 +20,7 @@ _NAMED = 4  # classes
 def fault(train: Seen, classes: Sequence[str] | None) -> str | None:
     """Return why nothing can be learnt from these targets, None where something may be."""
     targets = train.targets if train.all_targets is None else train.all_targets
-    if targets is None or len(targets) < 2 or not (targets == targets[0]).all():
+    if targets is None or len(targets) < 2 or (targets != targets[0]).any():
         return None
     value = f", {_name(classes, targets[0])}" if classes is not None and targets.ndim == 1 else ""
     return (

@@ -183,6 +183,39 @@ def test_structures_of_tensors_are_looked_at():
         look({"train": TensorSource(columns)}, classes=())
 
 
+def test_batches_without_a_row_an_example_are_passed():
+    class Detection(Rows):
+        def __getitem__(self, k: int):
+            return torch.zeros(3, 5 + k % 2, 5), [{"boxes": torch.zeros(k % 3, 4)}]
+
+    made = StreamSource(
+        Detection(X, Y), workers=0, collate=lambda batch: tuple(zip(*batch, strict=True))
+    )
+    assert look({"train": made}) == []
+
+
+def test_examples_that_make_no_batch_are_told_in_one_line():
+    class Sizes(Rows):
+        def __getitem__(self, k: int):
+            return torch.zeros(3, 5 + (k > 40)), k % 3
+
+    with pytest.raises(InputError, match="train: examples do not make a batch") as refused:
+        hptune.Task(net, train=Sizes(X, Y), validation=Rows(X, Y))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "bfloat16", "float16", "bool", "uint8", "float64"])
+def test_tensors_of_any_type_are_looked_at(dtype: str):
+    x = normal(60, 2, 5, 5).relu().to(getattr(torch, dtype))
+    notes = look({"train": TensorSource(x, Y), "test": TensorSource(x[:30], Y[:30])}, classes=NAMES)
+    assert "30 of 30 test examples" in " ".join(notes)
+
+
+def test_labels_that_a_data_set_holds_and_changes_on_reading_do_not_count():
+    made = StreamSource(Rows(X, Y), workers=0, targets=0 * Y.numpy())
+    assert look({"train": made}, classes=NAMES) == []
+
+
 def net() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 
