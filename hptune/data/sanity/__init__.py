@@ -63,8 +63,8 @@ def look(
     if fault:
         return [fault]
     notes = inputs.notes(train, others, scale)
-    if classes is not None and not own_step:
-        notes += labels.notes(train, others, classes)
-    elif guessed:
-        notes += labels.classes_as_floats(train)
-    return notes
+    if own_step:
+        return notes
+    if classes is not None:
+        return notes + labels.notes(train, others, classes)
+    return notes + labels.badly_scaled(train) + (labels.classes_as_floats(train) if guessed else [])

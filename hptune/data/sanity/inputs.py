@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hptune.data.sanity.seen import Seen
 
-_LARGE, _SMALL = 30.0, 1e-3  # means and standard deviations that nets do not start well from
+LARGE, SMALL = 30.0, 1e-3  # means and standard deviations that nets do not start well from
 _UNLIKE = 10.0  # times what the training inputs vary by
 _MANY = 0.1  # of the columns
 _COLUMNS = 64  # that coincidence is judged by
@@ -104,7 +104,7 @@ def _far(train: Seen, scale: float) -> Iterator[str]:
         columns, name = _columns(leaf)
         mean, std = columns.mean(1) / scale, columns.std(1, correction=0) / scale
         size = torch.maximum(mean.abs(), std)
-        large, small = size > _LARGE, (size < _SMALL) & (std > 0)
+        large, small = size > LARGE, (size < SMALL) & (std > 0)
         for which, sort, worst in (
             (large, "large", size.argmax()),
             (small, "small", size.argmin()),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.sanity.inputs import coincide
+from hptune.data.sanity.inputs import LARGE, SMALL, coincide
 from hptune.data.sanity.seen import Seen
 from hptune.data.targets import MOST_CLASSES
 
@@ -27,6 +27,21 @@ def fault(train: Seen, classes: Sequence[str] | None) -> str | None:
         f"data: the targets of {train.count(len(targets), len(targets))} are all the same{value}; "
         "must differ to be learnt from; check how they are read"
     )
+
+
+def badly_scaled(train: Seen) -> list[str]:
+    """Say that quantities are far from the size that a net's outputs have at the start."""
+    targets = train.targets
+    if targets is None or targets.dtype.kind != "f":
+        return []
+    mean, std = abs(float(targets.mean())), float(targets.std())
+    size = max(mean, std)
+    if SMALL <= size <= LARGE:
+        return []
+    return [
+        f"the targets are {'large' if size > LARGE else 'small'} (mean {targets.mean():.3g}, standard "
+        f"deviation {std:.3g}); outputs start at about 0 and 1: scale them"
+    ]
 
 
 def classes_as_floats(train: Seen) -> list[str]:

@@ -137,6 +137,12 @@ def test_targets_of_a_regression_that_are_all_the_same_are_refused():
         told(TensorSource, train=(X, torch.ones(60, 1)), classes=None)
 
 
+@pytest.mark.parametrize(("factor", "word"), [(1e6, "large"), (1e-5, "small"), (1.0, "")])
+def test_targets_that_outputs_start_far_from_are_said(factor: float, word: str):
+    found = told(TensorSource, train=(X, factor * X[:, :1]), classes=None)
+    assert (f"the targets are {word}" in found) if word else not found
+
+
 def test_few_columns_of_few_values_repeat_by_chance():
     few = torch.randint(0, 2, (400, 4), generator=G).float()
     y = torch.arange(400) % 3
