@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
-from hptune.data.split import Indices, divide
+from hptune.data.split import Indices, divide, kept_in_training
+from hptune.data.tables.preprocessing import encoded
 from hptune.errors import InputError
 from hptune.task import Source
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NUMBERS = "biuf"  # kinds of dtype; all others hold text
 _NORMALIZATION_SAMPLE = 2048  # images that the normalisation of a streamed set is read from
@@ -67,8 +65,13 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
     divided = divide(spec, content.parts, content.labels, content.classes)
     train = divided["train"]
     inputs, targets, record = content.inputs, content.targets, dict(content.record)
+    notes = list(content.notes)
+    if "validation" not in content.parts:
+        notes += kept_in_training(divided, content.labels, content.classes)
     if hasattr(inputs, "columns"):
-        inputs, record["columns"] = _features(inputs, train)
+        inputs, made, told = encoded(inputs, targets, divided, spec.normalize)
+        record |= {"columns": made.names, "preprocessing": made.record}
+        notes += told
     if not content.classes:
         targets, record["target"] = _standardized(targets, train)
     identity, seen, fitted = inputs, inputs, train
@@ -81,7 +84,8 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         identity, fitted = np.frombuffer(inputs.key.encode(), np.uint8), np.arange(len(seen))
     augment, normalize = NOTHING, None
     if seen.ndim == 2:
-        inputs, record["normalize"] = _standardized(inputs, train)
+        if "preprocessing" not in record:
+            inputs, record["normalize"] = _standardized(inputs, train)
         identity = inputs
     else:
         normalize = image_normalization(seen, fitted, spec.normalize, spec.scale)
@@ -105,7 +109,7 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         outputs=len(content.classes) or targets.shape[1],
         kind="classification" if content.classes else "regression",
         classes=tuple(content.classes),
-        notes=tuple(content.notes),
+        notes=tuple(notes),
         record=record | {"fingerprint": _fingerprint(identity, targets, *divided.values())},
     )
 
@@ -121,20 +125,6 @@ def check_finite(inputs: NDArray[Any]) -> None:
         raise InputError(
             f"data: {bad} input values are not finite; must be numbers; clean the data"
         )
-
-
-def _features(table: pd.DataFrame, train: Indices) -> tuple[NDArray[np.float64], list[str]]:
-    """Return numbers as they are and text as one column a value seen in the training split."""
-    features: list[tuple[str, NDArray[np.float64]]] = []
-    for name, column in table.items():
-        if column.dtype.kind in NUMBERS:
-            features.append((str(name), column.to_numpy(dtype=np.float64)))
-            continue
-        text = column.astype(str).to_numpy()
-        features += [
-            (f"{name}={v}", (text == v).astype(np.float64)) for v in np.unique(text[train])
-        ]
-    return np.stack([values for _, values in features], axis=1), [name for name, _ in features]
 
 
 def _standardized(

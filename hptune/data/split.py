@@ -92,7 +92,8 @@ def _split_off(
 ) -> list[Indices]:
     """Return the rest and a part of so large a fraction, each in random order.
 
-    Where there are labels, each class is in both in proportion.
+    Where there are labels, each class is in both in proportion; of named ones, one with a single
+    example stays in the rest.
     """
     from sklearn.model_selection import train_test_split
 
@@ -102,6 +103,10 @@ def _split_off(
         )
     if labels is not None:
         values, counts = np.unique(labels, return_counts=True)
+        single = np.isin(labels, values[counts < 2])
+        if classes and single.any() and (counts > 1).sum() > 1:
+            both = _split_off(indices[~single], labels[~single], classes, fraction, seed, what)
+            return [np.concatenate([both[0], indices[single]]), both[1]]
         if counts.min() < 2:
             rarest = values[counts.argmin()]
             raise InputError(
@@ -118,6 +123,24 @@ def _split_off(
             f"data.{what}: {fraction:g} of {len(indices)} examples is too small a part: "
             f"{one_line(error)}; give a larger fraction or more data"
         ) from None
+
+
+def kept_in_training(
+    divided: Mapping[str, Indices], labels: NDArray[np.generic] | None, classes: Sequence[str]
+) -> list[str]:
+    """Return a sentence on the classes that have too few examples for the validation split."""
+    if labels is None:
+        return []
+    absent = np.setdiff1d(labels[divided["train"]], labels[divided["validation"]])
+    if not len(absent):
+        return []
+    counts = class_counts(labels, classes)
+    shown = ", ".join(f"{classes[k]} ({counts[classes[k]]:,})" for k in absent[:5])
+    more = f" and {len(absent) - 5} more classes" if len(absent) > 5 else ""
+    return [
+        f"too few examples to validate on: {shown}{more}; they are in the training split, and how well "
+        "they are learnt is not measured"
+    ]
 
 
 def as_classes(targets: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
