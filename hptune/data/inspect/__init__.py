@@ -43,5 +43,6 @@ def inspect(path: Path, *, target: str | None = None) -> Found:
     try:
         found: Found = module.inspect_data(path, target)
     except InputError as error:
-        raise InputError(str(error).replace("data.path", "PATH", 1)) from None
+        told = str(error).replace("data.path", "PATH", 1).replace("data.target", "--target", 1)
+        raise InputError(told) from None
     return found

@@ -81,7 +81,7 @@ def typed(
     import pandas as pd
 
     name = column.name
-    if column.dtype.kind in "iuf" and kind != "text":
+    if column.dtype.kind in "iuf" and kind in (None, "number"):
         infinite = np.isinf(column.to_numpy())
         remarks.add("infinite cells count as missing", name, infinite.sum())
         return column.mask(infinite) if infinite.any() else column
@@ -89,10 +89,11 @@ def typed(
     found = np.asarray(distinct, dtype=object).tolist()
     cells = [" ".join(c.split()) if "\n" in c else c.strip() for c in map(str, found)]
     if not cells and kind != "text":
-        return pd.Series(np.nan, index=column.index, name=name)
+        nothing = np.datetime64("NaT", "s") if kind == "date" else np.nan
+        return pd.Series(nothing, index=column.index, name=name)
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
-    nothing = {"", *missing}
-    empty = np.fromiter((cell in nothing for cell in cells), bool, len(cells))
+    blank = {"", *missing}
+    empty = np.fromiter((cell in blank for cell in cells), bool, len(cells))
     absent = np.fromiter((cell.lower() in ABSENT for cell in cells), bool, len(cells)) & ~empty
 
     def taken(values: NDArray[Any], good: NDArray[np.bool_]) -> pd.Series[Any]:

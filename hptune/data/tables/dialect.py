@@ -7,6 +7,7 @@ import csv
 import gzip
 import lzma
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def recognise(path: Path) -> Dialect:
     try:
         text, encoding = _decode(path.read_bytes(), path)
         sample, separator, first = _separated(text)
-    except (OSError, EOFError, csv.Error, lzma.LZMAError) as error:
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
         raise InputError(
             f"data.path: {path} is not a csv with a header ({one_line(error, 80)}); check the file"
         ) from None
@@ -95,7 +96,7 @@ def recognise(path: Path) -> Dialect:
         doubt = "; save it as UTF-8 if letters come out wrong" if encoding == "cp1252" else ""
         notes.insert(0, f"{path.name} is read {' and '.join(found)}{doubt}")
     if first:
-        notes.append(f"the first {first} lines of {path.name} are no table and are left out")
+        notes.append(f"lines before the table in {path.name} are left out: {first}")
     return Dialect(
         text=text, start=start, names=names, separator=separator, decimal=decimal, unlike=unlike,
         notes=notes,
@@ -111,7 +112,9 @@ def _decode(raw: bytes, path: Path) -> tuple[str, str]:
     head = raw[:2000]
     if encoding is None and b"\x00" in head:  # UTF-16 without a mark: every other byte is 0
         even, odd = (head[k::2].count(0) for k in (0, 1))
-        encoding = "utf-16-le" if odd > 9 * even else "utf-16-be" if even > 9 * odd else None
+        fewer, more = sorted((even, odd))
+        if more > max(len(head) / 8, 9 * fewer):
+            encoding = "utf-16-le" if odd == more else "utf-16-be"
         what = what or ("no text" if encoding is None else None)
     if what is not None:
         raise InputError(

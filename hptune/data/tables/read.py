@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +39,7 @@ def read_table(
     written, kinds = recognise(path), kinds or {}
     text = [*written.unlike, *(name for name, kind in kinds.items() if kind == "text")]
     try:
-        table = pd.read_csv(
+        table = _parsed(
             io.BytesIO(written.text[written.start :].encode()),
             sep=r"\s+" if written.separator == " " else written.separator,
             decimal=written.decimal,
@@ -51,6 +52,11 @@ def read_table(
             dtype={name: str for name in written.names if name in text},
             low_memory=False,
         )
+    except pd.errors.ParserWarning:
+        raise InputError(
+            f"data.path: {path} has more cells in its rows than its first line names "
+            f"({len(written.names)}); must have as many; put a cell that holds a separator in quotes"
+        ) from None
     except (ValueError, pd.errors.ParserError) as error:
         if told := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
             line = int(told[2]) + written.text[: written.start].count("\n")
@@ -61,10 +67,6 @@ def read_table(
         raise InputError(
             f"data.path: {path} is not a csv with a header ({one_line(error, 80)}); check the file"
         ) from None
-    if table.empty:
-        raise InputError(
-            f"data.path: {path} has no rows; must have a row an example; check the file"
-        )
     notes = list(written.notes)
     again = table[table.iloc[:, 0] == written.names[0]]
     again = again[(again.astype(str) == written.names).all(axis=1)]
@@ -75,6 +77,10 @@ def read_table(
         name for name in table if str(name).startswith("Unnamed: ") and table[name].isna().all()
     ]
     table = table.drop(columns=nothing)
+    if table.empty:
+        raise InputError(
+            f"data.path: {path} has no rows; must have a row an example; check the file"
+        )
     remarks, names = Remarks(), list(table.columns)
     columns: list[pd.Series[Any]] = [
         typed(table.pop(name), written.decimal, remarks, missing=missing, kind=kinds.get(name))
@@ -84,3 +90,13 @@ def read_table(
     if nothing:
         notes.append(f"columns without a name and without a value are left out: {len(nothing)}")
     return pd.concat(columns, axis=1), notes
+
+
+def _parsed(file: io.BytesIO, **how: Any) -> pd.DataFrame:
+    """Return what pandas reads; where it would leave cells out, it raises its warning of that."""
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        table: pd.DataFrame = pd.read_csv(file, **how)
+    return table

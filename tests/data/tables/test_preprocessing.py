@@ -67,6 +67,8 @@ def test_what_is_recorded_makes_the_same_inputs_of_new_rows(tmp_path: Path):
     assert made.unseen(new) == {"colour": 1}
     inputs = made.apply(new)
     assert inputs.shape == (2, len(made.names)) and np.isfinite(inputs).all()
+    (tmp_path / "new.csv").write_text("when,smoker,colour,size\n,,,7\n")
+    assert np.isfinite(made.apply(read_table(tmp_path / "new.csv", kinds=made.kinds)[0])).all()
     with pytest.raises(InputError, match="no column 'size'"):
         made.apply(new.drop(columns="size"))
 

@@ -124,3 +124,19 @@ def test_a_random_table_is_read_or_refused_in_a_line(drawn) -> None:
     assert {c.name: c.missing for c in found.columns if c.name in inputs} == {
         name: int(table.loc[table[found.target].notna(), name].isna().sum()) for name in inputs
     }
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    st.one_of(
+        st.binary(max_size=80), st.text(',;\t|"\n\r ab1.-\ufeff', max_size=80).map(str.encode)
+    )
+)
+def test_random_bytes_are_read_or_refused_in_a_line(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        path.write_bytes(content)
+        try:
+            inspect(path)
+        except InputError as error:
+            assert "\n" not in str(error)

@@ -44,7 +44,7 @@ def test_the_usual_csv_is_read_without_a_word(tmp_path: Path):
         (lambda text: text.replace(",", "  "), "spaces"),
         (lambda text: text.replace(",", ";").replace(".", ","), "decimal commas"),
         (lambda text: "sep=;\n" + text.replace(",", ";"), "semicolons"),
-        (lambda text: "# of Monday\n# all\n" + text, "first 2 lines"),
+        (lambda text: "# of Monday\n# all\n" + text, "left out: 2"),
         (lambda text: text.replace("\n", ",\n"), "without a value"),
         (lambda text: text.replace("\n", ",\n").replace("y,\n", "y\n"), "without a value"),
         (lambda text: text.replace("\n", "\r\n"), ""),
@@ -58,6 +58,26 @@ def test_separators_decimal_signs_and_what_stands_around(tmp_path: Path, change,
     np.testing.assert_allclose(splits.train.inputs, expected.train.inputs, atol=1e-6)
     assert splits.record["columns"] == ["größe", "b"]
     assert said in " ".join(splits.notes) and bool(splits.notes) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda v: f"{v:,.2f}", "thousands separators is read as numbers"),
+        (lambda v: f"{v:.2f}%", "per cent signs is read as numbers"),
+        (lambda v: f"${v:.2f}", "currency signs is read as numbers"),
+        (lambda v: f"{v:.2f}".replace(".", ","), "decimal commas"),
+        (lambda v: f"({-v:.2f})" if v < 0 else f"{v:.2f}", "brackets for a minus"),
+    ],
+)
+def test_a_column_of_numbers_is_the_same_however_it_is_written(tmp_path: Path, write, said: str):
+    amounts = np.round(RNG.normal(size=60) * 3000, 2)
+    plain = pd.DataFrame({"amount": amounts, "other": FRAME["b"], "y": FRAME["y"]})
+    expected = read(tmp_path / "plain.csv", plain.to_csv(index=False))
+    written = plain.assign(amount=[write(amount) for amount in amounts])
+    splits = read(tmp_path / "x.csv", written.to_csv(index=False))
+    np.testing.assert_allclose(splits.train.inputs, expected.train.inputs, atol=1e-5)
+    assert said in splits.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -134,10 +154,12 @@ def test_cells_with_separators_and_lines_in_quotes(tmp_path: Path):
         ("5.1,3.5,setosa\n4.9,3.0,setosa\n", "first line must name the columns"),
         ("39, Private, 40, <=50K\n50, Private, 13, >50K\n38, Private, 40, <=50K\n", "must name"),
         (TEXT + "1,2,3,4\n", "4 cells in line 62; must have 3"),
+        ("a,b,y\n1,2,3,4,5\n1,2,3\n1,2,3\n", "more cells in its rows"),
         ("y\n1\n0\n", "no column to learn from"),
         ("a,y\n1,2020-01-01\n2,2020-01-02\n", "holds dates"),
         (b"PK\x03\x04" + bytes(99), "save the table as csv"),
         (b"\x01\x00\x00\x07" * 99, "no text"),
+        (bytes(range(256)) * 9, "no text"),
         (b"\xff\xfe" + b"\x00\xd8" * 9, "save it as UTF-8"),
         (b"\x1f\x8b" + b"?" * 99, "check the file"),
         ('a,y\n1,"2\n' + "3,4\n" * 9, "check the file"),

@@ -88,6 +88,14 @@ def test_a_column_that_gives_the_target_away_is_said(tmp_path: Path, column: dic
     assert f"{next(iter(column))!r} gives the target 'y' away" in " ".join(splits.notes)
 
 
+def test_none_and_na_are_classes_and_categories(tmp_path: Path):
+    severity, country = (np.where(cut < A, word, "DE") for cut, word in ((0, "None"), (0.5, "NA")))
+    splits = read(tmp_path, {"a": A, "country": country, "y": severity})
+    assert splits.classes == ("DE", "None")
+    assert splits.record["columns"] == ["a", "country=DE", "country=NA"]
+    assert f"{(country == 'NA').sum()} in 'country'" in splits.notes[0]
+
+
 def test_what_means_missing_can_be_said(tmp_path: Path):
     columns = {"a": np.where(A > 1, -999, A), "c": RNG.choice(["u", "NA", "w"], N), "y": Y}
     splits = read(tmp_path, columns, missing=(-999, "NA"))
