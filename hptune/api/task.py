@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from hptune.api.metrics import KINDS, Metrics, metrics_for
 from hptune.api.probe import Probe, probe
 from hptune.api.start import CopyOf
 from hptune.data.given import GivenSplit, divide_given, given_split
+from hptune.data.sanity import look
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
@@ -120,6 +122,13 @@ class Task(Record):
             # Probabilities need no sigmoid.
             logits = not (used is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
             specs = metrics_for(metrics, read_as, found.outputs, logits=logits)
+            sources = {name: part.source() for name, part in parts.items()}
+            notes = look(
+                sources,
+                classes=None if classes is None else (),
+                guessed=read_as == "regression" and kind is None and loss is None,
+                own_step=isinstance(computed, OwnStep),
+            )
         self.batch_size = parts["train"].batch_size
         self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None
@@ -132,9 +141,9 @@ class Task(Record):
         }
         super().__init__(
             make_model=make_model,
-            train=parts["train"].source(),
-            validation=parts["validation"].source(),
-            test=parts["test"].source() if "test" in parts else None,
+            train=sources["train"],
+            validation=sources["validation"],
+            test=sources.get("test"),
             step=computed,
             metrics=specs,
             classes=classes,
@@ -143,6 +152,7 @@ class Task(Record):
             model=model or type(net).__name__,
             fingerprint=str(self.identity),
             code=self.identity.code,
+            notes=tuple(notes),
         )
 
     def __repr__(self) -> str:
@@ -157,7 +167,9 @@ def _parts(train: Any, validation: Any, test: Any, seed: int) -> tuple[dict[str,
         fraction = VALIDATION if validation is None else validation
         # Not checked as a key of an experiment: a wrong fraction is told by the split itself.
         spec = DataSpec.model_construct(validation=fraction, test=0.0, split_seed=seed)
-        parts, how = divide_given(spec, parts, parts["train"].labels())
+        labels = parts["train"].labels()
+        parts["train"] = replace(parts["train"], known=labels)
+        parts, how = divide_given(spec, parts, labels)
     else:
         parts["validation"] = given_split(validation, "validation")
     if test is not None:

@@ -30,8 +30,8 @@ def command(
 ) -> None:
     """Look at your data and write a config that runs.
 
-    PATH is a folder of images, an npz or a csv. Without it, the config of the bundled digits is
-    written.
+    PATH is a folder of images, an npz, an npy with others beside it, or a csv. Without it, the
+    config of the bundled digits is written.
     """
     from hptune.config.load import name_from, parse_value
     from hptune.config.starter import write_starter

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hptune import data, models
 from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
+from hptune.config.whole_numbers import as_taken
 from hptune.data import Splits
 from hptune.data.spec import WHERE_AND_HOW
 from hptune.errors import InputError, one_line
@@ -53,6 +54,8 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     make_model = partial(_make_model, experiment, splits)
     step = LossOf(_loss(experiment, splits))
     with seeded(0, torch.device("cpu")):  # so that its weights can identify it
+        if splits.whole:
+            splits = as_taken(splits, experiment.data, make_model().eval())
         # A wrong name or argument is told here, not in the first trial.
         identity = _identify(experiment, splits, step, make_model())
     metrics = experiment.metrics

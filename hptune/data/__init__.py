@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hptune.data.spec import DataSpec, Splits
+from hptune.data.unused import unused_by_format
 from hptune.errors import InputError, did_you_mean
 
 __all__ = ["GIVEN", "READERS", "DataSpec", "Reader", "Splits", "load", "names"]
@@ -35,6 +37,7 @@ READERS = {
     "digits": Reader("digits"),
     "image-folder": Reader("image_folder", "a folder of images", ("/",), "images"),
     "npz": Reader("npz", "an npz", (".npz",)),
+    "npy": Reader("npz", "an npy with its targets' beside it", (".npy",)),
     "csv": Reader("table", "a csv", (".csv", ".tsv", ".tab", ".txt", ".data"), "rows"),
 }
 
@@ -47,7 +50,7 @@ def names() -> list[str]:
 
 
 def load(spec: DataSpec) -> Splits:
-    """Load a data set by name, split, normalised and ready to train on.
+    """Load a data set by name, split, normalised, looked at and ready to train on.
 
     Raises:
         InputError: Unknown name, or data that cannot be used; the message says what to change.
@@ -75,5 +78,9 @@ def load(spec: DataSpec) -> Splits:
             + did_you_mean(spec.name.lower(), names(), "choose one of these")
         )
     module: Any = importlib.import_module(f"hptune.data.readers.{reader.module}")
+    from hptune.data.sanity import looked_at  # torch, which the names of the sets need not
+
     splits: Splits = module.load(spec)
-    return splits
+    if spec.name in READERS:
+        splits = replace(splits, notes=(*unused_by_format(spec), *splits.notes))
+    return looked_at(spec, splits)

@@ -17,8 +17,9 @@ from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
-from hptune.data.split import Indices, divide, kept_in_training
+from hptune.data.split import Indices, divide
 from hptune.data.tables.preprocessing import encoded
+from hptune.data.unused import AUGMENTATION, unused
 from hptune.errors import InputError
 from hptune.task import Source
 
@@ -31,14 +32,16 @@ class Content:
     """What a reader found, before it is split.
 
     Attributes:
-        inputs: A table; vectors (N, F); images (N, C, H, W), uint8 or float32; or a data set that
-            decodes one (C, H, W) at a time, whose `key` changes with what it decodes.
+        inputs: A table; vectors (N, F); images (N, C, H, W), and volumes, video and signals alike,
+            uint8 or float32; or a data set that decodes one (C, H, W) at a time, whose `key`
+            changes with what it decodes.
         targets: Classes (N,) from 0 where `classes` has names, else numbers (N, T).
         classes: Names of the classes, none for a regression.
         parts: Indices of "train", or of everything, and of "validation" and "test" where the data
             bring them.
         record: Facts to add to the splits' record.
         notes: What the user should know of the data before training, a sentence each.
+        largest: Value that a pixel can have; None is 255 for uint8 and leaves floats as they are.
     """
 
     inputs: Any
@@ -47,6 +50,7 @@ class Content:
     parts: Mapping[str, Indices]
     record: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    largest: float | None = None
 
     @property
     def labels(self) -> NDArray[Any] | None:
@@ -55,9 +59,9 @@ class Content:
 
 
 def splits_of(spec: DataSpec, content: Content) -> Splits:
-    """Return the splits of what was read, normalised by the training split.
+    """Return the splits of what was read, normalised by the training split as the spec says.
 
-    Vectors, the columns of tables and the targets of regressions are standardised.
+    Vectors of whole numbers that are not normalised stay whole numbers: they may be ids.
 
     Raises:
         InputError: Values that are not finite, a single class, or too few examples to split.
@@ -65,15 +69,16 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
     divided = divide(spec, content.parts, content.labels, content.classes)
     train = divided["train"]
     inputs, targets, record = content.inputs, content.targets, dict(content.record)
-    notes = list(content.notes)
-    if "validation" not in content.parts:
-        notes += kept_in_training(divided, content.labels, content.classes)
+    notes, whole = list(content.notes), False
     if hasattr(inputs, "columns"):
-        inputs, made, told = encoded(inputs, targets, divided, spec.normalize)
+        inputs, made, told = encoded(inputs, divided, spec.normalize)
         record |= {"columns": made.names, "preprocessing": made.record}
         notes += told
     if not content.classes:
-        targets, record["target"] = _standardized(targets, train)
+        check_finite(targets, "target")
+        mode = "none" if spec.normalize == "none" else "standardize"
+        targets, record["target"] = _scaled(targets, train, mode, "target")
+        notes += _told(record["target"])
     identity, seen, fitted = inputs, inputs, train
     held = isinstance(inputs, np.ndarray)
     if held:
@@ -84,12 +89,19 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         identity, fitted = np.frombuffer(inputs.key.encode(), np.uint8), np.arange(len(seen))
     augment, normalize = NOTHING, None
     if seen.ndim == 2:
-        if "preprocessing" not in record:
-            inputs, record["normalize"] = _standardized(inputs, train)
+        whole = inputs.dtype.kind in "iu"
+        if whole and spec.normalize == "none":
+            inputs = inputs.astype(np.int64)
+        elif "preprocessing" not in record:
+            inputs, record["normalize"] = _scaled(inputs, train, spec.normalize, "input")
         identity = inputs
     else:
-        normalize = image_normalization(seen, fitted, spec.normalize, spec.scale)
+        normalize = image_normalization(seen, fitted, spec.normalize, spec.scale, content.largest)
+    if seen.ndim == 4:
         augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
+    else:
+        keys = (*AUGMENTATION, "scale") if seen.ndim == 2 else AUGMENTATION
+        notes += unused(spec, keys, "the inputs are no images")
 
     def source(name: str, indices: Indices) -> Source:
         changed = augment if name == "train" else NOTHING
@@ -101,7 +113,13 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
                 augment=changed,
             )
         images = Subset(inputs, indices.tolist())
-        return StreamSource(images, workers=spec.workers, normalize=normalize, augment=changed)
+        return StreamSource(
+            images,
+            workers=spec.workers,
+            normalize=normalize,
+            augment=changed,
+            targets=targets[indices],
+        )
 
     return Splits(
         **{name: source(name, indices) for name, indices in divided.items()},
@@ -109,33 +127,66 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         outputs=len(content.classes) or targets.shape[1],
         kind="classification" if content.classes else "regression",
         classes=tuple(content.classes),
+        whole=whole,
         notes=tuple(notes),
         record=record | {"fingerprint": _fingerprint(identity, targets, *divided.values())},
     )
 
 
-def check_finite(inputs: NDArray[Any]) -> None:
-    """Refuse inputs that are infinite or no numbers.
+def check_finite(values: NDArray[Any], what: str = "input") -> None:
+    """Refuse inputs or targets that are infinite or no numbers.
 
     Raises:
         InputError: Some are.
     """
-    bad = int((~np.isfinite(inputs)).sum()) if inputs.dtype.kind == "f" else 0
-    if bad:
+    if values.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(values)
+    if bad.any():
+        examples = int(bad.reshape(len(bad), -1).any(1).sum())
         raise InputError(
-            f"data: {bad} input values are not finite; must be numbers; clean the data"
+            f"data: {int(bad.sum()):,} {what} values in {examples:,} of {len(bad):,} examples are not "
+            "finite; must be numbers; clean the data, or leave these examples out"
         )
 
 
-def _standardized(
-    values_NF: NDArray[Any], train: Indices
-) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
-    """Return columns with mean 0 and standard deviation 1 over the training split, and what they had."""
-    values = values_NF.astype(np.float64)
-    mean, std = values[train].mean(0), values[train].std(0)
-    std[std == 0] = 1.0  # a constant column stays constant
-    scale = {"mean": mean.tolist(), "std": std.tolist()}
-    return ((values - mean) / std).astype(np.float32), scale
+def _scaled(
+    values_NF: NDArray[Any], train: Indices, mode: str, what: str
+) -> tuple[NDArray[np.float32], dict[str, list[float]] | None]:
+    """Return columns less their mean over the training split, divided by their standard deviation.
+
+    With mode "mean-image" they are not divided, with "none" they are as they are.
+
+    Returns:
+        The columns, and the mean and standard deviation that they had, None where they stay.
+    """
+    values, scale = values_NF.astype(np.float64), None
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        if mode != "none":
+            mean, std = values[train].mean(0), values[train].std(0)
+            std[std == 0] = 1.0  # a constant column stays constant
+            if mode == "mean-image":
+                std[:] = 1.0
+            scale = {"mean": mean.tolist(), "std": std.tolist()}
+            values = (values - mean) / std
+        scaled = values.astype(np.float32)
+    if not np.isfinite(scaled).all() or (scale and not np.isfinite(scale["std"]).all()):
+        raise InputError(
+            f"data: {what} values up to {np.abs(values_NF).max():.3g}; must lie within the range of "
+            "32-bit floats; scale them"
+        )
+    return scaled, scale
+
+
+def _told(scale: Mapping[str, list[float]] | None) -> list[str]:
+    """Say how the targets of a regression were standardised, which changes the unit of its losses."""
+    if scale is None:
+        return []
+    by = f" (mean {scale['mean'][0]:.4g}, standard deviation {scale['std'][0]:.4g})"
+    return [
+        f"the targets are standardized by the training examples{by if len(scale['std']) == 1 else ''}: "
+        "losses are in these units; data.normalize: none takes targets and inputs as they are"
+    ]
 
 
 def _fingerprint(*arrays: NDArray[Any]) -> str:

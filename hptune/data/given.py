@@ -53,6 +53,7 @@ class GivenSplit:
         batch_size: Of the DataLoader that was given.
         varies: Whether an example differs from reading to reading, by random transforms.
         name: For the tables.
+        known: Class of every example where they have been read; see `labels`.
     """
 
     data: Any
@@ -62,6 +63,7 @@ class GivenSplit:
     batch_size: int | None = None
     varies: bool = False
     name: str = "tensors"
+    known: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(next(leaves(self.data))) if self.in_memory else len(self.data)
@@ -71,7 +73,11 @@ class GivenSplit:
         if self.in_memory:
             return TensorSource(self.data, copies=True)
         return StreamSource(
-            self.data, workers=self.workers, collate=self.collate, varies=self.varies
+            self.data,
+            workers=self.workers,
+            collate=self.collate,
+            varies=self.varies,
+            targets=self.labels(most=0),
         )
 
     def code(self) -> list[Any]:
@@ -87,8 +93,10 @@ class GivenSplit:
     def part(self, indices: NDArray[np.int64]) -> GivenSplit:
         """Return some of the examples."""
         if self.in_memory:
-            return replace(self, data=take(self.data, torch.as_tensor(indices)))
-        return replace(self, data=Subset(self.data, indices.tolist()))
+            data: Any = take(self.data, torch.as_tensor(indices))
+        else:
+            data = Subset(self.data, indices.tolist())
+        return replace(self, data=data, known=None if self.known is None else self.known[indices])
 
     def labels(self, most: int = READABLE) -> NDArray[np.int64] | None:
         """Return the class of every example, None where there are no plain classes to be had.
@@ -96,6 +104,8 @@ class GivenSplit:
         Args:
             most: Examples to load at most where the data set does not hold its labels in memory.
         """
+        if self.known is not None:
+            return self.known
         if self.in_memory:
             found = target_of(self.data)
             labels = found.cpu().numpy() if isinstance(found, Tensor) else None

@@ -16,8 +16,10 @@ if TYPE_CHECKING:  # the experiment has this section, and reads without torch
 
 Cell = Annotated[str, BeforeValidator(str)]  # YAML reads -999 as a number
 Kind = Literal["classification", "regression"]
+Layout = Literal["auto", "channels-first", "channels-second", "channels-last", "no-channels"]
 # Keys that say where the data are and how they are read; all others change what a trial learns from.
-WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download")
+# The layout shows in the content, as the arrays that are trained on.
+WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download", "layout")
 
 
 class DataSpec(Section):
@@ -25,7 +27,7 @@ class DataSpec(Section):
 
     name: str = Field(
         "digits",
-        description="digits, image-folder, npz, csv, a torchvision set, or package.module:function",
+        description="digits, image-folder, npz, npy, csv, a torchvision set, or package.module:function",
     )
     root: str | None = Field(None, description="folder of a torchvision set; relative as path is")
     path: str | None = Field(
@@ -40,6 +42,9 @@ class DataSpec(Section):
         (), description="cells of a csv that mean missing, as empty ones and ? among numbers do"
     )
     kind: Kind | None = Field(None, description="what the targets are, null finds out")
+    layout: Layout = Field(
+        "auto", description="of arrays: which axis of an example is the channels"
+    )
     resize: Count | None = Field(None, description="side in pixels that images are scaled to")
     download: bool = Field(False, description="whether a torchvision set may be fetched")
     train_folder: str | None = Field(None, description="under path, null looks for the usual names")
@@ -52,7 +57,8 @@ class DataSpec(Section):
     test_subset: Count | None = Field(None, description="test examples to use, null for all")
     normalize: Literal["standardize", "mean-image", "none"] = Field(
         "standardize",
-        description="per channel; or less the training images' mean, not divided; or as they are",
+        description="per channel or column; or less their mean, not divided; or as they are. "
+        "Targets of a regression are standardized too, unless none",
     )
     scale: Positive = Field(1.0, description="largest pixel: 1, or 255 for nets tuned to raw ones")
     flip: bool = Field(False, description="mirror half of the training images")
@@ -81,6 +87,7 @@ class Splits:
         outputs: Classes, or columns of a regression's target.
         kind: "classification" or "regression".
         classes: Names of the classes, empty for a regression.
+        whole: Whether the inputs are vectors of whole numbers, which may be ids, such as of tokens.
         record: What was found, in plain values: normalisation, columns, a fingerprint of the content.
         notes: What the user should know of the data before training, a sentence each.
     """
@@ -92,5 +99,6 @@ class Splits:
     outputs: int
     kind: str
     classes: tuple[str, ...] = ()
+    whole: bool = False
     record: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

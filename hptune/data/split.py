@@ -125,24 +125,6 @@ def _split_off(
         ) from None
 
 
-def kept_in_training(
-    divided: Mapping[str, Indices], labels: NDArray[np.generic] | None, classes: Sequence[str]
-) -> list[str]:
-    """Return a sentence on the classes that have too few examples for the validation split."""
-    if labels is None:
-        return []
-    absent = np.setdiff1d(labels[divided["train"]], labels[divided["validation"]])
-    if not len(absent):
-        return []
-    counts = class_counts(labels, classes)
-    shown = ", ".join(f"{classes[k]} ({counts[classes[k]]:,})" for k in absent[:5])
-    more = f" and {len(absent) - 5} more classes" if len(absent) > 5 else ""
-    return [
-        f"too few examples to validate on: {shown}{more}; they are in the training split, and how well "
-        "they are learnt is not measured"
-    ]
-
-
 def as_classes(targets: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
     """Return the class of each example, (N,), from 0, and the names of the classes.
 

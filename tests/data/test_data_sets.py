@@ -233,6 +233,12 @@ def test_a_functions_datasets_are_split_by_class_as_the_spec_says(own_datasets, 
     assert len(load(spec.change(name="own_datasets:both")).test) == 20
 
 
+def test_keys_that_a_functions_datasets_have_no_use_for_are_said(own_datasets):
+    spec = DataSpec(name="own_datasets:make", flip=True, normalize="mean-image")
+    assert "not used: data.flip, data.normalize" in load(spec).notes[0]
+    assert not [n for n in load(spec.change(flip=False, normalize="none")).notes if "not used" in n]
+
+
 def test_the_content_of_a_functions_datasets_is_in_the_fingerprint(own_datasets):
     def content() -> str:
         return load(DataSpec(name="own_datasets:make")).record["fingerprint"]

@@ -133,7 +133,7 @@ class Arrays(Found):
     """An npz file.
 
     Attributes:
-        shape: Of one example, as the reader gives it: (C, H, W) for images, (F,) otherwise.
+        shape: Of one example, as the reader gives it: (F,), or channels first.
         dtype: Of the inputs.
         low, high: Smallest and largest input value.
     """
@@ -145,7 +145,7 @@ class Arrays(Found):
 
     def _facts(self) -> list[str]:
         shape = "x".join(map(str, self.shape))
-        form = "images" if len(self.shape) == 3 else "vectors"
+        form = ("vectors", "signals", "images", "volumes")[len(self.shape) - 1]
         targets = "" if self.classes else "; the targets are quantities: a regression"
         return [f", {form} {shape}, {self.dtype} from {self.low:g} to {self.high:g}{targets}"]
 

@@ -1,4 +1,4 @@
-"""Looks at an npz file, with the reader's own rules for names and shapes."""
+"""Looks at an npz file, by reading it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hptune.data.assemble import check_finite
+from hptune.data.assemble import splits_of
 from hptune.data.inspect.found import Arrays, noted, split_facts
 from hptune.data.readers.npz import arrange, read_parts
+from hptune.data.sanity import looked_at
+from hptune.data.spec import DataSpec
 
 
 def inspect_data(path: Path, target: str | None = None) -> Arrays:
@@ -17,23 +19,24 @@ def inspect_data(path: Path, target: str | None = None) -> Arrays:
     Raises:
         InputError: It holds no inputs and targets that fit.
     """
-    parts = read_parts(path)
-    original = parts["train"][0]
-    content = arrange(parts)
+    parts, notes = read_parts(path)
+    content = arrange(parts, notes=notes)
     problems: list[str] = []
-    with noted(problems):
-        check_finite(content.inputs)
     facts = split_facts(content.parts, content.labels, content.classes, problems)
-    flattened = f"inputs of shape {original.shape[1:]} are flattened for the regression"
+    warnings = tuple(content.notes)
+    if not problems:
+        spec = DataSpec(validation=facts["validation"], test=facts["test"])
+        with noted(problems):
+            warnings = looked_at(spec, splits_of(spec, content)).notes
     finite = content.inputs[np.isfinite(content.inputs)]
     return Arrays(
-        reader="npz",
+        reader=path.suffix.lower()[1:],
         path=path,
         **facts,
-        warnings=(flattened,) if original.ndim > 2 and not content.classes else (),
+        warnings=warnings,
         problems=tuple(problems),
         shape=content.inputs.shape[1:],
-        dtype=str(original.dtype),
+        dtype=str(parts["train"][0].dtype),
         low=float(finite.min()) if finite.size else 0.0,
         high=float(finite.max()) if finite.size else 0.0,
     )

@@ -8,6 +8,7 @@ from typing import Any
 from hptune.data.assemble import splits_of
 from hptune.data.inspect.found import Column, Table, noted, split_facts
 from hptune.data.readers.table import content_of, examine
+from hptune.data.sanity import looked_at
 from hptune.data.spec import DataSpec
 from hptune.data.tables.columns import form
 
@@ -33,7 +34,7 @@ def inspect_data(path: Path, target: str | None = None) -> Table:
         problems += [f"{problem}, or name another column with --target" for problem in refused]
         if not problems:
             split = {part: facts[part] for part in ("validation", "test")}
-            notes = splits_of(spec.change(**split), content).notes
+            notes = looked_at(spec, splits_of(spec.change(**split), content)).notes
     return Table(
         reader="csv",
         path=path,

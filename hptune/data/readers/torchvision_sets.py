@@ -83,4 +83,4 @@ def _arrays(part: Any, spec: DataSpec) -> tuple[NDArray[Any], NDArray[np.int64]]
     labels = next((getattr(part, n) for n in ("targets", "labels") if hasattr(part, n)), None)
     if data is None or labels is None or spec.resize is not None:
         return load_files([part[k] for k in range(len(part))], spec)
-    return as_images(np.asarray(data)), np.asarray(labels, dtype=np.int64)
+    return as_images(np.asarray(data))[0], np.asarray(labels, dtype=np.int64)

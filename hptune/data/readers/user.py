@@ -12,9 +12,12 @@ from hptune.data.assemble import splits_of
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.readers.npz import arrange
 from hptune.data.spec import DataSpec, Splits
+from hptune.data.unused import AUGMENTATION, unused
 from hptune.errors import InputError
 from hptune.step import inputs_of, target_of
 from hptune.user_code import find
+
+_OF_ARRAYS = (*AUGMENTATION, "scale", "resize", "layout")
 
 
 def load(spec: DataSpec) -> Splits:
@@ -46,7 +49,7 @@ def load(spec: DataSpec) -> Splits:
     parts = {n: part for n, part in zip(names, returned, strict=False) if part is not None}
     if all(_is_pair(part) for part in parts.values()):
         arrays = {name: (np.asarray(x), np.asarray(y)) for name, (x, y) in parts.items()}
-        return splits_of(spec, arrange(arrays, spec.kind))
+        return splits_of(spec, arrange(arrays, spec.kind, spec.layout))
     given = {n: given_split(part, f"data.name: {spec.name}, {n}") for n, part in parts.items()}
     return _given_splits(
         spec, {n: replace(part, workers=part.workers or spec.workers) for n, part in given.items()}
@@ -81,9 +84,13 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
                 f"data.name: {spec.name} returned targets that are no classes; must be one whole "
                 "number an example; correct the function, or set data.kind to regression"
             )
+        parts = {
+            n: replace(part, known=k) for (n, part), k in zip(parts.items(), each, strict=True)
+        }
         labels = np.concatenate([found for found in each if found is not None])
         classes = tuple(str(k) for k in range(int(labels.max()) + 1))
     divided, how = divide_given(spec, parts, labels)
+    keys = _OF_ARRAYS if spec.normalize == "none" else (*_OF_ARRAYS, "normalize")
     read = {name: part.read() for name, part in divided.items()}
     sources: dict[str, Any] = {name: part.source() for name, (part, _) in read.items()}
     return Splits(
@@ -92,5 +99,6 @@ def _given_splits(spec: DataSpec, parts: dict[str, GivenSplit]) -> Splits:
         outputs=len(classes) or max(1, target[0].numel()),
         kind=kind,
         classes=classes,
+        notes=tuple(unused(spec, keys, "a data set of your own scales and augments itself")),
         record={"split": how, "fingerprint": " ".join(digest for _, digest in read.values())},
     )

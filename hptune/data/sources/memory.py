@@ -66,6 +66,10 @@ class TensorSource:
         """The column of targets, None where there is none."""
         return target_of(self.columns)
 
+    def sample(self, indices: Tensor) -> Columns:
+        """Return a batch of some examples, as they are read for evaluation."""
+        return self._ready(take(self.columns, indices))
+
     def to(self, device: torch.device) -> TensorSource:
         """Return the source on a device; copied there once, however often it is asked for."""
         if all(leaf.device == device for leaf in leaves(self.columns)):

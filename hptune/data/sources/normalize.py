@@ -26,17 +26,22 @@ class Normalize:
 
 
 def image_normalization(
-    images_NCHW: np.ndarray, train: np.ndarray, mode: str, scale: float
+    images_NCHW: np.ndarray,
+    train: np.ndarray,
+    mode: str,
+    scale: float,
+    largest: float | None = None,
 ) -> Normalize:
-    """Fit the normalisation of images to the training split.
+    """Fit the normalisation of images, or of other examples with channels, to the training split.
 
     Args:
-        images_NCHW: Pixels, uint8 (0 to 255) or floats.
+        images_NCHW: Pixels, uint8 (0 to 255) or floats; (N, C, ...) with any further axes.
         train: Indices of the training split.
         mode: "standardize" (per channel), "mean-image" (subtracted, not divided) or "none".
-        scale: Largest value of a uint8 pixel after loading.
+        scale: Largest value of a pixel after loading, where pixels are whole numbers.
+        largest: That they can have before; None is 255 for uint8, and leaves floats as they are.
     """
-    unit = scale / 255.0 if images_NCHW.dtype == np.uint8 else scale
+    unit = scale / (largest or (255.0 if images_NCHW.dtype == np.uint8 else 1.0))
     if mode == "none":
         return Normalize(torch.tensor(unit), torch.zeros(()))
     # float64 sums in chunks: 50,000 images as floats at once would take gigabytes.
@@ -48,9 +53,11 @@ def image_normalization(
     mean_image = total / len(train)
     if mode == "mean-image":
         return Normalize(torch.tensor(unit), torch.from_numpy(-mean_image * unit).float())
-    mean = mean_image.mean((1, 2))
-    variance = (squares / len(train)).mean((1, 2)) - mean**2
+    space = tuple(range(1, mean_image.ndim))
+    mean = mean_image.mean(space)
+    variance = (squares / len(train)).mean(space) - mean**2
     std = np.sqrt(np.maximum(variance, 0.0))
     std[std == 0] = 1.0  # a blank channel stays blank
-    factor, shift = (torch.from_numpy(of)[:, None, None].float() for of in (1 / std, -mean / std))
+    shape = (-1, *(1 for _ in space))
+    factor, shift = (torch.from_numpy(of.reshape(shape)).float() for of in (1 / std, -mean / std))
     return Normalize(factor, shift)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
@@ -52,6 +53,7 @@ class StreamSource:
         collate: Makes a batch of a list of examples.
         varies: Whether the data set draws random numbers for its examples; then these follow
             from seed, epoch and example, as the augmentation's own do.
+        targets: Of all examples, where they are known without reading them.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class StreamSource:
         augment: Augment = NOTHING,
         collate: Callable[[list[Any]], Any] = default_collate,
         varies: bool = False,
+        targets: NDArray[Any] | None = None,
     ) -> None:
+        self.targets = targets
         self.dataset, self._workers = dataset, workers
         self._normalize, self._augment = normalize, augment
         self._collate, self._varies = collate, varies
@@ -71,6 +75,15 @@ class StreamSource:
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    def sample(self, indices: Tensor) -> Any:
+        """Return a batch of some examples, as they are read for evaluation, in this process."""
+        examples = _Seeded(self.dataset, 0, 0)
+        batch = with_leaves(self._collate([examples[k] for k in indices.tolist()]), self._on_device)
+        if self._normalize is None:
+            return batch
+        inputs, targets = batch
+        return self._normalize(inputs), targets
 
     def to(self, device: torch.device) -> StreamSource:
         """Return the source with its batches delivered on a device."""

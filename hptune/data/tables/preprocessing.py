@@ -132,13 +132,12 @@ class Preprocessing:
 
 
 def encoded(
-    table: pd.DataFrame, targets: NDArray[Any], divided: Mapping[str, Indices], normalize: str
+    table: pd.DataFrame, divided: Mapping[str, Indices], normalize: str
 ) -> tuple[NDArray[np.float32], Preprocessing, list[str]]:
     """Return a table's inputs (N, F), how they are made, and what to say of them.
 
     Args:
         table: Inputs, as `read_table` gives them.
-        targets: Of each row.
         divided: Indices of the rows of each split; the features are fitted to "train".
         normalize: How they are scaled, see `Preprocessing.fit`.
     """
@@ -158,13 +157,6 @@ def encoded(
         for part, found in unseen.items()
         if found
     ]
-    copies = _copies(table, targets, divided)
-    if copies:
-        told = " and ".join(f"{n:,} of {len(divided[part]):,} {part}" for part, n in copies.items())
-        notes.append(
-            f"{told} rows are the same as a training row, in all inputs and the target; scores on "
-            "them are too good if they are copies"
-        )
     return made.apply(table), made, notes
 
 
@@ -226,20 +218,3 @@ def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
     scaled = values / largest
     std = float(scaled.std())
     return float(scaled.mean()) * largest, std * largest if std > 1e-14 else 1.0
-
-
-def _copies(
-    table: pd.DataFrame, targets: NDArray[Any], divided: Mapping[str, Indices]
-) -> dict[str, int]:
-    """Return how many rows of each split but the training one are the same as a training row."""
-    import pandas as pd
-
-    hashes = pd.util.hash_pandas_object(table, index=False).to_numpy()
-    hashes = 31 * hashes + pd.util.hash_array(targets.reshape(-1))
-    train = hashes[divided["train"]]
-    found = {
-        part: int(pd.Series(hashes[indices]).isin(train).sum())
-        for part, indices in divided.items()
-        if part != "train"
-    }
-    return {part: count for part, count in found.items() if count}
