@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,11 +64,12 @@ def examine(spec: DataSpec, *, choose: bool = False) -> Examined:
     """
     path = spec.place
     table, notes = read_table(path, missing=spec.missing)
-    target, why = str(spec.target), "it was given"
     if choose and spec.target is None:
         target, why = likely_target(table)
-    for key, names in (("data.target", [target]), ("data.drop", spec.drop or ())):
-        _check_columns(table, key, names, path)
+    else:
+        target, why = _column(table, "data.target", spec.target, path), "it was given"
+    for name in spec.drop or ():
+        _column(table, "data.drop", name, path)
     if target in (spec.drop or ()):
         raise InputError(f"data.drop: {target!r}; is the target; leave it in")
     unknown = table[target].isna()
@@ -130,12 +130,13 @@ def content_of(found: Examined, path: Path) -> Content:
     )
 
 
-def _check_columns(table: pd.DataFrame, key: str, names: Sequence[str], path: Path) -> None:
-    columns = [str(name) for name in table.columns]
-    for name in names:
-        if name not in columns:
-            shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
-            raise InputError(
-                f"{key}: {name!r}; must be a column of {path.name} ({shown}); "
-                + did_you_mean(name, columns, "name one of these")
-            )
+def _column(table: pd.DataFrame, key: str, name: str | None, path: Path) -> str:
+    """Return a name that must be a column's."""
+    columns = [str(column) for column in table.columns]
+    if name is None or name not in columns:
+        shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
+        raise InputError(
+            f"{key}: {name!r}; must be a column of {path.name} ({shown}); "
+            + did_you_mean(name, columns, "name one of these")
+        )
+    return name

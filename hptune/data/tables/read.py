@@ -81,10 +81,10 @@ def read_table(
         raise InputError(
             f"data.path: {path} has no rows; must have a row an example; check the file"
         )
-    remarks, names = Remarks(), list(table.columns)
+    remarks = Remarks()
     columns: list[pd.Series[Any]] = [
-        typed(table.pop(name), written.decimal, remarks, missing=missing, kind=kinds.get(name))
-        for name in names
+        typed(table[name], written.decimal, remarks, missing=missing, kind=kinds.get(str(name)))
+        for name in table
     ]
     notes += remarks.notes()
     if nothing:
