@@ -139,8 +139,10 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
         "it has none",
     ),
     "a single class": (lambda p: folder(p, classes=1), f"check {FOLDER}", "needs at least 2"),
-    "a class of one image": (
-        lambda p: Image.new("RGB", (8, 8)).save((folder(p) / "z").mkdir() or p / "z" / "0.png"),
+    "a class of one image beside another": (
+        lambda p: Image.new("RGB", (8, 8)).save(
+            (folder(p, classes=1) / "z").mkdir() or p / "z" / "0.png"
+        ),
         f"check {FOLDER}",
         "at least 2 of each class",
     ),
