@@ -79,8 +79,6 @@ def _data(found: Found) -> Iterator[Setting]:
             yield "crop", crop, "random crops, after padding with so many pixels"
     elif isinstance(found, Table):
         yield "target", found.target, found.why
-        if found.own_kind:
-            yield "kind", found.kind, found.why_kind
         if found.dropped:
             yield "drop", list(found.dropped), "of no use as inputs"
 

@@ -22,23 +22,23 @@ class Reader(NamedTuple):
         module: In readers/, with `load(spec)`; in inspect/, with `inspect_data(path, target)`,
             where there is something to look at.
         what: What it reads, for people; "" where it reads no files of the user's.
-        suffix: Of its files; "/" stands for a folder.
+        endings: Of its files; "/" stands for a folder.
         examples: What an example is called.
     """
 
     module: str
     what: str = ""
-    suffix: str = ""
+    endings: tuple[str, ...] = ()
     examples: str = "examples"
 
 
 # By `data.name`; a format is its file in readers/, one in inspect/, and a row here.
 READERS = {
     "digits": Reader("digits"),
-    "image-folder": Reader("image_folder", "a folder of images", "/", "images"),
-    "npz": Reader("npz", "an npz", ".npz"),
-    "npy": Reader("npz", "an npy with its targets' beside it", ".npy"),
-    "csv": Reader("table", "a csv", ".csv", "rows"),
+    "image-folder": Reader("image_folder", "a folder of images", ("/",), "images"),
+    "npz": Reader("npz", "an npz", (".npz",)),
+    "npy": Reader("npz", "an npy with its targets' beside it", (".npy",)),
+    "csv": Reader("table", "a csv", (".csv", ".tsv", ".tab", ".txt", ".data"), "rows"),
 }
 
 
@@ -62,7 +62,7 @@ def load(spec: DataSpec) -> Splits:
         )
     reader = READERS.get(spec.name)
     if reader is not None:
-        found = spec.place.is_dir() if reader.suffix == "/" else spec.place.is_file()
+        found = spec.place.is_dir() if "/" in reader.endings else spec.place.is_file()
         if reader.what and (spec.path is None or not found):
             raise InputError(
                 f"data.path: {spec.path!r}; must be {reader.what} that exists; correct the path"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from hptune.data.sources.normalize import image_normalization
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec, Splits
 from hptune.data.split import Indices, divide
+from hptune.data.tables.preprocessing import encoded
 from hptune.data.unused import AUGMENTATION, unused
 from hptune.errors import InputError
 from hptune.task import Source
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 NUMBERS = "biuf"  # kinds of dtype; all others hold text
 _NORMALIZATION_SAMPLE = 2048  # images that the normalisation of a streamed set is read from
@@ -73,7 +71,9 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
     inputs, targets, record = content.inputs, content.targets, dict(content.record)
     notes, whole = list(content.notes), False
     if hasattr(inputs, "columns"):
-        inputs, record["columns"] = _features(inputs, train)
+        inputs, made, told = encoded(inputs, divided, spec.normalize)
+        record |= {"columns": made.names, "preprocessing": made.record}
+        notes += told
     if not content.classes:
         check_finite(targets, "target")
         mode = "none" if spec.normalize == "none" else "standardize"
@@ -92,7 +92,7 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         whole = inputs.dtype.kind in "iu"
         if whole and spec.normalize == "none":
             inputs = inputs.astype(np.int64)
-        else:
+        elif "preprocessing" not in record:
             inputs, record["normalize"] = _scaled(inputs, train, spec.normalize, "input")
         identity = inputs
     else:
@@ -148,20 +148,6 @@ def check_finite(values: NDArray[Any], what: str = "input") -> None:
             f"data: {int(bad.sum()):,} {what} values in {examples:,} of {len(bad):,} examples are not "
             "finite; must be numbers; clean the data, or leave these examples out"
         )
-
-
-def _features(table: pd.DataFrame, train: Indices) -> tuple[NDArray[np.float64], list[str]]:
-    """Return numbers as they are and text as one column a value seen in the training split."""
-    features: list[tuple[str, NDArray[np.float64]]] = []
-    for name, column in table.items():
-        if column.dtype.kind in NUMBERS:
-            features.append((str(name), column.to_numpy(dtype=np.float64)))
-            continue
-        text = column.astype(str).to_numpy()
-        features += [
-            (f"{name}={v}", (text == v).astype(np.float64)) for v in np.unique(text[train])
-        ]
-    return np.stack([values for _, values in features], axis=1), [name for name, _ in features]
 
 
 def _scaled(

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hptune.section import Arguments, Count, Fraction, Positive, Rate, Section, Seed, Size
 
 if TYPE_CHECKING:  # the experiment has this section, and reads without torch
     from hptune.task import Source
 
+Cell = Annotated[str, BeforeValidator(str)]  # YAML reads -999 as a number
 Kind = Literal["classification", "regression"]
 Layout = Literal["auto", "channels-first", "channels-second", "channels-last", "no-channels"]
 # Keys that say where the data are and how they are read; all others change what a trial learns from.
@@ -33,7 +34,13 @@ class DataSpec(Section):
         None, description="folder or file, relative to the config's folder or the working folder"
     )
     target: str | None = Field(None, description="column of a csv to predict")
-    drop: tuple[str, ...] = Field((), description="columns of a csv to leave out, such as an id")
+    drop: tuple[str, ...] | None = Field(
+        None,
+        description="columns of a csv to leave out; null leaves out ids, constants and the like",
+    )
+    missing: tuple[Cell, ...] = Field(
+        (), description="cells of a csv that mean missing, as empty ones and ? among numbers do"
+    )
     kind: Kind | None = Field(None, description="what the targets are, null finds out")
     layout: Layout = Field(
         "auto", description="of arrays: which axis of an example is the channels"

@@ -92,7 +92,8 @@ def _split_off(
 ) -> list[Indices]:
     """Return the rest and a part of so large a fraction, each in random order.
 
-    Where there are labels, each class is in both in proportion.
+    Where there are labels, each class is in both in proportion; of named ones, one with a single
+    example stays in the rest.
     """
     from sklearn.model_selection import train_test_split
 
@@ -102,6 +103,10 @@ def _split_off(
         )
     if labels is not None:
         values, counts = np.unique(labels, return_counts=True)
+        single = np.isin(labels, values[counts < 2])
+        if classes and single.any() and (counts > 1).sum() > 1:
+            both = _split_off(indices[~single], labels[~single], classes, fraction, seed, what)
+            return [np.concatenate([both[0], indices[single]]), both[1]]
         if counts.min() < 2:
             rarest = values[counts.argmin()]
             raise InputError(

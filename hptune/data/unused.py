@@ -12,6 +12,7 @@ _ARRAYS, _FILES = ("npz", "npy"), ("image-folder",)
 _FOR = {
     "target": ("csv",),
     "drop": ("csv",),
+    "missing": ("csv",),
     "kind": ("csv", *_ARRAYS),
     "layout": _ARRAYS,
     "resize": _FILES,

@@ -139,8 +139,10 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
         "it has none",
     ),
     "a single class": (lambda p: folder(p, classes=1), f"check {FOLDER}", "needs at least 2"),
-    "a class of one image": (
-        lambda p: Image.new("RGB", (8, 8)).save((folder(p) / "z").mkdir() or p / "z" / "0.png"),
+    "a class of one image beside another": (
+        lambda p: Image.new("RGB", (8, 8)).save(
+            (folder(p, classes=1) / "z").mkdir() or p / "z" / "0.png"
+        ),
         f"check {FOLDER}",
         "at least 2 of each class",
     ),
@@ -148,8 +150,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "images of several sizes": (mixed_sizes, f"check {FOLDER}", "set data.resize"),
     "too large a subset": (None, "check --set data.subset=99999", "must lie between 1 and the"),
     "absent csv": (None, f"check {CSV}", "must be a csv that exists"),
-    "NaN in a csv": (csv(b=np.nan), f"check {CSV}", "empty or infinite cells, 1 in 'b'"),
-    "infinity in a csv": (csv(b=np.inf), f"check {CSV}", "empty or infinite cells, 1 in 'b'"),
+    "a spreadsheet for a csv": (text("PK\x03\x04"), f"check {CSV}", "save the table as csv"),
     "absent target": (csv(), f"check {CSV.replace('=y', '=yy')}", "did you mean 'y'"),
     "a csv of nothing": (text(""), f"check {CSV}", "is not a csv with a header"),
     "npz without arrays": (npz(z=X), f"check {NPZ}", "must hold x and y"),

@@ -24,23 +24,25 @@ def inspect(path: Path, *, target: str | None = None) -> Found:
         InputError: There is nothing there that hptune reads.
     """
     path = path.expanduser()
-    known = {reader.suffix: reader for reader in READERS.values() if reader.what}
-    *others, last = (reader.what for reader in known.values())
+    known = {end: reader for reader in READERS.values() for end in reader.endings}
+    *others, last = (reader.what for reader in READERS.values() if reader.what)
     what = f"{', '.join(others)} or {last}"
     if not path.exists():
         raise InputError(f"PATH: {str(path)!r}; must be {what}; correct the path")
-    suffix = "/" if path.is_dir() else path.suffix.lower()
-    if target is not None and suffix != ".csv":
+    name = "/" if path.is_dir() else path.name.lower().removesuffix(".gz")
+    reader = next((reader for end, reader in known.items() if name.endswith(end)), None)
+    if target is not None and reader is not READERS["csv"]:
         raise InputError(f"--target: {target!r}; is for a csv alone; leave it out")
-    if suffix not in known:
+    if reader is None:
         endings = ", ".join(each for each in known if each != "/")
         raise InputError(
             f"PATH: {str(path)!r}; must be {what}, by its ending ({endings}); "
             "convert it, or read it with a function of your own (data.name: package.module:function)"
         )
-    module: Any = importlib.import_module(f"hptune.data.inspect.{known[suffix].module}")
+    module: Any = importlib.import_module(f"hptune.data.inspect.{reader.module}")
     try:
         found: Found = module.inspect_data(path, target)
     except InputError as error:
-        raise InputError(str(error).replace("data.path", "PATH", 1)) from None
+        told = str(error).replace("data.path", "PATH", 1).replace("data.target", "--target", 1)
+        raise InputError(told) from None
     return found

@@ -155,7 +155,7 @@ class Column:
     """A column of a table.
 
     Attributes:
-        kind: number, yes-no or text.
+        kind: number, date, yes-no or text.
         distinct: Values that differ.
         missing: Cells without a value.
         dropped: Why it is of no use as an input, None where it is.
@@ -176,14 +176,12 @@ class Table(Found):
         target: The column to predict.
         why: What speaks for it.
         why_kind: What speaks for a classification or a regression.
-        own_kind: Whether the reader would take the target for the other kind by itself.
         columns: All columns, the target too.
     """
 
     target: str = ""
     why: str = ""
     why_kind: str = ""
-    own_kind: bool = False
     columns: tuple[Column, ...] = ()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,124 +11,132 @@ from numpy.typing import NDArray
 
 from hptune.data.assemble import Content, splits_of
 from hptune.data.spec import DataSpec, Kind, Splits
-from hptune.data.split import as_classes
-from hptune.errors import InputError, did_you_mean, one_line
+from hptune.data.tables.columns import giveaways, of_no_use, sentences
+from hptune.data.tables.read import read_table
+from hptune.data.tables.target import classes_of, kind_of, likely_target, quantities
+from hptune.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_CLASSES = 20  # a whole-numbered target of more values is a quantity, not a class
-_NAMED = 4  # columns named in a message
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """A table with what is known of its columns.
+
+    Attributes:
+        table: All rows and columns, as they were read.
+        target: The column to predict.
+        why: What speaks for it.
+        kind: What it holds.
+        why_kind: What speaks for that.
+        dropped: Columns that are left out, each with the reason.
+        notes: What the user should know.
+    """
+
+    table: pd.DataFrame
+    target: str
+    why: str
+    kind: Kind
+    why_kind: str
+    dropped: dict[str, str]
+    notes: list[str]
 
 
 def load(spec: DataSpec) -> Splits:
     """Load a csv with a header; numbers are standardised, text columns become one-hot.
 
     Raises:
-        InputError: No such column, missing values, or a table too small.
+        InputError: No such column, nothing to learn from, or a table too small.
+    """
+    return splits_of(spec, content_of(examine(spec), spec.place))
+
+
+def examine(spec: DataSpec, *, choose: bool = False) -> Examined:
+    """Read a csv and decide on its target, what that is, and the columns that are left out.
+
+    Args:
+        spec: Path, target, kind, drop and missing are used.
+        choose: Whether a likely target is chosen where the spec names none.
+
+    Raises:
+        InputError: It is no csv, or has no such column.
     """
     path = spec.place
-    table = read_table(path)
-    check_column(table, "data.target", spec.target, path)
-    for name in spec.drop:
-        check_column(table, "data.drop", name, path)
-        if name == spec.target:
-            raise InputError(f"data.drop: {name!r}; is the target; leave it in")
-    table = table.drop(columns=list(spec.drop))
-    check_cells(table, path)
-    target = table.pop(str(spec.target))
+    table, notes = read_table(path, missing=spec.missing)
+    if choose and spec.target is None:
+        target, why = likely_target(table)
+    else:
+        target, why = _column(table, "data.target", spec.target, path), "it was given"
+    for name in spec.drop or ():
+        _column(table, "data.drop", name, path)
+    if target in (spec.drop or ()):
+        raise InputError(f"data.drop: {target!r}; is the target; leave it in")
+    unknown = table[target].isna()
+    if unknown.any():
+        notes.append(f"rows without a target in {target!r} are left out: {int(unknown.sum()):,}")
+        table = table[~unknown].reset_index(drop=True)
+    if table.empty or table[target].dtype.kind == "M":
+        holds = "no value" if table.empty else "dates"
+        raise InputError(
+            f"data.target: {target!r} holds {holds}; must be classes or numbers; name another column"
+        )
+    found, why_kind = kind_of(table[target])
+    kind = spec.kind or found
+    if spec.kind is None and found == "classification" and table[target].dtype.kind == "f":
+        notes.append(
+            f"the whole numbers of the target {target!r} are classes; data.kind: regression makes "
+            "them quantities"
+        )
+    dropped = of_no_use(table, target, kind)
+    if spec.drop is None:
+        notes += sentences(dropped, "left out")
+    else:
+        kept = {name: reason for name, reason in dropped.items() if name not in spec.drop}
+        notes += sentences(kept, "kept, as data.drop lists what is left out")
+        dropped = dict.fromkeys(spec.drop, "data.drop lists it")
+    notes += giveaways(table.drop(columns=[*dropped]), target, kind)
+    return Examined(
+        table=table, target=target, why=why, kind=kind, why_kind=why_kind, dropped=dropped,
+        notes=notes,
+    )  # fmt: skip
+
+
+def content_of(found: Examined, path: Path) -> Content:
+    """Return the inputs and targets of a table.
+
+    Raises:
+        InputError: No input is left, or the target does not fit its kind.
+    """
+    inputs = found.table.drop(columns=[found.target, *found.dropped])
+    if inputs.columns.empty:
+        why = "; ".join(sentences(found.dropped, "left out"))
+        raise InputError(
+            f"data.path: {path} has no column to learn from beside the target{why and f' ({why})'}; "
+            "add features, or leave fewer out with data.drop"
+        )
     targets: NDArray[Any]
     classes: list[str] = []
-    if (spec.kind or kind_of(target)) == "classification":
-        targets, classes = as_classes(target.astype(str).to_numpy())
+    if found.kind == "classification":
+        targets, classes = classes_of(found.table[found.target])
     else:
-        targets = _numbers(target)[:, None]
-    everything = {"train": np.arange(len(table))}
-    content = Content(inputs=table, targets=targets, classes=classes, parts=everything)
-    return splits_of(spec, content)
+        targets = quantities(found.table[found.target])
+    return Content(
+        inputs=inputs,
+        targets=targets,
+        classes=classes,
+        parts={"train": np.arange(len(inputs))},
+        notes=found.notes,
+    )
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """Return the rows of a csv with a header.
-
-    Raises:
-        InputError: It is none, or has no rows.
-    """
-    import pandas as pd
-
-    try:
-        table = pd.read_csv(path)
-    except UnicodeDecodeError as error:
+def _column(table: pd.DataFrame, key: str, name: str | None, path: Path) -> str:
+    """Return a name that must be a column's."""
+    columns = [str(column) for column in table.columns]
+    if name is None or name not in columns:
+        shown = ", ".join(columns[:8]) + (", ..." if len(columns) > 8 else "")
         raise InputError(
-            f"data.path: {path} is not UTF-8 text (byte {error.start} is none of it); must be; "
-            "save the file as UTF-8"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"data.path: {path} is not a csv with a header ({one_line(error, 80)}); check the file"
-        ) from None
-    separator = next((sign for sign in _SEPARATORS if sign in table.columns[0]), "")
-    if separator and len(table.columns) == 1:
-        raise InputError(
-            f"data.path: {path} is separated by {_SEPARATORS[separator]}; must be separated by "
-            "commas; write it again with commas"
-        )
-    if table.empty:
-        raise InputError(
-            f"data.path: {path} has no rows; must have a row an example; check the file"
-        )
-    return table
-
-
-def check_column(table: pd.DataFrame, key: str, name: str | None, path: Path) -> None:
-    """Refuse a name that is no column's.
-
-    Raises:
-        InputError: There is no such column.
-    """
-    columns = list(table.columns)
-    if name not in columns:
-        raise InputError(
-            f"{key}: {name!r}; must be a column of {path.name} ({', '.join(columns[:8])}"
-            f"{', ...' if len(columns) > 8 else ''}); "
+            f"{key}: {name!r}; must be a column of {path.name} ({shown}); "
             + did_you_mean(name, columns, "name one of these")
         )
-
-
-def check_cells(table: pd.DataFrame, path: Path) -> None:
-    """Refuse a target with its inputs that cannot be trained on.
-
-    Raises:
-        InputError: No input, or cells that are empty or infinite.
-    """
-    if len(table.columns) < 2:
-        raise InputError(
-            f"data.path: {path} has no column to learn from beside the target; add features, or "
-            "leave fewer out"
-        )
-    bad = (table.isna() | table.isin([np.inf, -np.inf])).sum()
-    bad = bad[bad > 0].sort_values(ascending=False, kind="stable")
-    if len(bad):
-        shown = ", ".join(f"{count} in {name!r}" for name, count in bad[:_NAMED].items())
-        more = f" and in {len(bad) - _NAMED} more columns" if len(bad) > _NAMED else ""
-        raise InputError(
-            f"data.path: {path} has empty or infinite cells, {shown}{more}; every cell must have a "
-            "finite value; fill or drop these rows, or leave the columns out"
-        )
-
-
-def kind_of(target: pd.Series[Any]) -> Kind:
-    """Say what a target column is: text and few whole numbers are classes."""
-    many = target.dtype.kind in "iu" and target.nunique() > MOST_CLASSES
-    return "regression" if many or target.dtype.kind == "f" else "classification"
-
-
-def _numbers(target: pd.Series[Any]) -> NDArray[np.float64]:
-    try:
-        return target.to_numpy(dtype=np.float64)
-    except (ValueError, TypeError):
-        raise InputError(
-            f"data.target: {target.name!r} holds text; a regression's target must be numbers; set "
-            "data.kind to classification"
-        ) from None
+    return name
