@@ -36,6 +36,7 @@ COMMANDS = (
     "report",
     "diagnose",
     "policies",
+    "cache",
 )
 PROJECT = Path("pyproject.toml")
 

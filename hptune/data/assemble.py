@@ -85,6 +85,10 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         identity = inputs
     else:
         normalize = image_normalization(seen, fitted, spec.normalize, spec.scale)
+        record["normalize"] = {
+            "factor": normalize.factor.tolist(),
+            "shift": normalize.shift.tolist(),
+        }
         augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
 
     def source(name: str, indices: Indices) -> Source:
