@@ -55,7 +55,7 @@ class Decoding(Section):
     background: int = BACKGROUNDS[0]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Look:
     """What an image is, as it was found.
 

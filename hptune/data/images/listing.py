@@ -127,14 +127,9 @@ def scan(spec: DataSpec) -> Listing:
 def _left_out(layout: Layout, read: Sequence[Folder], taken: set[str]) -> Iterator[str]:
     """Yield how many images and other files are not read, and why."""
     everything = list(layout.tree.below())
-    unused = {folder.path for part in layout.unused for folder in part.below()}
-    stray = [
-        folder.within(name)
-        for folder in everything
-        if folder.path not in unused
-        for name, *_ in folder.files
-        if folder.within(name) not in taken
-    ]
+    named = [part.folder for part in layout.parts.values() if part.labels]
+    told = {folder.path for top in [*layout.unused, *named] for folder in top.below()}
+    stray = [name for each in everything if each.path not in told for name in _left(each, taken)]
     others = [folder.within(name) for folder in read for name in folder.others]
     links = [folder.within(name) for folder in everything for name in folder.links]
     junk = list(dict.fromkeys(name for folder in everything for name in folder.junk))
@@ -143,6 +138,12 @@ def _left_out(layout: Layout, read: Sequence[Folder], taken: set[str]) -> Iterat
             f"images in no class folder, left out: {len(stray):,} ({listed(stray)}); move them into class "
             "folders"
         )
+    for top in named:
+        if unnamed := [name for folder in top.below() for name in _left(folder, taken)]:
+            yield (
+                f"images that the annotations in {top.path}/ give no class, left out: {len(unnamed):,} "
+                f"({listed(unnamed)})"
+            )
     if others:
         yield (
             f"files in class folders that are no images, left out: {len(others):,} ({listed(others)}; "
@@ -153,6 +154,12 @@ def _left_out(layout: Layout, read: Sequence[Folder], taken: set[str]) -> Iterat
     if junk:
         count = sum(len(folder.junk) for folder in everything)
         yield f"hidden and system files and folders, left out: {count:,} ({listed(junk)})"
+
+
+def _left(folder: Folder, taken: set[str]) -> list[str]:
+    """Return the images in a folder that were not taken."""
+    names = (folder.within(name) for name, *_ in folder.files)
+    return [name for name in names if name not in taken]
 
 
 def _guessed(read: Sequence[Folder], deeper: Sequence[Folder]) -> Iterator[str]:

@@ -97,7 +97,7 @@ def walk(root: Path, path: str = "", above: frozenset[tuple[int, int]] = frozens
                 found.links.append(entry.name)
             else:
                 found.folders.append(walk(root, found.within(entry.name), above))
-        elif _ENDING.search(entry.name):
+        elif _ENDING.search(entry.name) and (entry.is_file() or not Path(entry.path).exists()):
             found.files.append((entry.name, *_stamp(entry)))
         elif _is_image(entry):
             found.unnamed.append(entry.name)

@@ -132,6 +132,15 @@ def test_tiny_imagenet(tmp_path: Path):
     assert "no images, left out: 2 (train/n01/n01_boxes.txt" in others
 
 
+def test_images_that_annotations_do_not_name_are_told(tmp_path: Path):
+    fill(tmp_path / "train", "a", "b")
+    fill(tmp_path / "val", "images", each=4)
+    (tmp_path / "val" / "val_annotations.txt").write_text("0.png\ta\n1.png\tb\nno row of a table\n")
+    splits = read(tmp_path)
+    assert len(splits.validation) == 2
+    assert splits.notes[0].endswith("no class, left out: 2 (val/images/2.png, val/images/3.png)")
+
+
 def test_images_deeper_in_a_class_folder_are_of_that_class(tmp_path: Path):
     splits = read(fill(tmp_path, "a", "b/s1", "b/s2/left", "c", "c/s1"))
     assert splits.classes == ("a", "b", "c") and sum(sizes(splits)) == 50
@@ -156,7 +165,8 @@ def test_files_are_known_by_their_content(tmp_path: Path):
         (tmp_path / "a" / f"x{name}").write_bytes(picture)
     for name in ("notes.txt", "BMI.csv", "photo.heic", "data", "empty"):
         (tmp_path / "b" / name).write_text("BMI,GIF,PNG" * (name != "empty"))
-    os.mkfifo(tmp_path / "b" / "pipe")  # which would be waited for
+    for name in ("pipe", "pipe.png"):  # which would be waited for
+        os.mkfifo(tmp_path / "b" / name)
     splits = read(tmp_path)
     assert sum(sizes(splits)) == 25
     others, unnamed = splits.notes
