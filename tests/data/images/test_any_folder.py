@@ -44,15 +44,13 @@ PATHS = st.lists(NAMES, max_size=3).map(tuple) | st.tuples(NAMES, JUNK) | st.tup
 
 
 def trees(modes: st.SearchStrategy[str]) -> st.SearchStrategy[dict]:
-    """Folders of any shape, and ones of class folders in which most is right, so that they are read."""
+    """Folders of any shape; most have class folders too, so that they are read and not refused."""
     some = st.lists(st.tuples(modes, SUFFIXES), max_size=6)
     more = st.lists(st.tuples(modes, SUFFIXES), min_size=4, max_size=7)
-    parted = st.tuples(st.sampled_from(["train", "train", "test"]), NAMES)
-    return st.one_of(
-        st.dictionaries(PATHS, some, max_size=7),
-        st.dictionaries(parted, more, min_size=3, max_size=6),
-        st.dictionaries(st.tuples(NAMES), more, min_size=2, max_size=6),
-    )
+    tops = st.sampled_from([(), (), ("train",), ("set", "Training")])
+    classes = st.builds(lambda top, a, b: {(*top, "cat"): a, (*top, "dog"): b}, tops, more, more)
+    anything = st.dictionaries(PATHS, some, max_size=4)
+    return anything | st.builds(lambda right, odd: odd | right, classes, anything)
 
 
 def write(path: Path, mode: str) -> None:
