@@ -95,11 +95,14 @@ def scan(spec: DataSpec) -> Listing:
         InputError: There are no class folders with images, or several readings of the folders.
     """
     layout = find_layout(spec)
-    classes = {shown(folder.name) for folder in layout.parts["train"].folder.folders}
+    called = {folder.name for folder in layout.parts["train"].folder.folders}
     for part in layout.parts.values():
-        held = part.labels.values() if part.labels else [f.name for f in part.folder.holding]
-        classes |= {shown(name) for name in held}
-    numbers = {name: label for label, name in enumerate(sorted(classes))}
+        called |= set(
+            part.labels.values() if part.labels else (f.name for f in part.folder.holding)
+        )
+    classes = sorted({shown(name) for name in called})
+    place = {name: k for k, name in enumerate(classes)}
+    numbers = {name: place[shown(name)] for name in called}
     names, stamps, labels = list[str](), list[tuple[int, int]](), list[int]()
     sizes: dict[str, int] = {}
     read: list[Folder] = []
@@ -117,11 +120,11 @@ def scan(spec: DataSpec) -> Listing:
                     if label is not None:
                         names.append(folder.within(file))
                         stamps.append((stamp[0], stamp[1]))
-                        labels.append(numbers[shown(label)])
+                        labels.append(numbers[label])
         sizes[name] = len(names) - begin
     notes = [*layout.notes, *_left_out(layout, read, set(names)), *_guessed(read, deeper)]
     labelled = np.array(labels, dtype=np.int64)
-    return Listing(spec.place, names, stamps, labelled, list(numbers), places_of(sizes), notes)
+    return Listing(spec.place, names, stamps, labelled, classes, places_of(sizes), notes)
 
 
 def _left_out(layout: Layout, read: Sequence[Folder], taken: set[str]) -> Iterator[str]:

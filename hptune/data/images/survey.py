@@ -170,8 +170,10 @@ def unreadable_note(listing: Listing, bad: Mapping[int, str], most: float) -> st
     if len(bad) <= most * total:
         return f"images that cannot be read, left out: {count}; replace them, or remove them"
     enough = math.ceil(100 * len(bad) / total) / 100
-    remedy = f", or set data.unreadable to {enough} to leave them out" if enough < 1 else ""
+    remedy = f"set data.unreadable to {enough} to leave them out"
+    if enough == 1:
+        remedy = "read them with a function of your own (data.name: package.module:function)"
     raise InputError(
         f"data.path: {str(listing.root)!r}; images that cannot be read: {count}; must be at most "
-        f"{most:g} of all; replace or remove the files{remedy}"
+        f"{most:g} of all; replace or remove the files, or {remedy}"
     )

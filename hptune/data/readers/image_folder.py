@@ -159,7 +159,7 @@ def _read(spec: DataSpec, listing: Listing) -> tuple[Survey, Pixels | None, str,
         return survey, images, kept, ""
     write = partial(cache.write, source=listing.root.resolve())
     text = survey.model_dump_json().encode()
-    what = f"what {len(listing.names):,} images are"
+    what = f"facts on {len(listing.names):,} images"
     failed = write(key, lambda file: file.write(text), what=what, size=len(text))
     if images is not None and not failed:
         shape = "x".join(map(str, images.shape[1:]))
