@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -70,7 +70,7 @@ def find_layout(spec: DataSpec) -> Layout:
         top = tree
         train: Folder | None = _unwrap(given["train"])
     else:
-        top = _unwrap(tree)
+        top = _unwrap(replace(tree, files=[]))  # images beside the folder that holds all else
         train = _training_folder(root, top, notes)
         train = None if train is None else _unwrap(train)
     if train is None or train.path == top.path:

@@ -60,6 +60,17 @@ def test_parts_by_their_usual_names(tmp_path: Path, train: str, validation: str,
     assert sizes(splits) == [16, 6, 4] and splits.notes == ()
 
 
+def test_a_wrapper_with_something_beside_it(tmp_path: Path):
+    fill(tmp_path, "flowers/a", "flowers/b")
+    fill(tmp_path, ".", each=2)
+    for name in ("labels", "docs/more"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x.txt").write_text("?")
+    splits = read(tmp_path)
+    assert splits.classes == ("a", "b") and sum(sizes(splits)) == 20
+    assert "in no class folder, left out: 2 (0.png, 1.png)" in splits.notes[0]
+
+
 @pytest.mark.parametrize(
     "name", ["trainer", "station", "contest", "invalid", "devices", "evaluate"]
 )
