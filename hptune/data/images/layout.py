@@ -151,21 +151,26 @@ def _training_folder(root: Path, top: Folder, notes: list[str]) -> Folder | None
     """Return the folder of the training images, None where all are in class folders."""
     named = _by_part(top)
     others = [folder for folder in top.holding if part_of(folder.name) is None]
-    train = _one(root, "train", named.pop("train", []))
+    trains = named.get("train", [])
+    if len(trains) > 1 and not any(folder.holding for folder in trains):
+        trains = []  # classes such as train_stop, train_station
+    train = _one(root, "train", trains)
+    divided = named.keys() - {"train"}
     if train is None:
-        divided = [folder for found in named.values() for folder in found if folder.holding]
-        if divided or (named and not others):
-            told = (divided or top.holding)[0].path
+        whole = [folder for found in named.values() for folder in found if folder.holding]
+        if whole or (len(named) > 1 and not others):
+            told = (whole or top.holding)[0].path
             _ambiguous(
-                root, f"{told}/ is called as a part of a set is, but no folder is called train"
+                root,
+                f"{told}/ is called as a part of a set is, but there is no folder train of class folders",
             )
     elif len(_unwrap(train).holding) > 1:
-        if named or not any(other.holding for other in others):
+        if divided or not any(other.holding for other in others):
             return train
         _ambiguous(
             root, f"{train.path}/ may be the training set, or a class as {others[0].path}/ is"
         )
-    elif named or not others:
+    elif divided or not others:
         _ambiguous(
             root,
             f"{train.path}/ holds {train.count:,} images, but not a folder for each class",

@@ -87,6 +87,12 @@ def test_a_class_may_be_called_as_a_part_is(tmp_path: Path, classes: tuple[str, 
     assert f"the folder {classes[0]!r} is taken for a class" in splits.notes[0]
 
 
+@pytest.mark.parametrize("word", ["test", "train"])
+def test_classes_of_which_each_has_such_a_word_in_its_name(tmp_path: Path, word: str):
+    splits = read(fill(tmp_path, f"{word}_positive", f"{word}_negative"))
+    assert splits.classes == (f"{word}_negative", f"{word}_positive") and splits.notes == ()
+
+
 def test_what_may_be_a_part_or_a_class_names_the_key_that_helps(tmp_path: Path):
     root = fill(
         tmp_path, *(f"{a}/{b}" for a in ("train", "car", "plane") for b in ("front", "side"))
@@ -103,7 +109,7 @@ def test_what_may_be_a_part_or_a_class_names_the_key_that_helps(tmp_path: Path):
         (("train", "test"), r"train/ holds 10 images, but not a folder for each class; move"),
         (
             ("val/a", "val/b", "test/a", "test/b"),
-            r"no folder is called train; set data\.train_folder",
+            r"no folder train of class folders; set data\.train_folder",
         ),
         (("train/a", "train/b", "val/a", "validation/b"), r"set data\.validation_folder"),
         (("a/train", "a/test", "b/train", "b/test"), r"as train/a; it is below them, as a/test"),
