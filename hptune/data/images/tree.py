@@ -13,7 +13,7 @@ from PIL import Image
 from hptune.errors import InputError
 
 _ENDING = re.compile(
-    r"\.(jpe?g|jpe|jfif|a?png|bmp|dib|gif|webp|avif|tiff?|p[bfgnp]m|jp2|j2k|jpx|tga|ico|pcx|sgi|qoi)$",
+    r"\.(jpe?g|jpe|jfif|a?png|bmp|dib|gif|webp|avif|tiff?|p[bfgnp]m|jp2|j2k|jpx|mpo|tga|ico|pcx|sgi|qoi)$",
     re.IGNORECASE,
 )
 # What is hidden, and what systems and programs leave behind.
