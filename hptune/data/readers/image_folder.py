@@ -174,7 +174,7 @@ def _read(spec: DataSpec, listing: Listing) -> tuple[Survey, Pixels | None, str,
         kept = "not writable"
         failed = (
             f"the decoded images are not kept, and are decoded again at each start: {failed}; set "
-            "HPTUNE_CACHE to a folder with room, or data.cache to false"
+            "HPTUNE_CACHE to a folder that takes them, or data.cache to false"
         )
     return survey, images, kept, failed
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -131,6 +132,12 @@ def test_a_folder_that_cannot_be_written_and_a_full_disk(folder: Path, make, mon
     monkeypatch.setattr("hptune.data.readers.cache.os.fsync", full)
     splits = load(spec)
     assert "No space left on device" in splits.notes[0] and not list(folder.iterdir())
+
+
+def test_a_disk_that_is_nearly_full_is_not_filled(folder: Path, make, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**29))
+    splits = load(make("set"))
+    assert "has 512 MiB free" in splits.notes[0] and not list(folder.iterdir())
 
 
 def test_two_processes_at_once(folder: Path):
