@@ -17,6 +17,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded images are kept in a folder of the tests, never in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HPTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def quick() -> Iterator[None]:
     """Plots of few pixels and speeds measured for a moment: no test asserts what more would give."""
     with pytest.MonkeyPatch.context() as patch:

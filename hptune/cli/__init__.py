@@ -37,6 +37,7 @@ COMMANDS = {
     "report": "Write a page and plots of a run directory.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",
+    "cache": "Show or clear the cache of decoded images.",
 }
 PROJECT = Path("pyproject.toml")
 

@@ -97,6 +97,10 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         identity = inputs
     else:
         normalize = image_normalization(seen, fitted, spec.normalize, spec.scale, content.largest)
+        record["normalize"] = {
+            "factor": normalize.factor.tolist(),
+            "shift": normalize.shift.tolist(),
+        }
     if seen.ndim == 4:
         augment = Augment(flip=spec.flip, crop=spec.crop, cutout=spec.cutout)
     else:

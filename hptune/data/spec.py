@@ -19,7 +19,7 @@ Kind = Literal["classification", "regression"]
 Layout = Literal["auto", "channels-first", "channels-second", "channels-last", "no-channels"]
 # Keys that say where the data are and how they are read; all others change what a trial learns from.
 # The layout shows in the content, as the arrays that are trained on.
-WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download", "layout")
+WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download", "layout", "unreadable")
 
 
 class DataSpec(Section):
@@ -47,7 +47,12 @@ class DataSpec(Section):
     )
     resize: Count | None = Field(None, description="side in pixels that images are scaled to")
     download: bool = Field(False, description="whether a torchvision set may be fetched")
-    train_folder: str | None = Field(None, description="under path, null looks for the usual names")
+    unreadable: Rate = Field(
+        0.001, description="part of the images that may be left out since they cannot be read"
+    )
+    train_folder: str | None = Field(
+        None, description="under path, with the class folders; null looks for the usual names"
+    )
     validation_folder: str | None = Field(None, description="likewise")
     test_folder: str | None = Field(None, description="likewise")
     validation: Fraction = Field(0.15, description="split off where the data bring no such set")
@@ -68,7 +73,7 @@ class DataSpec(Section):
         "auto", description="where images are kept; auto streams what does not fit into memory"
     )
     workers: Size = Field(2, description="processes that read a stream or your own Dataset")
-    cache: bool = Field(True, description="keep decoded images on disk beside the data")
+    cache: bool = Field(True, description="keep decoded images in hptune's cache folder")
     args: Arguments = Field(default_factory=dict, description="of your own function")
 
     @property

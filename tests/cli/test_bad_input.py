@@ -136,7 +136,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "class folders without images": (
         lambda p: (p / "a").mkdir(parents=True),
         f"check {FOLDER}",
-        "it has none",
+        "it holds no images",
     ),
     "a single class": (lambda p: folder(p, classes=1), f"check {FOLDER}", "needs at least 2"),
     "a class of one image beside another": (
@@ -146,7 +146,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
         f"check {FOLDER}",
         "at least 2 of each class",
     ),
-    "a corrupt image": (corrupt, f"check {FOLDER}", "3.png is not a readable image"),
+    "a corrupt image": (corrupt, f"check {FOLDER}", "3.png: no image that Pillow reads"),
     "images of several sizes": (mixed_sizes, f"check {FOLDER}", "set data.resize"),
     "too large a subset": (None, "check --set data.subset=99999", "must lie between 1 and the"),
     "absent csv": (None, f"check {CSV}", "must be a csv that exists"),

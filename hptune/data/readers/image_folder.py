@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -17,143 +14,102 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from hptune.data.assemble import Content, splits_of
+from hptune.data.images.decode import Decoding, Look, decode, examine, pixels
+from hptune.data.images.listing import Listing, scan
+from hptune.data.images.names import shown
+from hptune.data.images.survey import (
+    decide,
+    image_notes,
+    look_at_images,
+    spread,
+    unreadable_note,
+)
 from hptune.data.readers import cache
 from hptune.data.spec import DataSpec, Splits
-from hptune.data.split import Indices, places
-from hptune.errors import InputError, one_line
+from hptune.errors import InputError
+from hptune.section import Section
 
-SUFFIXES = frozenset(
-    [".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"]
-)
-USUAL = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test", "testing"),
-}
+Pixels = NDArray[np.uint8 | np.float32]
 # Of decoded pixels; beyond this a set is streamed. A fraction of a small machine's memory.
 MEMORY_BYTES = 4 * 2**30
+_FIRST = 50  # images, beside the first of each class, from which the decoding is guessed
+_FORMAT = 2  # of what is cached
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The image files of a set.
+class Survey(Section):
+    """What opening all images of a set showed.
 
     Attributes:
-        names: Relative to the root.
-        stamps: Size in bytes and modification time in ns of each file.
-        labels: Class of each file, (N,).
-        classes: Names of the classes.
-        parts: Indices of each of train, validation and test that is there.
-        unread: What lies between the images and is not read, relative to the root; folders end in "/".
+        how: They are decoded.
+        first: Name, width and height of the first image that can be read.
+        other: Likewise of one that differs in size; None where all have one size.
+        bad: Why an image cannot be read, by its place in the listing.
+        notes: On what is converted.
     """
 
-    root: Path
-    names: list[str]
-    stamps: list[tuple[int, int]]
-    labels: NDArray[np.int64]
-    classes: list[str]
-    parts: dict[str, Indices]
-    unread: list[str]
+    how: Decoding
+    first: tuple[str, int, int]
+    other: tuple[str, int, int] | None
+    bad: dict[int, str]
+    notes: tuple[str, ...]
 
-    def firsts(self) -> list[int]:
-        """Return the first image of each class, by which grey or colour is chosen."""
-        found: list[int] = np.unique(self.labels, return_index=True)[1].tolist()
-        return found
+    def shape(self) -> tuple[int, int, int]:
+        """Return the shape of one decoded image, (C, H, W).
 
-    def key(self, mode: str, side: int | None) -> str:
-        """Return what changes with the files and with how they are decoded."""
-        digest = hashlib.blake2b(repr(("v1", mode, side)).encode(), digest_size=12)
-        for name, (size, modified) in zip(self.names, self.stamps, strict=True):
-            digest.update(f"{name}\0{size}\0{modified}\0".encode())
-        return digest.hexdigest()
+        Raises:
+            InputError: They differ in size and are not scaled.
+        """
+        side = self.how.resize
+        if side is not None:
+            return self.how.channels, side, side
+        name, width, height = self.first
+        if self.other is not None:
+            other, wide, high = self.other
+            raise InputError(
+                f"data.resize: not set; the images differ in size ({name} is {width}x{height}, "
+                f"{other} {wide}x{high}); set data.resize to a side in pixels"
+            )
+        return self.how.channels, height, width
 
 
 def load(spec: DataSpec) -> Splits:
     """Load class folders, from `path` or from its training, validation and test folders.
 
     Raises:
-        InputError: No images, a single class, a damaged file, or mixed sizes.
+        InputError: No images, a single class, too many that cannot be read, or mixed sizes.
     """
     listing = scan(spec)
-    opened = [open_image(listing.root / listing.names[k]) for k in listing.firsts()]
-    files = _Files(listing, read_mode(image.mode for image in opened), spec.resize)
-    shape = files.pixels(listing.firsts()[0]).shape
-    size = len(listing.names) * int(np.prod(shape))
-    images: Any = files
-    cached = "streamed"
-    if spec.storage == "memory" or (spec.storage == "auto" and size <= MEMORY_BYTES):
-        images, cached = _decoded(files, shape, spec.cache)
+    survey, images, kept, why_not = _read(spec, listing)
+    left_out = unreadable_note(listing, survey.bad, spec.unreadable)
+    listing = listing.without(set(survey.bad))
     content = Content(
-        inputs=images,
+        inputs=_Files(listing, survey.how) if images is None else images,
         targets=listing.labels,
         classes=listing.classes,
         parts=listing.parts,
-        record={"cache": cached},
+        record={
+            "cache": kept,
+            "images": survey.how.model_dump(mode="json"),
+            "classes": list(listing.classes),
+        },
+        notes=all_notes(listing, survey, left_out, why_not),
     )
     return splits_of(spec, content)
 
 
-def scan(spec: DataSpec) -> Listing:
-    """List the image files of a set without opening them.
-
-    Raises:
-        InputError: There are no class folders, or no images in them.
-    """
-    root = spec.place
-    folders = _part_folders(root, spec)
-    classes = sorted({e.name for f in folders.values() for e in _visible(f) if e.is_dir()})
-    if not classes:
-        raise InputError(
-            f"data.path: {spec.path!r}; must hold a folder of images for each class; it has no "
-            "folders: move the images into class folders"
-        )
-    names: list[str] = []
-    stamps: list[tuple[int, int]] = []
-    labels: list[int] = []
-    unread: list[str] = []
-    sizes: dict[str, int] = {}
-    for part, folder in folders.items():
-        begin = len(names)
-        for label, name in enumerate(classes):
-            where = os.path.relpath(folder / name, root)
-            for entry in _visible(folder / name):
-                if is_image(Path(entry.name)):
-                    stat = entry.stat()
-                    names.append(f"{where}/{entry.name}")
-                    stamps.append((stat.st_size, stat.st_mtime_ns))
-                    labels.append(label)
-                else:
-                    unread.append(f"{where}/{entry.name}{'/' * entry.is_dir()}")
-        sizes[part] = len(names) - begin
-        if not sizes[part]:
-            raise InputError(
-                f"data.path: {str(folder)!r}; must hold images ({', '.join(sorted(SUFFIXES)[:4])}, "
-                "...) in its class folders; it has none: check the path"
-            )
-    if folders["train"] != root:
-        beside = [e.name for e in _visible(root) if e.is_dir()]
-        unread += [f"{name}/" for name in beside if root / name not in folders.values()]
-    return Listing(
-        root, names, stamps, np.array(labels, dtype=np.int64), classes, places(sizes), unread
-    )
-
-
-def is_image(path: Path) -> bool:
-    """Say whether a file is an image, by its ending."""
-    return path.suffix.lower() in SUFFIXES
-
-
-def read_mode(modes: Iterable[str]) -> str:
-    """Return how images are read, grey ("L") or in colour ("RGB"), by Pillow's modes of some."""
-    return "L" if all(mode in ("L", "1") for mode in modes) else "RGB"
+def all_notes(listing: Listing, survey: Survey, *more: str | None) -> list[str]:
+    """Return what is told of a set, whoever asks."""
+    found = [*listing.notes, *listing.class_notes(), *survey.notes]
+    return found + [note for note in more if note]
 
 
 def load_files(
     pairs: Sequence[tuple[Any, int]], spec: DataSpec
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+) -> tuple[Pixels, NDArray[np.int64]]:
     """Return images and labels from pairs of a PIL image and its class."""
-    mode = read_mode(image.mode for image, _ in pairs)
-    images = [_pixels(image, mode, spec.resize) for image, _ in pairs]
+    opened = [examine(image) for image, _ in pairs]
+    how = decide((look for _, look in opened), spec.resize)
+    images = [pixels(image, how) for image, _ in opened]
     if len({image.shape for image in images}) > 1:
         raise InputError(
             "data.resize: not set; the images differ in size; set data.resize to a side in pixels"
@@ -161,97 +117,134 @@ def load_files(
     return np.stack(images), np.array([label for _, label in pairs], dtype=np.int64)
 
 
-def _part_folders(root: Path, spec: DataSpec) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for part, usual in USUAL.items():
-        given = getattr(spec, f"{part}_folder")
-        if given is not None and not (root / given).is_dir():
-            raise InputError(
-                f"data.{part}_folder: {given!r}; must be a folder in {root}; correct the name"
-            )
-        for name in usual if given is None else (given,):
-            if (root / name).is_dir():
-                found[part] = root / name
-                break
-    return found if "train" in found else {"train": root}
+def survey_of(
+    listing: Listing, looks: Mapping[int, Look], bad: Mapping[int, str], resize: int | None
+) -> Survey:
+    """Return what was found by looking at images, of which one at least can be read."""
+    how = decide(looks.values(), resize)
+    named = [(k, look.size) for k, look in looks.items()]
+    first = named[0]
+    other = next((each for each in named if each[1] != first[1]), None)
+
+    def told(found: tuple[int, tuple[int, int]]) -> tuple[str, int, int]:
+        return shown(listing.names[found[0]]), *found[1]
+
+    return Survey(
+        how=how,
+        first=told(first),
+        other=None if other is None else told(other),
+        bad=dict(bad),
+        notes=tuple(image_notes(list(looks.values()), how)),
+    )
 
 
-def _visible(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what is in a folder, by name; nothing where there is no such folder."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
+def _read(spec: DataSpec, listing: Listing) -> tuple[Survey, Pixels | None, str, str]:
+    """Return what the images are, all that can be read, whence they are, and why they are not kept.
+
+    There are no images where they are to be streamed.
+    """
+    use_cache = spec.cache and cache.limit() > 0
+    key = listing.key(_FORMAT, str(listing.root.resolve()))
+    survey = cache.read(key, _load_survey) if use_cache else None
+    if survey is not None:
+        survey = survey.change(how=survey.how.change(resize=spec.resize))
+        if not _is_held(spec, survey, listing):
+            return survey, None, "streamed", ""
+        images = cache.read(_pixels_key(key, survey), _load_pixels)
+        if images is not None and len(images) == len(listing.names) - len(survey.bad):
+            return survey, images, "read", ""
+    survey, images = _decoded(spec, listing, survey)
+    kept = "streamed" if images is None else "off"
+    if not use_cache:
+        return survey, images, kept, ""
+    write = partial(cache.write, source=listing.root.resolve())
+    text = survey.model_dump_json().encode()
+    what = f"facts on {len(listing.names):,} images"
+    failed = write(key, lambda file: file.write(text), what=what, size=len(text))
+    if images is not None and not failed:
+        shape = "x".join(map(str, images.shape[1:]))
+        failed = write(
+            _pixels_key(key, survey),
+            partial(_save_pixels, images),
+            what=f"{len(images):,} images of {shape}",
+            size=images.nbytes,
+        )
+        kept = "written"
+    if failed:
+        kept = "not writable"
+        failed = (
+            f"the decoded images are not kept, and are decoded again at each start: {failed}; set "
+            "HPTUNE_CACHE to a folder that takes them, or data.cache to false"
+        )
+    return survey, images, kept, failed
 
 
 def _decoded(
-    files: _Files, shape: tuple[int, ...], use_cache: bool
-) -> tuple[NDArray[np.uint8], str]:
-    """Return all images (N, C, H, W) and where they came from."""
-    root, names = files.listing.root, files.listing.names
-    kept = cache.read(root, files.key) if use_cache else None
-    if kept is not None and len(kept) == len(names):
-        return kept, "read"
-    images = np.empty((len(names), *shape), dtype=np.uint8)
-    first = names[files.listing.firsts()[0]]
+    spec: DataSpec, listing: Listing, survey: Survey | None
+) -> tuple[Survey, Pixels | None]:
+    """Open all images and return what they are, and the decoded ones unless they are streamed.
 
-    def decode(k: int) -> None:
-        pixels = files.pixels(k)
-        if pixels.shape != shape:
-            raise InputError(
-                f"data.resize: not set; the images differ in size ({first} is {shape[2]}x{shape[1]}, "
-                f"{names[k]} {pixels.shape[2]}x{pixels.shape[1]}); set data.resize to a side in "
-                "pixels"
-            )
-        images[k] = pixels
-
-    # Pillow decodes without the interpreter's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, range(len(names)), chunksize=256):
-            pass
-    if not use_cache:
-        return images, "off"
-    return images, "written" if cache.write(root, files.key, images) else "not writable"
-
-
-def open_image(path: Path) -> Image.Image:
-    """Return a decoded image.
-
-    Raises:
-        InputError: It is none.
+    They are decoded by what a few are, and again if all of them turn out to be something else.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image
-    except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(
-            f"data: {path} is not a readable image ({one_line(error, 100)}); every "
-            "image must decode; remove or replace the file"
-        ) from None
+    if survey is None:
+        looks, bad = look_at_images(listing, spread(listing, _FIRST))
+        if not looks:
+            unreadable_note(listing, bad, 0.0)
+        survey = survey_of(listing, looks, bad, spec.resize)
+    while True:
+        images = None
+        if _is_held(spec, survey, listing):
+            dtype = np.float32 if survey.how.deep else np.uint8
+            images = np.empty((len(listing.names), *survey.shape()), dtype=dtype)
+        use = None if images is None else partial(_put, images, survey.how)
+        looks, bad = look_at_images(listing, range(len(listing.names)), use=use)
+        found = survey_of(listing, looks, bad, spec.resize)
+        found.shape()  # refuses mixed sizes
+        if images is None or found.how == survey.how:
+            break
+        survey = found
+    if bad and images is not None:
+        images = np.delete(images, list(bad), axis=0)
+    return found, images
 
 
-def _pixels(image: Image.Image, mode: str, side: int | None) -> NDArray[np.uint8]:
-    """Return an image as (C, H, W), scaled to a square of `side` where one is given."""
-    image = image.convert(mode)
-    if side is not None and image.size != (side, side):
-        image = image.resize((side, side), Image.Resampling.BILINEAR)
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+def _put(images: Pixels, how: Decoding, k: int, image: Image.Image) -> None:
+    decoded = pixels(image, how)
+    if decoded.shape == images.shape[1:]:  # if not, the sizes are refused when all are known
+        images[k] = decoded
+
+
+def _is_held(spec: DataSpec, survey: Survey, listing: Listing) -> bool:
+    """Say whether the decoded images are held in memory."""
+    size = len(listing.names) * int(np.prod(survey.shape())) * (4 if survey.how.deep else 1)
+    return spec.storage == "memory" or (spec.storage == "auto" and size <= MEMORY_BYTES)
+
+
+def _pixels_key(key: str, survey: Survey) -> str:
+    how = survey.how.model_dump_json()
+    return f"{key}-{hashlib.blake2b(how.encode(), digest_size=6).hexdigest()}"
+
+
+def _load_survey(file: IO[bytes]) -> Survey:
+    return Survey.model_validate_json(file.read())
+
+
+def _load_pixels(file: IO[bytes]) -> Pixels:
+    images: Pixels = np.lib.format.read_array(file, allow_pickle=False)
+    return images
+
+
+def _save_pixels(images: Pixels, file: IO[bytes]) -> None:
+    np.lib.format.write_array(file, images, allow_pickle=False)
 
 
 class _Files(Dataset[tuple[torch.Tensor, int]]):
     """Images decoded when they are asked for."""
 
-    def __init__(self, listing: Listing, mode: str, side: int | None) -> None:
-        self.listing, self._mode, self._side = listing, mode, side
-        self.key = listing.key(mode, side)
-
-    def pixels(self, k: int) -> NDArray[np.uint8]:
-        """Return an image as (C, H, W)."""
-        image = open_image(self.listing.root / self.listing.names[k])
-        return _pixels(image, self._mode, self._side)
+    def __init__(self, listing: Listing, how: Decoding) -> None:
+        self.key = listing.key(how)
+        self._listing, self._how = listing, how
 
     def __getitem__(self, k: int) -> tuple[torch.Tensor, int]:
-        pixels = np.ascontiguousarray(self.pixels(k))
-        return torch.from_numpy(pixels), int(self.listing.labels[k])
+        decoded = decode(self._listing.root / self._listing.names[k], self._how)
+        return torch.from_numpy(decoded.copy()), int(self._listing.labels[k])
