@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,24 @@ from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
-from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
+from hptune.losses import (
+    bare,
+    compares_labels,
+    compares_numbers,
+    fit_as_numbers,
+    ignored_in_words,
+    ignored_target,
+    is_torchs,
+)
+from hptune.step import (
+    LossFunction,
+    LossOf,
+    LossOfModel,
+    OwnStep,
+    PassesOver,
+    takes_targets,
+    target_of,
+)
 from hptune.task import Task as Record
 from hptune.training.check_batch import check_labels, first_batch, read_batch
 from hptune.training.device import seeded
@@ -100,13 +118,18 @@ class Task(Record):
             computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
             # In evaluation mode: normalisation layers may refuse so small a batch.
             _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
-            found = probe(outputs, targets)
+            used = computed.loss if isinstance(computed, LossOf) else None
+            if isinstance(computed, LossOf) and not is_torchs(computed.loss):
+                _refuse_broadcast(computed.loss, outputs, targets)
+            found = probe(outputs, targets, numbers=compares_numbers(used))
             if any(is_lazy(parameter) for parameter in net.parameters()):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
                 net, _ = fresh_models(make_model)
-            used = computed.loss if isinstance(computed, LossOf) else None
             read_as = _kind(kind, used, found)
-            classes = _classes(read_as, found, parts)
+            ignored, notes = None, list[str]()
+            if read_as == "classification":
+                ignored, notes = _ignored(ignored_target(used or net), parts)
+            classes = _classes(read_as, found, parts, ignored)
             digests = []
             for name, part in parts.items():
                 parts[name], digest = part.read()
@@ -118,8 +141,8 @@ class Task(Record):
             self.identity = fingerprint(net, code, digests)
             channels_last = supports_channels_last(spare, computed, batch)
             # Probabilities need no sigmoid.
-            logits = not (used is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
-            specs = metrics_for(metrics, read_as, found.outputs, logits=logits)
+            logits = not (bare(used) is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
+            specs = metrics_for(metrics, read_as, found.outputs, logits=logits, ignored=ignored)
         self.batch_size = parts["train"].batch_size
         self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None
@@ -135,14 +158,16 @@ class Task(Record):
             train=parts["train"].source(),
             validation=parts["validation"].source(),
             test=parts["test"].source() if "test" in parts else None,
-            step=computed,
+            step=computed if ignored is None else PassesOver(computed, ignored),
             metrics=specs,
             classes=classes,
+            ignored=ignored,
             channels_last=channels_last,
             data=data or parts["train"].name,
             model=model or type(net).__name__,
             fingerprint=str(self.identity),
             code=self.identity.code,
+            notes=notes,
         )
 
     def __repr__(self) -> str:
@@ -192,50 +217,74 @@ def _loss_step(
                 f"loss: {loss!r}; must be {', '.join(LOSSES)}, model, or a function of (outputs, "
                 "targets); choose one"
             )
-        return LossOf(LOSSES[loss], aligned=True)
+        return LossOf(LOSSES[loss])
     if not callable(loss):
         raise InputError(
             f"loss: a {type(loss).__name__}; must be a function of (outputs, targets) or a name; "
             "correct it"
         )
-    ours = str(getattr(loss, "__module__", "")).startswith("torch.")
-    return LossOf(loss, aligned=ours)
+    return LossOf(loss)
 
 
 def _kind(given: str | None, loss: LossFunction | None, found: Probe) -> str | None:
     """Say what the outputs mean, None where there is nothing to compute a metric from."""
     if found.kind is None or given is not None:
         return given if found.kind else None
-    if loss in _OF_LABELS or isinstance(loss, _CLASSES_OF_LABELS):
+    if compares_labels(loss):
         return "multilabel"
-    soft = loss is F.cross_entropy or isinstance(loss, nn.CrossEntropyLoss)
+    soft = bare(loss) is F.cross_entropy or isinstance(loss, nn.CrossEntropyLoss)
     if soft and found.kind == "regression":  # the targets are shares of classes
         return None
     return found.kind
 
 
-def _classes(kind: str | None, found: Probe, parts: Mapping[str, GivenSplit]) -> int | None:
+def _refuse_broadcast(loss: LossFunction, outputs: Any, targets: Any) -> None:
+    """Refuse a loss of the user's own in which outputs (N, 1) and targets (N,) broadcast to (N, N).
+
+    They do where outputs in the targets' shape give another loss.
+    """
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return
+    if outputs.shape == targets.shape or not fit_as_numbers(outputs, targets):
+        return
+    broadcast = False
+    with torch.no_grad(), suppress(Exception):  # of a loss that takes the one shape alone
+        as_is, alike = loss(outputs, targets), loss(outputs.reshape(targets.shape), targets)
+        broadcast = not torch.allclose(as_is, alike, rtol=1e-4, equal_nan=True)
+    if broadcast:
+        raise InputError(
+            f"loss: outputs of shape {tuple(outputs.shape)} and targets of {tuple(targets.shape)} "
+            "broadcast in it; must be of one shape to be compared number by number; reshape one of "
+            "them in the loss, the model or the data"
+        )
+
+
+def _ignored(index: int, parts: Mapping[str, GivenSplit]) -> tuple[int | None, list[str]]:
+    """Return the target that the loss ignores, None where no split has one, and what to tell of it."""
+    if not all(part.in_memory for part in parts.values()):
+        return index, []  # they would all have to be read
+    targets = [target_of(part.data) for part in parts.values()]
+    count = sum(int((own == index).sum()) for own in targets)
+    if not count:
+        return None, []
+    return index, [ignored_in_words(count, sum(own.numel() for own in targets), index)]
+
+
+def _classes(
+    kind: str | None, found: Probe, parts: Mapping[str, GivenSplit], ignored: int | None
+) -> int | None:
     """Return the number of classes; refuse targets that the model has no output for."""
     if kind != "classification":
         return None
     for name, part in parts.items():
-        labels = part.labels() if part.in_memory else None
-        if labels is not None:
-            check_labels(name, labels, found.outputs)
+        if part.in_memory:
+            check_labels(name, target_of(part.data), found.outputs, ignored)
     return found.outputs
 
 
-def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(*fitted(outputs, targets.to(outputs.dtype)))
-
-
-def _bce(outputs: Tensor, targets: Tensor) -> Tensor:
-    if outputs.ndim != targets.ndim:
-        outputs = outputs.reshape(targets.shape)
-    return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
-
-
-LOSSES: Mapping[str, LossFunction] = {"cross-entropy": F.cross_entropy, "mse": _mse, "bce": _bce}
+LOSSES: Mapping[str, LossFunction] = {
+    "cross-entropy": F.cross_entropy,
+    "mse": F.mse_loss,
+    "bce": F.binary_cross_entropy_with_logits,
+}
 _USUAL_LOSS = {"classification": "cross-entropy", "regression": "mse", "multilabel": "bce"}
-_OF_LABELS = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, _bce)
-_CLASSES_OF_LABELS = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)

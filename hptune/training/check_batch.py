@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, one_line
+from hptune.losses import fitted
 from hptune.results.settings import OptimizerSpec
-from hptune.step import Read, Step, call, fitted, inputs_of, outputs_in, target_of
+from hptune.step import Read, Step, call, inputs_of, outputs_in, target_of
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import batch_size_of, tensors_in
@@ -186,12 +187,28 @@ def _check_outputs(name: str, outputs: Any, targets: Any, classes: int | None) -
         )
 
 
-def check_labels(split: str, labels: Any, outputs: int) -> None:
-    """Refuse classes, in a tensor or an array, that the model has no output for."""
-    if not 0 <= labels.min() <= labels.max() < outputs:
+def check_labels(split: str, labels: Any, outputs: int, ignored: int | None = None) -> None:
+    """Refuse classes, in a tensor, that the model has no output for, and a split without any.
+
+    Args:
+        split: For the message.
+        labels: Of its examples or places.
+        outputs: Of the model.
+        ignored: The target that the loss leaves out.
+    """
+    if ignored is not None:
+        labels = labels[labels != ignored]
+        if not len(labels):
+            raise InputError(
+                f"{split}: every target is {ignored}, which the loss ignores; must have some that "
+                "count; check the targets and the loss's ignore_index"
+            )
+    low, high = int(labels.min()), int(labels.max())
+    if not 0 <= low <= high < outputs:
         raise InputError(
-            f"{split}: classes {labels.min()} to {labels.max()}; must be from 0 to {outputs - 1}, for "
-            f"the model has {outputs} outputs; number them from 0, or give it one for each class"
+            f"{split}: classes {low} to {high}; must be from 0 to {outputs - 1}, for the model has "
+            f"{outputs} outputs; number them from 0, give it one for each class, or say which the "
+            "loss ignores by its ignore_index"
         )
 
 
