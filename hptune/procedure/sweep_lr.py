@@ -133,9 +133,9 @@ def find_lr(context: Context, path: str, value: Value, iterations: int) -> AtIts
 
 
 def relative_speeds(found: Mapping[str, AtItsLr]) -> dict[str, float]:
-    """Return the training speeds of the values over that of the fastest."""
+    """Return the training speeds of the values over that of the fastest; 1 where a value has none."""
     speeds = {k: one.context.runner.examples_per_second(one.trial) for k, one in found.items()}
-    return {k: speed / max(speeds.values()) for k, speed in speeds.items()}
+    return {k: speed / max(speeds.values()) if speed else 1.0 for k, speed in speeds.items()}
 
 
 def in_equal_time(
