@@ -19,7 +19,7 @@ from hptune.results.tables import result_row
 # Probability that the better of two equal candidates is named the winner, for each side.
 CHANCE = 0.05
 CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
-ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
+ALONE = "compared with nothing: the budget had room for no other value, or no other can be run"
 # Of the leader's fall: who lags this far behind at half of a run does not come back, and is worse
 # whatever the noise may be.
 DOMINATED = 0.25

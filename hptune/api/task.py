@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -23,10 +22,8 @@ from hptune.losses import (
     bare,
     compares_labels,
     compares_numbers,
-    fit_as_numbers,
     ignored_in_words,
     ignored_target,
-    is_torchs,
 )
 from hptune.step import (
     LossFunction,
@@ -71,7 +68,9 @@ class Task(Record):
             "cross-entropy", "mse", "bce" (with logits, for several classes at once); or "model",
             whose forward then gets the whole batch and returns the loss, as a number or as
             `.loss`. None takes the model's own where its forward has an argument for the
-            targets, else the usual one of the kind.
+            targets, else the usual one of the kind. Of torch's own losses, dimensions of 1 are
+            fitted and shapes that only broadcast are refused. What a loss ignores, by an
+            attribute or an argument `ignore_index`, metrics and checks leave out, too.
         metrics: "accuracy" and names of torchmetrics; None takes the usual one.
         step: Own computation of the loss, step(model, batch), for whatever the rest does not
             cover; it may return (loss, outputs, targets), the latter two for the metrics.
@@ -119,8 +118,6 @@ class Task(Record):
             # In evaluation mode: normalisation layers may refuse so small a batch.
             _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
             used = computed.loss if isinstance(computed, LossOf) else None
-            if isinstance(computed, LossOf) and not is_torchs(computed.loss):
-                _refuse_broadcast(computed.loss, outputs, targets)
             found = probe(outputs, targets, numbers=compares_numbers(used))
             if any(is_lazy(parameter) for parameter in net.parameters()):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
@@ -129,7 +126,7 @@ class Task(Record):
             ignored, notes = None, list[str]()
             if read_as == "classification":
                 ignored, notes = _ignored(ignored_target(used or net), parts)
-            classes = _classes(read_as, found, parts, ignored)
+            classes = _classes(read_as, found, parts, ignored, targets)
             digests = []
             for name, part in parts.items():
                 parts[name], digest = part.read()
@@ -238,27 +235,6 @@ def _kind(given: str | None, loss: LossFunction | None, found: Probe) -> str | N
     return found.kind
 
 
-def _refuse_broadcast(loss: LossFunction, outputs: Any, targets: Any) -> None:
-    """Refuse a loss of the user's own in which outputs (N, 1) and targets (N,) broadcast to (N, N).
-
-    They do where outputs in the targets' shape give another loss.
-    """
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
-        return
-    if outputs.shape == targets.shape or not fit_as_numbers(outputs, targets):
-        return
-    broadcast = False
-    with torch.no_grad(), suppress(Exception):  # of a loss that takes the one shape alone
-        as_is, alike = loss(outputs, targets), loss(outputs.reshape(targets.shape), targets)
-        broadcast = not torch.allclose(as_is, alike, rtol=1e-4, equal_nan=True)
-    if broadcast:
-        raise InputError(
-            f"loss: outputs of shape {tuple(outputs.shape)} and targets of {tuple(targets.shape)} "
-            "broadcast in it; must be of one shape to be compared number by number; reshape one of "
-            "them in the loss, the model or the data"
-        )
-
-
 def _ignored(index: int, parts: Mapping[str, GivenSplit]) -> tuple[int | None, list[str]]:
     """Return the target that the loss ignores, None where no split has one, and what to tell of it."""
     if not all(part.in_memory for part in parts.values()):
@@ -271,14 +247,23 @@ def _ignored(index: int, parts: Mapping[str, GivenSplit]) -> tuple[int | None, l
 
 
 def _classes(
-    kind: str | None, found: Probe, parts: Mapping[str, GivenSplit], ignored: int | None
+    kind: str | None,
+    found: Probe,
+    parts: Mapping[str, GivenSplit],
+    ignored: int | None,
+    first: Tensor,
 ) -> int | None:
-    """Return the number of classes; refuse targets that the model has no output for."""
+    """Return the number of classes; refuse targets that the model has no output for.
+
+    Of examples that are read one by one, the first targets have to do.
+    """
     if kind != "classification":
         return None
     for name, part in parts.items():
         if part.in_memory:
             check_labels(name, target_of(part.data), found.outputs, ignored)
+    if len(counting := first[first != ignored]):
+        check_labels("train", counting, found.outputs)
     return found.outputs
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hptune.errors import InputError, did_you_mean, one_line
-from hptune.losses import fitted
+from hptune.losses import fit_as_numbers, fitted
 from hptune.task import Accuracy, Metric, MetricSpec
 
 _BINARY = {"task": "binary"}
@@ -56,6 +56,12 @@ class Adapted:
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take a batch in: classes as (N, C) and (N,), numbers in one shape, labels as 0 and 1."""
+        if self._kind == "regression" and not fit_as_numbers(outputs, targets):
+            raise InputError(
+                f"metrics: outputs of shape {tuple(outputs.shape)} and targets of "
+                f"{tuple(targets.shape)}; must be of one shape for those of a regression; leave them "
+                "out, metrics: []"
+            )
         if self._kind == "multilabel":
             outputs = outputs.sigmoid() if self._logits else outputs
             if outputs.ndim < 2 or outputs.shape[1] == 1:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
-from hptune.procedure.compare import PairedRuns, decide, kept, not_compared
+from hptune.procedure.compare import PairedRuns, decide, kept
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -47,9 +47,7 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     runs = context.paired(seeds)
     if not runs.worth(base, len(sizes)):
         return kept(runs, base, ("batch_size",), len(sizes))
-    sizes = sizes_that_fit(context, sizes)
-    if not set(sizes) - {base.batch_size}:
-        return not_compared(base, ("batch_size",), "no other batch size can be run")
+    sizes = sizes_that_fit(context, sizes) or [base.batch_size]
     candidates = run_batch_size(runs, base, values=sizes, scaling=options.lr_scaling)
     decisions = decide_batch_size(
         candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by

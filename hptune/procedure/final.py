@@ -178,8 +178,10 @@ def guessing(task: Task) -> float | None:
         targets = target_of(batch)
         if not isinstance(targets, torch.Tensor) or targets.is_floating_point():
             return None
-        labels = targets[targets != (-1 if task.ignored is None else task.ignored)]
-        counts += torch.bincount(labels.cpu(), minlength=task.classes)
+        known = (targets >= 0) & (targets < task.classes)
+        if task.ignored is not None:
+            known &= targets != task.ignored
+        counts += torch.bincount(targets[known].cpu(), minlength=task.classes)
     examples = int(counts.sum())
     if not examples:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, one_line
-from hptune.losses import fitted
+from hptune.losses import fit_as_numbers, fitted, is_torchs
 from hptune.results.settings import OptimizerSpec
-from hptune.step import Read, Step, call, inputs_of, outputs_in, target_of
+from hptune.step import LossFunction, LossOf, Read, Step, call, inputs_of, outputs_in, target_of
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import batch_size_of, tensors_in
@@ -127,11 +127,14 @@ def read_batch(
     """
     with _explained(name, batch):
         try:
-            return step(model, batch)
+            loss, outputs, targets = step(model, batch)
         except (IndexError, RuntimeError, ValueError) as error:
             if step.stackable:  # the user's own step may call the model in any way
                 _explain_classes(name, model, batch, classes, error)
             raise
+    if isinstance(step, LossOf) and not is_torchs(step.loss):
+        _refuse_broadcast(step.loss, outputs, targets)
+    return loss, outputs, targets
 
 
 @contextmanager
@@ -173,6 +176,27 @@ def _explain_classes(
     if "out of bounds" in str(error):
         outputs, targets = fitted(outputs, targets)
         check_labels("train", targets, outputs.shape[1])
+
+
+def _refuse_broadcast(loss: LossFunction, outputs: Any, targets: Any) -> None:
+    """Refuse a loss of the user's own in which outputs (N, 1) and targets (N,) broadcast to (N, N).
+
+    They do where outputs in the targets' shape give another loss.
+    """
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return
+    if outputs.shape == targets.shape or not fit_as_numbers(outputs, targets):
+        return
+    broadcast = False
+    with torch.no_grad(), suppress(Exception):  # of a loss that takes the one shape alone
+        as_is, alike = loss(outputs, targets), loss(outputs.reshape(targets.shape), targets)
+        broadcast = not torch.allclose(as_is, alike, rtol=1e-4, equal_nan=True)
+    if broadcast:
+        raise InputError(
+            f"loss: outputs of shape {tuple(outputs.shape)} and targets of {tuple(targets.shape)} "
+            "broadcast in it; must be of one shape to be compared number by number; reshape one of "
+            "them in the loss, the model or the data"
+        )
 
 
 def _check_outputs(name: str, outputs: Any, targets: Any, classes: int | None) -> None:

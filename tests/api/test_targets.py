@@ -132,6 +132,16 @@ def test_a_class_that_nothing_says_is_ignored_is_refused():
         hptune.Task(net, train=data, loss=own)
 
 
+def test_nor_among_the_first_examples_of_a_stream():
+    data = [(x, 255 if k == 1 else int(y)) for k, (x, y) in enumerate(zip(X, Y, strict=True))]
+
+    def own(outputs: Any, targets: Any) -> Any:
+        return F.cross_entropy(outputs, targets, ignore_index=255)
+
+    with pytest.raises(InputError, match=r"classes 0 to 255|classes 1 to 255|classes 255 to 255"):
+        hptune.Task(net, train=data, validation=data, loss=own)
+
+
 def own_difference(outputs: Any, targets: Any) -> Any:
     return (outputs - targets).square().mean()
 

@@ -91,8 +91,8 @@ def test_a_model_that_takes_one_example_keeps_the_candidate(tmp_path: Path):
 
 def test_where_no_other_size_can_be_run_the_present_one_is_kept(tmp_path: Path):
     found = sweep(normed, "batch-size", [1], tmp_path, batch_size=2)
-    assert found.decisions[0].value == 2
-    assert "no other batch size can be run" in found.decisions[0].reason
+    assert found.value == 2 and set(rows(tmp_path, "batch_size")) == {"2"}
+    assert "compared with nothing" in found.decision.warnings[0]
 
 
 def test_batch_sizes_that_cannot_be_cut_are_refused_before_anything_runs(tmp_path: Path):
