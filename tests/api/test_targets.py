@@ -12,9 +12,11 @@ from torch.nn import functional as F
 import hptune
 from hptune.errors import InputError
 from hptune.procedure.final import guessing
+from hptune.step import LossOf, PassesOver
 from hptune.training.device import Device
 from hptune.training.evaluation import Evaluation, evaluate
 from hptune.training.model import make_model
+from hptune.training.passes import Stack
 
 CPU = Device(torch.device("cpu"))
 G = torch.Generator().manual_seed(0)
@@ -107,6 +109,20 @@ def test_batches_without_a_target_that_counts_do_not_end_a_trial():
     found = hptune.train(task, lr=0.01, epochs=3, batch_size=2, progress=False)
     assert found.metrics["val_accuracy"] > 0.8
     assert 0 < found.metrics["train_loss"] < 1
+
+
+@pytest.mark.parametrize("y", [Y, Y.masked_fill(THIRD, -1), torch.full((120,), -1)])
+def test_trials_trained_as_one_learn_what_each_learns_alone(y: torch.Tensor):
+    step = PassesOver(LossOf(ignoring(-1)), -1)
+    together, alone = ([net(), net()] for _ in range(2))
+    for own, other in zip(together, alone, strict=True):
+        other.load_state_dict(own.state_dict())
+    losses = Stack(together, step, CPU).gradients((X, y))
+    for own, other, loss in zip(together, alone, losses, strict=True):
+        wanted = step(other, (X, y))[0]
+        wanted.backward()
+        torch.testing.assert_close(loss, wanted.detach())
+        torch.testing.assert_close(own.weight.grad, other.weight.grad)
 
 
 def test_the_result_does_not_depend_on_where_batches_end():
