@@ -13,7 +13,17 @@ from torch import Tensor, nn
 from hptune.errors import InputError, one_line
 from hptune.losses import fit_as_numbers, fitted, is_torchs
 from hptune.results.settings import OptimizerSpec
-from hptune.step import LossFunction, LossOf, Read, Step, call, inputs_of, outputs_in, target_of
+from hptune.step import (
+    NOTHING,
+    LossFunction,
+    LossOf,
+    Read,
+    Step,
+    call,
+    inputs_of,
+    outputs_in,
+    target_of,
+)
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import batch_size_of, tensors_in
@@ -30,7 +40,7 @@ class BatchCheck:
         parameters: Number of trainable parameters.
         weight_layers: Layers with a weight matrix or kernel, the depth as papers count it.
         input_shape, output_shape: Of the batch, the batch dimension first; empty where unknown.
-        loss: Of the untrained model.
+        loss: Of the untrained model; None where the batch has no target that counts.
         has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
     """
 
@@ -38,7 +48,7 @@ class BatchCheck:
     weight_layers: int
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    loss: float
+    loss: float | None
     has_momentum: bool = True
     has_betas: bool = False
     has_weight_decay: bool = True
@@ -72,12 +82,13 @@ def check_batch(
             loss.backward()  # type: ignore[no-untyped-call]
         if ":" in optimizer.name:
             _try_step(stepper, optimizer.name)
+    initial = float(loss.detach())
     return BatchCheck(
         parameters=sum(p.numel() for p in trainable),
         weight_layers=sum(p.ndim > 1 for p in trainable),
         input_shape=_shape(inputs_of(batch)),
         output_shape=_shape(outputs),
-        loss=float(loss.detach()),
+        loss=None if initial == NOTHING else initial,
         has_momentum=stepper.has_momentum,
         has_betas=stepper.has_betas,
         has_weight_decay=stepper.has_weight_decay,

@@ -13,7 +13,10 @@ from hptune.cli import run
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.errors import InputError
+from hptune.results.settings import OptimizerSpec
 from hptune.task import Task
+from hptune.training.check_batch import check_batch
+from hptune.training.device import Device
 
 LOSSES = """
 from functools import partial
@@ -93,6 +96,17 @@ def test_it_is_a_class_to_a_loss_that_does_not_ignore_it():
 def test_the_number_of_another_label_is_refused():
     with pytest.raises(InputError, match=r"ignores the target 0, .* of the class '5'"):
         built("losses_that_ignore:padding", labels(6, 5))
+
+
+def test_a_first_batch_of_nothing_that_counts_has_no_loss():
+    y = np.where(np.arange(N) < 12, np.arange(N) % 2, 255)
+    task = built("losses_that_ignore:last", y)
+    cpu = Device(torch.device("cpu"))
+    found = {
+        check_batch(task, cpu, batch_size=1, optimizer=OptimizerSpec(), seed=seed).loss
+        for seed in range(8)
+    }
+    assert None in found and not any(np.isinf(loss) for loss in found - {None})
 
 
 def test_a_run_says_so_and_leaves_them_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
