@@ -23,6 +23,10 @@ class InputError(HptuneError):
     exit_code = EXIT_BAD_INPUT
 
 
+class TrialError(HptuneError):
+    """A trial could not run: its model, loss or data raise an error."""
+
+
 class StageError(HptuneError):
     """A stage of the procedure could not reach a decision, for instance because every trial failed."""
 

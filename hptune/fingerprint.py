@@ -117,6 +117,8 @@ class _Reader:
         parts: list[Any] = list(model.state_dict(keep_vars=True).values())
         for name, module in model.named_modules():
             own = {k: v for k, v in vars(module).items() if k not in _OF_EVERY_MODULE}
+            if "_orig_mod" in dict(module.named_children()):  # torch.compile's own, of one process
+                own = {}
             parts += [name, type(module), own]
         return self.read(parts)
 

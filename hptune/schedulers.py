@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,15 +96,34 @@ class OneCycle(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a state, with its LR and momentum at once.
 
-        The optimizer's state may be loaded before or after: making a scheduler sets its
-        optimizer to the first iteration, which this undoes.
+        The state's cycle holds, as it does with torch's schedulers; a warning says where this
+        scheduler was made with another. For a new length, leave the state out and give
+        `last_epoch`. The optimizer's state may be loaded before or after: making a scheduler sets
+        its optimizer to the first iteration, which this undoes.
         """
+        self._warn_of_another_cycle(state_dict)
         super().load_state_dict(state_dict)
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
+
+    def _warn_of_another_cycle(self, state: Mapping[str, Any]) -> None:
+        own, held = self._args["stepsize"], state["_args"]["stepsize"]
+        given, theirs = (np.array(values, dtype=float) for values in (self._given, state["_given"]))
+        if own != held:
+            what = f"half a cycle is {own:g} iterations here and {held:g} in the state"
+        elif not np.array_equal(given, theirs, equal_nan=True):
+            what = "LR or momentum here are not those of the state"
+        else:
+            return
+        warnings.warn(
+            f"OneCycle: {what}; the state's cycle holds, with LR at its lowest after {2 * held:g} "
+            "iterations; for another one load the optimizer's state alone and give "
+            f"last_epoch={state['last_epoch'] - 1}",
+            stacklevel=3,
+        )
 
 
 def _each(name: str, value: float | Sequence[float] | None, groups: int) -> list[float | None]:

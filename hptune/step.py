@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MethodType
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError
+from hptune.losses import compares_numbers, fitted, is_torchs
 
 Read = tuple[Tensor, Any, Any]  # loss, outputs, targets
 LossFunction = Callable[[Any, Any], Any]
 TARGET_NAMES = ("labels", "label", "targets", "target", "y")
+NOTHING = -torch.inf  # stands for the loss of a batch in which no target counts
 _LOSS_RULE = "must be one number, the mean over the batch"
 
 
@@ -37,19 +41,30 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class LossOf:
-    """A step by a loss of (outputs, targets): everything in a batch but its targets is input."""
+    """A step by a loss of (outputs, targets): everything in a batch but its targets is input.
+
+    A loss of torch gets both in shapes that it takes, the user's own what the model returns.
+    """
 
     loss: LossFunction
-    aligned: bool = False  # as losses of torch want it; the user's own gets what the model returns
     stackable: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, batch: Any) -> Read:
         targets = target_of(batch)
         returned = call(model, inputs_of(batch))
         outputs = outputs_in(returned)
-        if self.aligned:
-            return number(self.loss(*fitted(outputs, targets))), outputs, targets
+        if self._fits:
+            ready = fitted(outputs, targets, numbers=self._numbers)
+            return number(self.loss(*ready)), outputs, targets
         return number(self.loss(returned, targets)), outputs, targets
+
+    @cached_property  # as the next, asked for at every batch
+    def _fits(self) -> bool:
+        return is_torchs(self.loss)
+
+    @cached_property
+    def _numbers(self) -> bool | None:
+        return compares_numbers(self.loss) or None
 
 
 @dataclass(frozen=True)
@@ -78,9 +93,34 @@ class OwnStep:
         return loss_in(returned), None, None
 
 
+@dataclass(frozen=True)
+class PassesOver:
+    """A step of targets of which a loss ignores some: a batch of nothing else teaches nothing.
+
+    Its loss would be 0 / 0. It is `NOTHING` instead, which is told from a loss that diverged,
+    and all of its gradients are 0.
+    """
+
+    step: Step
+    ignored: int
+
+    @property
+    def stackable(self) -> bool:
+        """As of the step itself."""
+        return self.step.stackable
+
+    def __call__(self, model: nn.Module, batch: Any) -> Read:
+        targets = target_of(batch)
+        counts = (targets != self.ignored).any()
+        any_class = 1 if self.ignored == 0 else 0
+        safe = torch.where(counts, targets, any_class)
+        loss, outputs, _ = self.step(model, with_targets(batch, safe))
+        return torch.where(counts, loss, NOTHING), outputs, targets
+
+
 def takes_targets(model: nn.Module) -> bool:
     """Say whether a model's forward has an argument for the targets, so that it has its own loss."""
-    return any(name in TARGET_NAMES for name in _signature(model).parameters)
+    return any(name in TARGET_NAMES for name in _signature(_innermost(model)).parameters)
 
 
 def target_of(batch: Any) -> Any:
@@ -90,6 +130,14 @@ def target_of(batch: Any) -> Any:
     if isinstance(batch, tuple | list) and len(batch) > 1:
         return batch[-1]
     return None
+
+
+def with_targets(batch: Any, targets: Tensor) -> Any:
+    """Return a batch with other targets."""
+    if isinstance(batch, Mapping):
+        name = next(name for name in TARGET_NAMES if name in batch)
+        return {**batch, name: targets}
+    return (*batch[:-1], targets)
 
 
 def inputs_of(batch: Any) -> Any:
@@ -107,14 +155,19 @@ def call(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, Tensor):
         return model(inputs)
     if isinstance(inputs, Mapping):
-        parameters = _signature(model).parameters
-        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        # Columns that the model does not ask for are left out.
-        known = {key: value for key, value in inputs.items() if takes_all or key in parameters}
+        # Columns that the model, or the one that it wraps, does not ask for are left out.
+        known = _asked_for(_signature(_innermost(model)), inputs)
+        known = known or _asked_for(_signature(model), inputs)
         return model(**known) if known else model(inputs)  # which takes the batch as one argument
     if isinstance(inputs, tuple | list) and _binds(model, *inputs):
         return model(*inputs)
     return model(inputs)
+
+
+def _asked_for(signature: inspect.Signature, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = signature.parameters
+    takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {key: value for key, value in inputs.items() if takes_all or key in parameters}
 
 
 def _binds(model: nn.Module, *args: Any) -> bool:
@@ -134,6 +187,28 @@ def _signature(model: nn.Module) -> inspect.Signature:
 @lru_cache(maxsize=64)
 def _bound_signature(function: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(MethodType(function, object()))
+
+
+def _innermost(model: nn.Module) -> nn.Module:
+    """Return the model that gets what wrappers pass on, as those of torch.compile, DataParallel, peft."""
+    parts = dict(model.named_children())
+    inner = parts.get("_orig_mod")  # torch.compile's
+    if inner is None and _passes_on(getattr(model.forward, "__func__", None)):
+        inner = next(iter(parts.values())) if len(parts) == 1 else None
+        for name in ("module", "model", "base_model"):  # beside parts of the wrapper's own
+            inner = parts.get(name) if inner is None else inner
+    return model if inner is None else _innermost(inner)
+
+
+@lru_cache(maxsize=64)
+def _passes_on(forward: Callable[..., Any] | None) -> bool:
+    """Say whether a function takes anything, and hands it on as `inner(*args, **kwargs)` does."""
+    if forward is None:
+        return False
+    kinds = {p.kind for p in _bound_signature(forward).parameters.values()}
+    if not kinds <= {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        return False
+    return any(step.opname == "CALL_FUNCTION_EX" for step in dis.get_instructions(forward))
 
 
 def loss_in(returned: Any) -> Tensor:
@@ -184,36 +259,6 @@ def outputs_in(returned: Any, *, but_loss: bool = False) -> Any:
     if isinstance(returned, tuple | list):
         return next((v for v in returned if isinstance(v, Tensor) and v.ndim > 0), None)
     return None
-
-
-def fitted(outputs: Any, targets: Any) -> tuple[Any, Any]:
-    """Return outputs and targets in shapes that torch's losses take.
-
-    Classes of many places, (N, ..., C) or (N, C, ...) against (N, ...), become rows, (rows, C)
-    and (rows,); numbers (N, 1) against (N,) become (N,), which torch would broadcast to (N, N).
-
-    Raises:
-        InputError: Either of two dimensions may be the classes.
-    """
-    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
-        return outputs, targets
-    shape, wanted = outputs.shape, targets.shape
-    if targets.is_floating_point():
-        if shape != wanted and outputs.squeeze().shape == targets.squeeze().shape:
-            outputs = outputs.reshape(wanted)
-        return outputs, targets
-    if len(shape) == 2 and wanted == (len(outputs), 1):
-        return outputs, targets[:, 0]
-    last, second = shape[:-1] == wanted, shape[:1] + shape[2:] == wanted
-    if len(wanted) < 2 or not (last or second):
-        return outputs, targets
-    if last and second:
-        raise InputError(
-            f"loss: outputs of shape {tuple(shape)} and targets of {tuple(wanted)}; "
-            "either dimension may be the classes; give a function of your own as loss="
-        )
-    places = outputs if last else outputs.movedim(1, -1)
-    return places.reshape(-1, places.shape[-1]), targets.reshape(-1)
 
 
 def _entry(returned: Any, name: str) -> Any:

@@ -53,20 +53,30 @@ class Metric(Protocol):
 
 
 class Accuracy:
-    """The fraction of examples whose largest logit is the target's class."""
+    """The fraction of examples whose largest logit is the target's class.
 
-    def __init__(self) -> None:
+    Args:
+        ignored: The target of examples that do not count.
+    """
+
+    def __init__(self, ignored: int | None = None) -> None:
         self.correct: Tensor | float = 0.0
-        self.total = 0
+        self.total: Tensor | int = 0
+        self._ignored = ignored
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Count a batch of logits (B, C) against classes (B,), without a host sync."""
-        self.correct = self.correct + (outputs.argmax(1) == targets).sum()
-        self.total += len(targets)
+        right = outputs.argmax(1) == targets
+        if self._ignored is None:
+            self.total += len(targets)
+        else:
+            counts = targets != self._ignored
+            right, self.total = right & counts, self.total + counts.sum()
+        self.correct = self.correct + right.sum()
 
     def compute(self) -> Tensor:
         """Return the fraction, between 0 and 1."""
-        return torch.as_tensor(self.correct) / max(self.total, 1)
+        return torch.as_tensor(self.correct) / torch.as_tensor(self.total).clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -88,6 +98,7 @@ class Task:
     test: Source | None = None
     metrics: Mapping[str, MetricSpec] = field(default_factory=dict)  # in the order of their columns
     classes: int | None = None  # None for other than classification
+    ignored: int | None = None  # the target that loss and metrics leave out, where there may be one
     # Whether convolutions run in the memory layout that is fastest for them; a model that calls
     # `view` on their outputs may not bear it.
     channels_last: bool = True

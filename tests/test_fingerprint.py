@@ -93,6 +93,7 @@ def step(model, batch):
 
 torch.manual_seed(0)
 print(fingerprint(nn.Linear(2, 2), [step, lambda a: {1, a}], {"drop": frozenset("abc")}))
+print(fingerprint(torch.compile(nn.Linear(2, 2), backend="eager"), [], None))
 """
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors", "section", "stages", "step", "user_code"}
+EVERYWHERE = {"errors", "losses", "section", "stages", "step", "user_code"}
 ALL = {
     "analysis",
     "config",
@@ -57,7 +57,8 @@ ALLOWED = {
     "results": set(),
     "schedulers": {"policies"},
     "trackers": {"results"},
-    "step": set(),
+    "losses": set(),
+    "step": {"losses"},
     "fingerprint": {"step", "task"},
     "task": {"step"},
     "errors": set(),

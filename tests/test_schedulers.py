@@ -180,6 +180,40 @@ def test_resume_mid_cycle_is_bitwise(kind: str, optimizer_first: bool, done: int
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"iterations": 100}, "half a cycle is 45 iterations here and 18 in the state"),
+        ({"iterations": N, "stepsize": 7}, "half a cycle is 7 iterations here and 18"),
+        ({"iterations": N, "lr": 2.0}, "LR or momentum here are not those of the state"),
+        ({"iterations": N, "momentum_min": 0.5}, "LR or momentum here"),
+        ({"iterations": N, "momentum_min": None}, "LR or momentum here"),
+    ],
+)
+def test_a_state_of_another_cycle_holds_and_says_so(other: dict, told: str):
+    begun = sgd()
+    scheduler = OneCycle(begun, iterations=N, lr=1.0)
+    walk(begun, scheduler, N // 2)
+    resumed = sgd()
+    again = OneCycle(resumed, **{"lr": 1.0} | other)
+    with pytest.warns(UserWarning, match=told) as caught:
+        again.load_state_dict(scheduler.state_dict())
+    message = str(caught[0].message)
+    assert "LR at its lowest after 36 iterations" in message and "last_epoch=19" in message
+    assert resumed.param_groups[0]["lr"] == begun.param_groups[0]["lr"]
+
+
+def test_a_longer_cycle_is_entered_by_last_epoch_as_the_warning_says():
+    begun = sgd()
+    walk(begun, OneCycle(begun, iterations=N, lr=1.0), N)
+    resumed = sgd()
+    resumed.load_state_dict(begun.state_dict())
+    longer = OneCycle(resumed, iterations=100, lr=1.0, last_epoch=N - 1)
+    lr, _ = walk(resumed, longer, 100 - N)
+    wanted = schedule("1cycle", 100, lr=1.0, lr_min=0.1, momentum=0.95, momentum_min=0.85)
+    np.testing.assert_allclose(lr[:, 0], wanted.lr[N:])
+
+
 def test_last_epoch_goes_on_with_the_optimizers_state_alone():
     whole = sgd(0.1, 0.01)
     lr, momentum = walk(whole, OneCycle(whole, iterations=N), N)

@@ -19,7 +19,7 @@ from hptune.results.tables import result_row
 # Probability that the better of two equal candidates is named the winner, for each side.
 CHANCE = 0.05
 CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
-ALONE = "compared with nothing: the search's budget is spent; raise procedure.budget"
+ALONE = "compared with nothing: the budget had room for no other value, or no other can be run"
 # Of the leader's fall: who lags this far behind at half of a run does not come back, and is worse
 # whatever the noise may be.
 DOMINATED = 0.25
@@ -87,7 +87,7 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
     order = tuple(sorted(candidates, key=lambda k: (scores[k], -survived[k])))
     best = order[0]
     if not math.isfinite(scores[best]):
-        nothing = "every candidate diverged"
+        nothing = "no candidate came to its end"
         alone = (best,)
         return Ranking(
             order, best, scores, alone, alone, {}, math.nan, nothing, (nothing,), failed=True
@@ -127,10 +127,11 @@ def rank_survivors(
     """
     ranking = rank(candidates, by)
     if ranking.failed:
-        first = next(iter(candidates.values()))[0]
+        results = [r for rs in candidates.values() for r in rs]
+        lost = max(results, key=lambda r: list(Status).index(r.status))
         raise StageError(
-            f"{first.trial.stage}: all of {', '.join(candidates)} {first.status}: "
-            f"{first.message or 'the loss was not finite'}; lower the LR, or check model and data"
+            f"{lost.trial.stage}: all of {', '.join(candidates)} {lost.status}: "
+            f"{lost.message or 'the loss was not finite'}; lower the LR, or check model and data"
         )
     return ranking
 
@@ -162,7 +163,12 @@ def _in_words(
 ) -> str:
     """Return a ranking as one sentence, and all values after it."""
     best, seeds = order[0], len(candidates[order[0]])
-    shown = {label: by.shown(scores[label]) for label in order}
+    shown = {
+        label: by.shown(scores[label])
+        if math.isfinite(scores[label])
+        else _worst(candidates[label])
+        for label in order
+    }
     if len(order) == 1:
         return f"{best} was compared with nothing; it reached validation {by.name} {shown[best]}"
     told = (
@@ -178,6 +184,11 @@ def _in_words(
         f"{best} was best of {len(order)} by validation {by.name}, {shown[best]} against "
         f"{shown[order[1]]}; the noise is {noise:.2g}, {told} ({', '.join(values)})"
     )
+
+
+def _worst(results: Sequence[TrialResult]) -> Status:
+    """Return how the trials of a candidate ended, the worst of them."""
+    return max((r.status for r in results), key=list(Status).index)
 
 
 def _scores(costs: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -263,6 +274,6 @@ def candidate(
         difference=max(0.0, score - best) if ended else None,
         noise=noise if ended else None,
         tied=tied,
-        status=max((r.status for r in results), key=list(Status).index),
+        status=_worst(results),
         epochs=sum(r.epochs for r in results),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hptune.step import fitted
+from hptune.losses import fit_as_numbers, fitted
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,22 @@ class Probe:
     outputs: int
 
 
-def probe(outputs: Any, targets: Any) -> Probe:
-    """Say what the outputs of a batch are."""
+def probe(outputs: Any, targets: Any, *, numbers: bool = False) -> Probe:
+    """Say what the outputs of a batch are.
+
+    Args:
+        outputs: Of a model.
+        targets: Of the same batch.
+        numbers: Whether the loss compares them number by number, whatever their type.
+    """
     if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
         return Probe(None, 0)
-    whole = not targets.is_floating_point()
+    if numbers or targets.is_floating_point():
+        width = int(outputs.shape[1]) if outputs.ndim > 1 else 1
+        known = outputs.is_floating_point() and fit_as_numbers(outputs, targets)
+        return Probe("regression" if known else None, width)
     outputs, targets = fitted(outputs, targets)
-    if not outputs.is_floating_point():
-        return Probe(None, 0)
     width = int(outputs.shape[1]) if outputs.ndim > 1 else 1
-    if whole and outputs.ndim != targets.ndim + 1 and outputs.shape != targets.shape:
+    if outputs.ndim != targets.ndim + 1 and outputs.shape != targets.shape:
         return Probe(None, width)
-    return Probe("classification" if whole else "regression", width)
+    return Probe("classification" if outputs.is_floating_point() else None, width)

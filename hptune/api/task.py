@@ -20,7 +20,22 @@ from hptune.data.sanity import look
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
-from hptune.step import LossFunction, LossOf, LossOfModel, OwnStep, fitted, takes_targets, target_of
+from hptune.losses import (
+    bare,
+    compares_labels,
+    compares_numbers,
+    ignored_in_words,
+    ignored_target,
+)
+from hptune.step import (
+    LossFunction,
+    LossOf,
+    LossOfModel,
+    OwnStep,
+    PassesOver,
+    takes_targets,
+    target_of,
+)
 from hptune.task import Task as Record
 from hptune.training.check_batch import check_labels, first_batch, read_batch
 from hptune.training.device import seeded
@@ -55,7 +70,9 @@ class Task(Record):
             "cross-entropy", "mse", "bce" (with logits, for several classes at once); or "model",
             whose forward then gets the whole batch and returns the loss, as a number or as
             `.loss`. None takes the model's own where its forward has an argument for the
-            targets, else the usual one of the kind.
+            targets, else the usual one of the kind. Of torch's own losses, dimensions of 1 are
+            fitted and shapes that only broadcast are refused. What a loss ignores, by an
+            attribute or an argument `ignore_index`, metrics and checks leave out, too.
         metrics: "accuracy" and names of torchmetrics; None takes the usual one.
         step: Own computation of the loss, step(model, batch), for whatever the rest does not
             cover; it may return (loss, outputs, targets), the latter two for the metrics.
@@ -102,13 +119,16 @@ class Task(Record):
             computed = OwnStep(step) if step is not None else _loss_step(loss, kind, net, batch)
             # In evaluation mode: normalisation layers may refuse so small a batch.
             _, outputs, targets = read_batch(type(net).__name__, spare.eval(), computed, batch)
-            found = probe(outputs, targets)
+            used = computed.loss if isinstance(computed, LossOf) else None
+            found = probe(outputs, targets, numbers=compares_numbers(used))
             if any(is_lazy(parameter) for parameter in net.parameters()):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
                 net, _ = fresh_models(make_model)
-            used = computed.loss if isinstance(computed, LossOf) else None
             read_as = _kind(kind, used, found)
-            classes = _classes(read_as, found, parts)
+            ignored, notes = None, list[str]()
+            if read_as == "classification":
+                ignored, notes = _ignored(ignored_target(used or net), parts)
+            classes = _classes(read_as, found, parts, ignored, targets)
             digests = []
             for name, part in parts.items():
                 parts[name], digest = part.read()
@@ -120,12 +140,13 @@ class Task(Record):
             self.identity = fingerprint(net, code, digests)
             channels_last = supports_channels_last(spare, computed, batch)
             # Probabilities need no sigmoid.
-            logits = not (used is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
-            specs = metrics_for(metrics, read_as, found.outputs, logits=logits)
+            logits = not (bare(used) is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
+            specs = metrics_for(metrics, read_as, found.outputs, logits=logits, ignored=ignored)
             sources = {name: part.source() for name, part in parts.items()}
-            notes = look(
+            notes += look(
                 sources,
                 classes=None if classes is None else (),
+                ignored=ignored,
                 guessed=read_as == "regression" and kind is None and loss is None,
                 own_step=isinstance(computed, OwnStep),
             )
@@ -144,9 +165,10 @@ class Task(Record):
             train=sources["train"],
             validation=sources["validation"],
             test=sources.get("test"),
-            step=computed,
+            step=computed if ignored is None else PassesOver(computed, ignored),
             metrics=specs,
             classes=classes,
+            ignored=ignored,
             channels_last=channels_last,
             data=data or parts["train"].name,
             model=model or type(net).__name__,
@@ -204,50 +226,62 @@ def _loss_step(
                 f"loss: {loss!r}; must be {', '.join(LOSSES)}, model, or a function of (outputs, "
                 "targets); choose one"
             )
-        return LossOf(LOSSES[loss], aligned=True)
+        return LossOf(LOSSES[loss])
     if not callable(loss):
         raise InputError(
             f"loss: a {type(loss).__name__}; must be a function of (outputs, targets) or a name; "
             "correct it"
         )
-    ours = str(getattr(loss, "__module__", "")).startswith("torch.")
-    return LossOf(loss, aligned=ours)
+    return LossOf(loss)
 
 
 def _kind(given: str | None, loss: LossFunction | None, found: Probe) -> str | None:
     """Say what the outputs mean, None where there is nothing to compute a metric from."""
     if found.kind is None or given is not None:
         return given if found.kind else None
-    if loss in _OF_LABELS or isinstance(loss, _CLASSES_OF_LABELS):
+    if compares_labels(loss):
         return "multilabel"
-    soft = loss is F.cross_entropy or isinstance(loss, nn.CrossEntropyLoss)
+    soft = bare(loss) is F.cross_entropy or isinstance(loss, nn.CrossEntropyLoss)
     if soft and found.kind == "regression":  # the targets are shares of classes
         return None
     return found.kind
 
 
-def _classes(kind: str | None, found: Probe, parts: Mapping[str, GivenSplit]) -> int | None:
-    """Return the number of classes; refuse targets that the model has no output for."""
+def _ignored(index: int, parts: Mapping[str, GivenSplit]) -> tuple[int | None, list[str]]:
+    """Return the target that the loss ignores, None where no split has one, and what to tell of it."""
+    if not all(part.in_memory for part in parts.values()):
+        return index, []  # they would all have to be read
+    targets = [target_of(part.data) for part in parts.values()]
+    count = sum(int((own == index).sum()) for own in targets)
+    if not count:
+        return None, []
+    return index, [ignored_in_words(count, sum(own.numel() for own in targets), index)]
+
+
+def _classes(
+    kind: str | None,
+    found: Probe,
+    parts: Mapping[str, GivenSplit],
+    ignored: int | None,
+    first: Tensor,
+) -> int | None:
+    """Return the number of classes; refuse targets that the model has no output for.
+
+    Of examples that are read one by one, the first targets have to do.
+    """
     if kind != "classification":
         return None
     for name, part in parts.items():
-        labels = part.labels() if part.in_memory else None
-        if labels is not None:
-            check_labels(name, labels, found.outputs)
+        if part.in_memory:
+            check_labels(name, target_of(part.data), found.outputs, ignored)
+    if len(counting := first[first != ignored]):
+        check_labels("train", counting, found.outputs)
     return found.outputs
 
 
-def _mse(outputs: Tensor, targets: Tensor) -> Tensor:
-    return F.mse_loss(*fitted(outputs, targets.to(outputs.dtype)))
-
-
-def _bce(outputs: Tensor, targets: Tensor) -> Tensor:
-    if outputs.ndim != targets.ndim:
-        outputs = outputs.reshape(targets.shape)
-    return F.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
-
-
-LOSSES: Mapping[str, LossFunction] = {"cross-entropy": F.cross_entropy, "mse": _mse, "bce": _bce}
+LOSSES: Mapping[str, LossFunction] = {
+    "cross-entropy": F.cross_entropy,
+    "mse": F.mse_loss,
+    "bce": F.binary_cross_entropy_with_logits,
+}
 _USUAL_LOSS = {"classification": "cross-entropy", "regression": "mse", "multilabel": "bce"}
-_OF_LABELS = (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, _bce)
-_CLASSES_OF_LABELS = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)

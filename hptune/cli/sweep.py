@@ -34,8 +34,8 @@ def command(
 
     given = None
     if values is not None:
-        given = parse_value(f"[{values}]", "--values")
-        if not given or any(isinstance(v, dict) or v is None for v in given):
+        given = parse_value(f"[{values}]", "--values", words=True)
+        if not given or any(isinstance(v, dict) for v in given):
             raise InputError(f"--values: {values!r}; must be values with commas; write A,B,C")
     if from_snapshot:
         if key not in STAGES[WEIGHT_DECAY].aliases:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from hptune import data, models
+from hptune.config.ignored import leave_out
 from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
 from hptune.config.whole_numbers import as_taken
@@ -20,7 +21,8 @@ from hptune.data import Splits
 from hptune.data.spec import WHERE_AND_HOW
 from hptune.errors import InputError, one_line
 from hptune.fingerprint import Fingerprint, fingerprint
-from hptune.step import LossOf
+from hptune.losses import ignored_target
+from hptune.step import LossOf, PassesOver
 from hptune.task import Task
 from hptune.training.device import seeded
 from hptune.user_code import find
@@ -51,8 +53,9 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     if given is not None:
         return _changed(given, experiment)
     splits = data.load(experiment.data)
-    make_model = partial(_make_model, experiment, splits)
-    step = LossOf(_loss(experiment, splits))
+    loss = _loss(experiment, splits)
+    splits, ignored = leave_out(splits, ignored_target(loss), raw=_is_own(experiment.data.name))
+    make_model, step = partial(_make_model, experiment, splits), LossOf(loss)
     with seeded(0, torch.device("cpu")):  # so that its weights can identify it
         if splits.whole:
             splits = as_taken(splits, experiment.data, make_model().eval())
@@ -66,9 +69,10 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         train=splits.train,
         validation=splits.validation,
         test=splits.test,
-        step=step,
-        metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs),
+        step=step if ignored is None else PassesOver(step, ignored),
+        metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs, ignored=ignored),
         classes=splits.outputs if splits.kind == "classification" else None,
+        ignored=ignored,
         data=experiment.data.name,
         model=experiment.model.name,
         fingerprint=str(identity),

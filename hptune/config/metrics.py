@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from hptune.errors import InputError, did_you_mean, one_line
-from hptune.task import Accuracy, MetricSpec
+from hptune.losses import fit_as_numbers, fitted
+from hptune.task import Accuracy, Metric, MetricSpec
 
 _BINARY = {"task": "binary"}
 # Words in the names of metrics of which less is better, where torchmetrics does not say.
@@ -37,27 +39,81 @@ class OnDevice:
         return value
 
 
-def find_metrics(names: Sequence[str], *, kind: str, outputs: int) -> dict[str, MetricSpec]:
+class Adapted:
+    """A metric that is fed with a model's outputs and the targets as they are.
+
+    Args:
+        make: Of the metric.
+        kind: "classification", "regression" or "multilabel".
+        logits: Whether outputs of several classes at once are still to go through a sigmoid.
+        ignored: The target of places that do not count.
+    """
+
+    def __init__(
+        self, make: Callable[[], Metric], kind: str, *, logits: bool, ignored: int | None
+    ) -> None:
+        self._metric, self._kind, self._logits, self._ignored = make(), kind, logits, ignored
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Take a batch in: classes as (N, C) and (N,), numbers in one shape, labels as 0 and 1."""
+        if self._kind == "regression" and not fit_as_numbers(outputs, targets):
+            raise InputError(
+                f"metrics: outputs of shape {tuple(outputs.shape)} and targets of "
+                f"{tuple(targets.shape)}; must be of one shape for those of a regression; leave them "
+                "out, metrics: []"
+            )
+        if self._kind == "multilabel":
+            outputs = outputs.sigmoid() if self._logits else outputs
+            if outputs.ndim < 2 or outputs.shape[1] == 1:
+                outputs, targets = outputs.flatten(), targets.flatten()
+            targets = targets.long()
+        else:
+            outputs, targets = fitted(outputs, targets, numbers=self._kind == "regression")
+        if self._ignored is not None and not isinstance(self._metric, Accuracy):
+            counts = targets != self._ignored  # waits for the device; accuracy knows a way without
+            outputs, targets = outputs[counts], targets[counts]
+        if len(targets):
+            self._metric.update(outputs, targets)
+
+    def compute(self) -> Tensor:
+        """Return the value over all batches."""
+        return self._metric.compute()
+
+
+def find_metrics(
+    names: Sequence[str],
+    *,
+    kind: str,
+    outputs: int,
+    logits: bool = True,
+    ignored: int | None = None,
+) -> dict[str, MetricSpec]:
     """Return metrics by the names their columns will have.
 
     Args:
         names: "accuracy", or classes of torchmetrics as "f1_score" or "F1Score".
         kind: "classification", "regression", or "multilabel": several classes at once.
         outputs: Classes, or columns of a regression's target.
+        logits: As for `Adapted`.
+        ignored: The target of places that do not count, where there may be one.
 
     Raises:
         InputError: No such metric, or one that does not fit.
     """
-    return {name: _find(name, kind, outputs) for name in names}
+    found = {name: _find(name, kind, outputs, ignored) for name in names}
+    return {
+        name: replace(spec, make=partial(Adapted, spec.make, kind, logits=logits, ignored=ignored))
+        for name, spec in found.items()
+    }
 
 
-def _find(name: str, kind: str, outputs: int) -> MetricSpec:
+def _find(name: str, kind: str, outputs: int, ignored: int | None) -> MetricSpec:
     if name == "accuracy" and kind != "multilabel":
         if kind != "classification":
             raise InputError(
                 "metrics: 'accuracy' on a regression; needs classes; use r2_score, say"
             )
-        return MetricSpec(Accuracy)
+        return MetricSpec(partial(Accuracy, ignored))
     cls = _torchmetrics_class(name)
     args: dict[str, Any] = {}
     taken = inspect.signature(cls.__new__).parameters

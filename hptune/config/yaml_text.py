@@ -43,6 +43,27 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class Word(str):
+    """A plain on, off, yes or no, which YAML takes for a truth value and people for a name, too."""
+
+    @property
+    def truth(self) -> bool:
+        """What YAML takes it for."""
+        return self.lower() in ("on", "yes")
+
+
+class _WordLoader(_Loader):
+    """Leaves open what the words for truth are."""
+
+
+def _word_or_truth(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> Word | bool:
+    text = str(node.value)
+    return text.lower() == "true" if text.lower() in ("true", "false") else Word(text)
+
+
+_WordLoader.add_constructor("tag:yaml.org,2002:bool", _word_or_truth)
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes text that `_Loader` would take for a number, and escapes line breaks."""
 
@@ -61,18 +82,19 @@ _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(tuple, yaml.representer.SafeRepresenter.represent_list)
 
 
-def parse(text: str, where: str) -> Any:
+def parse(text: str, where: str, *, words: bool = False) -> Any:
     """Return the value that a YAML text holds.
 
     Args:
         text: A document, or the value of an option.
         where: File or option, for the message.
+        words: Whether to leave open, as a `Word`, what on, off, yes and no are.
 
     Raises:
         InputError: It is not YAML.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_WordLoader if words else _Loader)
     # A ValueError comes of an explicit tag, such as !!int x.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)

@@ -178,8 +178,8 @@ def divide_given(
     Args:
         spec: Fractions, seed and subsets.
         parts: What was given: "train", and "validation" and "test" where they were.
-        labels: Of all parts, one after the other. It is split by them where they are plain classes
-            with two examples each.
+        labels: Of all parts, one after the other. It is split by them where they are plain classes;
+            one of a single example is drawn with the most frequent.
 
     Returns:
         The splits, and how they were split: "stratified" or "random".
@@ -189,11 +189,14 @@ def divide_given(
     """
     at = places({name: len(part) for name, part in parts.items()})
     if labels is not None:
-        counts = np.unique(labels[at["train"]], return_counts=True)[1]
+        values, counts = np.unique(labels[at["train"]], return_counts=True)
         # Many values with few examples each are numbers or rare classes, nothing to stratify by.
         smallest = min(spec.validation, 1 - spec.validation)
-        if counts.min() < 2 or len(counts) > smallest * len(at["train"]):
+        if len(counts) > smallest * len(at["train"]):
             labels = None
+        else:  # one example cannot be in both parts, such as one that the loss ignores
+            alone = np.isin(labels, values[counts < 2])
+            labels = np.where(alone, values[counts.argmax()], labels)
     found = {}
     for name, indices in divide(spec, at, labels).items():
         origin = name if name in parts else "train"

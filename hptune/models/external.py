@@ -145,6 +145,13 @@ def accepted(
         return dict(args)
     taken = signature.parameters
     given = {key: value for key, value in inferred.items() if key in taken} | dict(args)
+    for key, value in args.items():
+        usual = taken[key].default if key in taken else None
+        if isinstance(value, bool) and isinstance(usual, str):
+            raise InputError(
+                f"model.args.{key}: {str(value).lower()}; {name} takes text, {usual!r} by default, and "
+                "YAML reads on, off, yes and no as true and false; put the word in quotes"
+            )
     try:
         signature.bind(**given)
     except TypeError as error:

@@ -19,7 +19,7 @@ from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.results.records import Decision, Trial
 from hptune.stages import BATCH_SIZE
-from hptune.training.lengths import iterations_per_epoch
+from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.trials.paired import Candidates
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
@@ -28,13 +28,14 @@ FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
 
 
 def check(context: Context, values: Sequence[int]) -> None:
-    """Refuse batch sizes that the data do not fill.
+    """Refuse batch sizes that the data do not fill, or that cannot be cut into micro-batches.
 
     Raises:
-        InputError: One is larger than the training set.
+        InputError: One is larger than the training set, or no multiple of training.accumulate.
     """
     for value in values:
         iterations_per_epoch(len(context.task.train), value)
+        micro_batch(value, context.experiment.training.accumulate)
 
 
 def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome:
@@ -46,9 +47,8 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     runs = context.paired(seeds)
     if not runs.worth(base, len(sizes)):
         return kept(runs, base, ("batch_size",), len(sizes))
-    candidates = run_batch_size(
-        runs, base, values=sizes_that_fit(context, sizes), scaling=options.lr_scaling
-    )
+    sizes = sizes_that_fit(context, sizes) or [base.batch_size]
+    candidates = run_batch_size(runs, base, values=sizes, scaling=options.lr_scaling)
     decisions = decide_batch_size(
         candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by
     )
@@ -99,7 +99,8 @@ def run_batch_size(
     changes: dict[str, dict[str, Any]] = {}
     for value in values:
         ratio = value / base.batch_size
-        gain = plausible_gain(speed[value] / speed[base.batch_size], ratio)
+        known = speed[value] and speed[base.batch_size]  # else a trial fails, and is recorded so
+        gain = plausible_gain(speed[value] / speed[base.batch_size], ratio) if known else 1.0
         iterations = round(examples * gain / value)
         if iterations < FEWEST_ITERATIONS and value != base.batch_size:
             runs.runner.progress.message(

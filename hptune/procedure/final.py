@@ -202,10 +202,12 @@ def guessing(task: Task) -> float | None:
     counts = torch.zeros(task.classes, dtype=torch.int64)
     for batch in task.validation.batches(EVALUATION_BATCH):
         targets = target_of(batch)
-        labels = isinstance(targets, torch.Tensor) and targets.ndim == 1
-        if not labels or targets.is_floating_point():
+        if not isinstance(targets, torch.Tensor) or targets.is_floating_point():
             return None
-        counts += torch.bincount(targets[targets >= 0].cpu(), minlength=task.classes)
+        known = (targets >= 0) & (targets < task.classes)
+        if task.ignored is not None:
+            known &= targets != task.ignored
+        counts += torch.bincount(targets[known].cpu(), minlength=task.classes)
     examples = int(counts.sum())
     if not examples:
         return None

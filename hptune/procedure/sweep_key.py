@@ -20,6 +20,11 @@ LR_FACTORS = (0.25, 0.5, 1, 2, 4)
 PATHS = {"dropout": "model.dropout", "lr": "hyper_parameters.lr"}  # of the keys with a short name
 
 
+def label(value: Value) -> str:
+    """Return what a value is called among the candidates, and in messages."""
+    return "null" if value is None else str(value)
+
+
 def stage(context: Context, key: str, values: Sequence[Value] | None, seeds: int) -> Outcome:
     """Compare the values of any key of the experiment, of dropout or LR by these names.
 
@@ -42,24 +47,24 @@ def stage(context: Context, key: str, values: Sequence[Value] | None, seeds: int
             trial = other.base(SWEEP, base.iterations, batch_size=base.batch_size, quiet=True)
             trial = trial.change(extra={key: value})
             trials = [trial.change(seed=trial.seed + k) for k in range(seeds)]
-            candidates[str(value)] = other.runner.run(trials)
+            candidates[label(value)] = other.runner.run(trials)
     decision = decide_key(path, wanted, candidates, by)
-    return concluded(candidates, [decision], by, columns=(key,), chosen=str(decision.value))
+    return concluded(candidates, [decision], by, columns=(key,), chosen=label(decision.value))
 
 
 def decide_key(
     key: str, values: Sequence[Value], candidates: Candidates, by: Criterion = LOSS
 ) -> Decision:
-    """Choose a value of a swept key; `str(value)` is its label among the candidates."""
+    """Choose a value of a swept key, by its label among the candidates."""
     ranking = rank_survivors(candidates, by)
-    chosen = next(value for value in values if str(value) in ranking.near)
+    chosen = next(value for value in values if label(value) in ranking.near)
     return decide(
         candidates,
         ranking,
-        str(chosen),
+        label(chosen),
         stage=SWEEP,
         parameter=key,
         value=chosen,
         rule=RULE.format(by),
-        tied=f"{chosen}, the first in the order given, is taken",
+        tied=f"{label(chosen)}, the first in the order given, is taken",
     )

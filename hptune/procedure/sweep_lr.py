@@ -18,6 +18,7 @@ from hptune.procedure.lr_range import decide_lr, run_bracket, tested
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import TELLING
 from hptune.procedure.session.context import Context
+from hptune.procedure.sweep_key import label
 from hptune.results.records import Decision, Trial, TrialResult, Value
 from hptune.stages import LR_RANGE, SWEEP
 from hptune.trials.paired import Candidates
@@ -81,16 +82,16 @@ def stage(context: Context, path: str, values: Sequence[Value], seeds: int) -> O
     """
     by = context.criterion
     iterations = context.plan(context.batch_size()).short
-    found = {str(value): find_lr(context, path, value, iterations) for value in values}
+    found = {label(value): find_lr(context, path, value, iterations) for value in values}
     candidates = compared_at_their_lrs(found, max(seeds, TELLING), by)
     speeds = relative_speeds(found)
     shorter = in_equal_time(found, candidates, speeds)
     decision = decide_value(path, values, candidates, shorter, speeds, by)
-    chosen = found[str(decision.value)]
-    goes = f"; goes with {path} {decision.value}"
+    chosen = found[label(decision.value)]
+    goes = f"; goes with {path} {label(decision.value)}"
     of_lr = [replace(d, reason=d.reason + goes) for d in chosen.decisions]
     outcome = concluded(
-        candidates, [decision], by, columns=(path, "lr"), chosen=str(decision.value)
+        candidates, [decision], by, columns=(path, "lr"), chosen=label(decision.value)
     ) + concluded(chosen.bracket, of_lr, by, columns=("lr",))
     ran = [r for one in found.values() for r in one.found]
     ran += [r for rs in (*candidates.values(), *shorter.values()) for r in rs]
@@ -115,7 +116,7 @@ def find_lr(context: Context, path: str, value: Value, iterations: int) -> AtIts
     runs, size = other.paired(1), other.batch_size(quiet=True)
     short = other.shortened(other.base(SWEEP, iterations, batch_size=size, quiet=True))
     short = short.change(iterations=iterations, extra={path: value})
-    other.progress.message(f"{path} {value}: its LR")
+    other.progress.message(f"{path} {label(value)}: its LR")
     if path == OPTIMIZER:
         length = other.plan(size).range_test
         base = other.base(LR_RANGE, length, batch_size=size, lr=1.0, quiet=True)
@@ -133,9 +134,9 @@ def find_lr(context: Context, path: str, value: Value, iterations: int) -> AtIts
 
 
 def relative_speeds(found: Mapping[str, AtItsLr]) -> dict[str, float]:
-    """Return the training speeds of the values over that of the fastest."""
+    """Return the training speeds of the values over that of the fastest; 1 where a value has none."""
     speeds = {k: one.context.runner.examples_per_second(one.trial) for k, one in found.items()}
-    return {k: speed / max(speeds.values()) for k, speed in speeds.items()}
+    return {k: speed / max(speeds.values()) if speed else 1.0 for k, speed in speeds.items()}
 
 
 def in_equal_time(
@@ -161,7 +162,7 @@ def decide_value(
 
     Args:
         path: The swept key.
-        values: As listed; `str(value)` is a label among the candidates.
+        values: As listed; each is a candidate by its label.
         candidates: All for the same number of iterations.
         shorter: The slower ones for the time of the fastest.
         speeds: Over that of the fastest.
@@ -180,7 +181,7 @@ def decide_value(
         chosen,
         stage=SWEEP,
         parameter=path,
-        value=next(value for value in values if str(value) == chosen),
+        value=next(value for value in values if label(value) == chosen),
         rule=RULE.format(by),
         tied=f"{chosen}, the best of them in equal time, is taken",
         beside=f"; each at its own LR ({lrs}); {told}",

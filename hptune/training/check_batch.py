@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, one_line
+from hptune.losses import fit_as_numbers, fitted, is_torchs
 from hptune.results.settings import OptimizerSpec
-from hptune.step import Read, Step, call, fitted, inputs_of, outputs_in, target_of
+from hptune.step import (
+    NOTHING,
+    LossFunction,
+    LossOf,
+    Read,
+    Step,
+    call,
+    inputs_of,
+    outputs_in,
+    target_of,
+)
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import batch_size_of, tensors_in
@@ -29,7 +40,7 @@ class BatchCheck:
         parameters: Number of trainable parameters.
         weight_layers: Layers with a weight matrix or kernel, the depth as papers count it.
         input_shape, output_shape: Of the batch, the batch dimension first; empty where unknown.
-        loss: Of the untrained model.
+        loss: Of the untrained model; None where the batch has no target that counts.
         has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
     """
 
@@ -37,7 +48,7 @@ class BatchCheck:
     weight_layers: int
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
-    loss: float
+    loss: float | None
     has_momentum: bool = True
     has_betas: bool = False
     has_weight_decay: bool = True
@@ -71,12 +82,13 @@ def check_batch(
             loss.backward()  # type: ignore[no-untyped-call]
         if ":" in optimizer.name:
             _try_step(stepper, optimizer.name)
+    initial = float(loss.detach())
     return BatchCheck(
         parameters=sum(p.numel() for p in trainable),
         weight_layers=sum(p.ndim > 1 for p in trainable),
         input_shape=_shape(inputs_of(batch)),
         output_shape=_shape(outputs),
-        loss=float(loss.detach()),
+        loss=None if initial == NOTHING else initial,
         has_momentum=stepper.has_momentum,
         has_betas=stepper.has_betas,
         has_weight_decay=stepper.has_weight_decay,
@@ -126,11 +138,14 @@ def read_batch(
     """
     with _explained(name, batch):
         try:
-            return step(model, batch)
+            loss, outputs, targets = step(model, batch)
         except (IndexError, RuntimeError, ValueError) as error:
             if step.stackable:  # the user's own step may call the model in any way
                 _explain_classes(name, model, batch, classes, error)
             raise
+    if isinstance(step, LossOf) and not is_torchs(step.loss):
+        _refuse_broadcast(step.loss, outputs, targets)
+    return loss, outputs, targets
 
 
 @contextmanager
@@ -174,6 +189,27 @@ def _explain_classes(
         check_labels("train", targets, outputs.shape[1])
 
 
+def _refuse_broadcast(loss: LossFunction, outputs: Any, targets: Any) -> None:
+    """Refuse a loss of the user's own in which outputs (N, 1) and targets (N,) broadcast to (N, N).
+
+    They do where outputs in the targets' shape give another loss.
+    """
+    if not isinstance(outputs, Tensor) or not isinstance(targets, Tensor):
+        return
+    if outputs.shape == targets.shape or not fit_as_numbers(outputs, targets):
+        return
+    broadcast = False
+    with torch.no_grad(), suppress(Exception):  # of a loss that takes the one shape alone
+        as_is, alike = loss(outputs, targets), loss(outputs.reshape(targets.shape), targets)
+        broadcast = not torch.allclose(as_is, alike, rtol=1e-4, equal_nan=True)
+    if broadcast:
+        raise InputError(
+            f"loss: outputs of shape {tuple(outputs.shape)} and targets of {tuple(targets.shape)} "
+            "broadcast in it; must be of one shape to be compared number by number; reshape one of "
+            "them in the loss, the model or the data"
+        )
+
+
 def _check_outputs(name: str, outputs: Any, targets: Any, classes: int | None) -> None:
     if classes is None or not isinstance(targets, Tensor) or targets.ndim != 1:
         return
@@ -186,12 +222,28 @@ def _check_outputs(name: str, outputs: Any, targets: Any, classes: int | None) -
         )
 
 
-def check_labels(split: str, labels: Any, outputs: int) -> None:
-    """Refuse classes, in a tensor or an array, that the model has no output for."""
-    if not 0 <= labels.min() <= labels.max() < outputs:
+def check_labels(split: str, labels: Any, outputs: int, ignored: int | None = None) -> None:
+    """Refuse classes, in a tensor, that the model has no output for, and a split without any.
+
+    Args:
+        split: For the message.
+        labels: Of its examples or places.
+        outputs: Of the model.
+        ignored: The target that the loss leaves out.
+    """
+    if ignored is not None:
+        labels = labels[labels != ignored]
+        if not len(labels):
+            raise InputError(
+                f"{split}: every target is {ignored}, which the loss ignores; must have some that "
+                "count; check the targets and the loss's ignore_index"
+            )
+    low, high = int(labels.min()), int(labels.max())
+    if not 0 <= low <= high < outputs:
         raise InputError(
-            f"{split}: classes {labels.min()} to {labels.max()}; must be from 0 to {outputs - 1}, for "
-            f"the model has {outputs} outputs; number them from 0, or give it one for each class"
+            f"{split}: classes {low} to {high}; must be from 0 to {outputs - 1}, for the model has "
+            f"{outputs} outputs; number them from 0, give it one for each class, or say which the "
+            "loss ignores by its ignore_index"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ def evaluate(
     model.eval()
     metrics = {name: spec.make() for name, spec in task.metrics.items()}
     total = torch.zeros((), device=device.torch_device, dtype=torch.float32)
-    count = 0
+    read, counted = 0, torch.zeros_like(total)
     batch_size = min(batch_size, EVALUATION_BATCH, limit or batch_size)
     # Not inference_mode: what a model caches on the way could not be trained with afterwards.
     with torch.no_grad(), device.autocast():
@@ -69,12 +70,18 @@ def evaluate(
             if outputs is not None:
                 for metric in metrics.values():
                     metric.update(outputs, targets)
-            total += loss.float() * size
-            count += size
-            if limit is not None and count >= limit:
+            if task.ignored is None:
+                total += loss.float() * size
+            else:  # the loss is the mean over the targets that count
+                counts = (targets != task.ignored).sum()
+                total += torch.where(counts > 0, loss.float() * counts, 0.0)
+                counted += counts
+            read += size
+            if limit is not None and read >= limit:
                 break
     model.train()
+    weight = max(read, 1) if task.ignored is None else float(counted)
     return Evaluation(
-        loss=float(total) / max(count, 1),
+        loss=float(total) / weight if weight else math.nan,
         metrics={name: float(metric.compute()) for name, metric in metrics.items()},
     )

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hptune.errors import HptuneError, InputError
+from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Source, Task
 from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
-from hptune.training.lengths import iterations_per_epoch
+from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.training.passes import How, pass_of
 from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress, TrialRun
@@ -138,12 +138,7 @@ def batches_from(source: Source, trial: Trial, first: int) -> Iterator[Batch]:
         InputError: The batch cannot be cut into so many parts.
     """
     accumulate = trial.settings.accumulate
-    size, rest = divmod(trial.batch_size, accumulate)
-    if rest:
-        raise InputError(
-            f"training.accumulate: {accumulate}; must divide the batch size {trial.batch_size}; "
-            "choose a divisor"
-        )
+    size = micro_batch(trial.batch_size, accumulate)
     per_epoch = iterations_per_epoch(len(source), trial.batch_size)
     epoch, skip = divmod(first, per_epoch)
     while True:

@@ -10,6 +10,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
+from hptune.errors import HptuneError, TrialError, one_line
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
@@ -39,18 +40,29 @@ def measure_iteration(
         seconds: How long to measure, about.
         untimed: First iterations that do not count.
         undisturbed: Whether to return the fast quantile, not the mean.
+
+    Raises:
+        TrialError: The trial fails. It will again when it is run, and is recorded then.
     """
     times: list[float] = []
-    with seeded(trial.seed, device.torch_device):
-        lanes = Lanes([TrialRun(task, Job(trial), device)])
-        end = time.perf_counter() + seconds
-        for took, _ in timed_steps(lanes):
-            times.append(took)
-            enough = len(times) >= untimed + 4
-            if len(times) >= MOST or (enough and time.perf_counter() > end):
-                counted = times[untimed:]
-                return statistics.quantiles(counted, n=5)[0] if undisturbed else fmean(counted)
-    raise AssertionError("batches have no end")
+    try:
+        with seeded(trial.seed, device.torch_device):
+            lanes = Lanes([TrialRun(task, Job(trial), device)])
+            end = time.perf_counter() + seconds
+            for took, _ in timed_steps(lanes):
+                times.append(took)
+                enough = len(times) >= untimed + 4
+                if len(times) >= MOST or (enough and time.perf_counter() > end):
+                    break
+    except (HptuneError, OSError):
+        raise
+    except Exception as error:
+        raise TrialError(
+            f"model {task.model}: fails at batch size {trial.batch_size} after {len(times)} "
+            f"iterations ({type(error).__name__}: {one_line(error)})"
+        ) from error
+    counted = times[untimed:]
+    return statistics.quantiles(counted, n=5)[0] if undisturbed else fmean(counted)
 
 
 def timed_steps(lanes: Lanes) -> Iterator[tuple[float, Tensor]]:

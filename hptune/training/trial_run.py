@@ -16,6 +16,7 @@ from hptune.errors import HptuneError
 from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
+from hptune.step import NOTHING
 from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
 from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate
@@ -200,6 +201,8 @@ class TrialRun:
     def _take_in(self, losses: Sequence[float]) -> None:
         """Record the losses of a block and the time that it took, and see whether they diverge."""
         recorded = self.recorder.losses
+        if self.task.ignored is not None:
+            losses = _filled(losses, recorded)
         recorded.extend(losses)
         self.training_seconds += (time.perf_counter() - self._mark) * self._time_share
         at = self.monitor.update(losses)
@@ -325,3 +328,13 @@ class TrialRun:
             examples_per_second=examples / max(self.training_seconds, 1e-9),
             peak_memory_mb=self.device.peak_memory_mb(),
         )
+
+
+def _filled(losses: Sequence[float], before: Sequence[float]) -> list[float]:
+    """Return losses in which a batch without one has that of the batch before, or else the next one."""
+    known = [loss for loss in (*before[-1:], *losses) if loss != NOTHING]
+    last, filled = known[0] if known else 0.0, list[float]()
+    for loss in losses:
+        last = last if loss == NOTHING else loss
+        filled.append(last)
+    return filled

@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
 
+from hptune.errors import TrialError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.results.run_dir import RunDir
 from hptune.stages import WHOLE_RUNS
@@ -187,14 +188,22 @@ class Runner:
         self.progress.trial_finished(result, reused=False)
 
     def examples_per_second(self, trial: Trial) -> float:
-        """Return the training speed at a trial's batch size, measured once a run directory."""
+        """Return the training speed at a trial's batch size, measured once a run directory.
+
+        0 where the trial fails.
+        """
         which = f"{self.device.key}/{trial.optimizer.name}{trial.optimizer.args or ''}"
         key = f"examples_per_second/{self.task.fingerprint}/{which}/{trial.batch_size}"
         known = self.run_dir.timing(key)
         if isinstance(known, int | float):
             return float(known)
         with cpu_threads(self._executor([trial, trial]).threads):
-            iteration = measure_iteration(self.task, trial, self.device, seconds=SECONDS, untimed=3)
+            try:
+                iteration = measure_iteration(
+                    self.task, trial, self.device, seconds=SECONDS, untimed=3
+                )
+            except TrialError:
+                return 0.0
         speed = trial.batch_size / iteration
         self.run_dir.set_timing(key, speed)
         return speed

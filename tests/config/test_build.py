@@ -13,7 +13,11 @@ from hptune.config.build import build_task
 from hptune.config.load import load_experiment
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
+from hptune.results.settings import OptimizerSpec
 from hptune.task import Task
+from hptune.training.check_batch import check_batch
+from hptune.training.device import Device
+from hptune.training.evaluation import evaluate
 
 OWN = """
 import numpy as np
@@ -32,6 +36,15 @@ def bare(outputs):
 
 def heavy(outputs, targets):
     return 3 * F.cross_entropy(outputs, targets)
+
+def flat(input_shape, outputs):
+    return nn.Sequential(nn.Linear(input_shape[0], 1), nn.Flatten(0))
+
+def three(input_shape, outputs):
+    return nn.Linear(input_shape[0], 3)
+
+def difference(outputs, targets):
+    return (outputs - targets).square().mean()
 
 class Choosy:
     def __init__(self, needed): pass
@@ -135,6 +148,39 @@ def test_a_regression_has_a_squared_loss_and_r2(regression: str):
     task = build_task(numbers(regression))
     assert task.classes is None and list(task.metrics) == ["r2_score"]
     assert task.step.loss is nn.functional.mse_loss
+
+
+def first_batch_of(task: Task) -> None:
+    cpu = Device(torch.device("cpu"))
+    check_batch(task, cpu, batch_size=8, optimizer=OptimizerSpec(), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "told"),
+    [
+        ("three", "mse", r"\(8, 3\) and targets of \(8, 1\); must be of one shape"),
+        ("three", "torch.nn:L1Loss", r"\(8, 3\) and targets of \(8, 1\); must be of one shape"),
+        ("flat", "own_parts:difference", r"\(8,\) and targets of \(8, 1\) broadcast in it"),
+    ],
+)
+def test_widths_that_only_broadcast_are_told_with_the_first_batch(
+    model: str, loss: str, told: str, regression: str, own: Path, monkeypatch
+):
+    monkeypatch.chdir(own)
+    task = build_task(numbers(regression, f"model.name=own_parts:{model}", f"loss={loss}"))
+    with pytest.raises(InputError, match=told):
+        first_batch_of(task)
+
+
+@pytest.mark.parametrize("loss", ["mse", "torch.nn:HuberLoss"])
+def test_a_model_that_gives_a_number_an_example_fits_a_column(
+    loss: str, regression: str, own: Path, monkeypatch
+):
+    monkeypatch.chdir(own)
+    task = build_task(numbers(regression, "model.name=own_parts:flat", f"loss={loss}"))
+    first_batch_of(task)
+    found = evaluate(task, task.make_model(), task.validation, Device(torch.device("cpu")))
+    assert found.metrics["r2_score"] < 1
 
 
 @pytest.mark.parametrize(

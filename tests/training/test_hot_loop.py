@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune.results.settings import OptimizerSpec, TrainingSettings
-from hptune.step import LossOf
+from hptune.step import LossOf, PassesOver
 from hptune.training.device import Device, resolve_device
 from hptune.training.evaluation import EVALUATION_BATCH
 from hptune.training.loop import BLOCK, Lanes, batches_from
@@ -38,10 +38,16 @@ class Counted(TorchDispatchMode):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("clip_norm", [None, 1.0])
-def test_an_iteration_reads_nothing_from_the_device(optimizer: str, clip_norm: float | None):
+@pytest.mark.parametrize("ignored", [None, 0])
+def test_an_iteration_reads_nothing_from_the_device(
+    optimizer: str, clip_norm: float | None, ignored: int | None
+):
     settings = TrainingSettings(evaluations=1, clip_norm=clip_norm)
     trial = image_trial(optimizer=OptimizerSpec(name=optimizer), settings=settings)
-    run = TrialRun(image_task(), Job(trial), CPU)
+    task = image_task()
+    if ignored is not None:
+        task = task.change(step=PassesOver(task.step, ignored), ignored=ignored)
+    run = TrialRun(task, Job(trial), CPU)
     lanes = Lanes([run])
     with Counted() as counted:
         for iteration in range(trial.iterations):

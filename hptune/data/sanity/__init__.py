@@ -33,6 +33,7 @@ def look(
     splits: Mapping[str, Source | None],
     *,
     classes: Sequence[str] | None = None,
+    ignored: int | None = None,
     guessed: bool = False,
     own_step: bool = False,
     scale: float = 1.0,
@@ -45,6 +46,7 @@ def look(
     Args:
         splits: "train" and others.
         classes: Names of the classes, as far as they have names; None where targets are no classes.
+        ignored: A target that the loss leaves out, which is no class.
         guessed: Whether it was found out, not asked for, that they are none.
         own_step: Whether a step of the user's own decides what it reads of an example. Then nothing
             is said of targets, and nothing is an error.
@@ -54,7 +56,8 @@ def look(
         InputError: Nothing can be learnt: inputs that are not finite or all the same, targets that
             are all the same.
     """
-    train, *others = [see(name, source) for name, source in splits.items() if source is not None]
+    seen = [see(name, source) for name, source in splits.items() if source is not None]
+    train, *others = [one if ignored is None else one.without(ignored) for one in seen]
     fault = inputs.fault([train, *others])
     if not own_step:
         fault = fault or labels.fault(train, classes)

@@ -85,7 +85,8 @@ def _twins(train: Seen, classes: Sequence[str]) -> Iterator[str]:
     labels = train.targets.reshape(-1)
     of_key: dict[int, set[int]] = defaultdict(set)
     for key, label in zip(train.keys.tolist(), labels.tolist(), strict=True):
-        of_key[key].add(label)
+        if label >= 0:  # the negative numbers stand for no class
+            of_key[key].add(label)
     shared = {key: found for key, found in of_key.items() if len(found) > 1}
     if not shared or coincide(train, train):
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,16 @@ class Seen:
         """Return a number of examples with how many were looked at."""
         looked = "" if of == self.size else f" (looked at, of {self.size:,})"
         return f"{examples:,} of {of:,} {self.name} examples{looked}"
+
+    def without(self, label: int) -> Seen:
+        """Return the same where a label is no class: -1 stands in its place."""
+
+        def changed(targets: NDArray[Any] | None) -> NDArray[Any] | None:
+            if targets is None or targets.dtype.kind not in "iu":
+                return targets
+            return np.where(targets == label, -1, targets.astype(np.int64))
+
+        return replace(self, targets=changed(self.targets), all_targets=changed(self.all_targets))
 
 
 def see(name: str, source: Source) -> Seen:

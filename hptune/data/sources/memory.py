@@ -13,7 +13,7 @@ from hptune.data.sources.augment import NOTHING, Augment, Draws
 from hptune.data.sources.columns import Columns, batches_of, leaves, take, with_leaves
 from hptune.data.sources.normalize import Normalize
 from hptune.data.sources.order import epoch_order
-from hptune.step import inputs_of, target_of
+from hptune.step import inputs_of, target_of, with_targets
 
 # An epoch of at most this size is shuffled in one go, batches are then slices of it.
 GATHER_BYTES = 64 * 2**20
@@ -69,6 +69,12 @@ class TensorSource:
     def sample(self, indices: Tensor) -> Columns:
         """Return a batch of some examples, as they are read for evaluation."""
         return self._ready(take(self.columns, indices))
+
+    def with_targets(self, targets: Tensor) -> TensorSource:
+        """Return the source with others in the place of its targets."""
+        changed = copy(self)
+        changed.columns, changed._on = with_targets(self.columns, targets), {}
+        return changed
 
     def to(self, device: torch.device) -> TensorSource:
         """Return the source on a device; copied there once, however often it is asked for."""

@@ -1,4 +1,7 @@
-"""Which batch sizes fit into the memory: real steps in a fresh process, with a margin."""
+"""Which batch sizes can be run: those that the model takes, and that fit into the memory.
+
+Memory is tried by real steps in a fresh process, with a margin.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import torch
+
 from hptune.config.load import dump
+from hptune.errors import one_line
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
+from hptune.training.check_batch import first_batch
+from hptune.training.device import seeded
+from hptune.training.lengths import micro_batch
 from hptune.training.memory import available_memory, estimated_memory
+from hptune.training.model import make_model
 
 MARGIN = 0.85  # of the memory that is there; the rest is for what else runs, and fragments
 SURE = 0.25  # an estimate below this share of it needs no proof
@@ -20,13 +30,14 @@ PROBE_SECONDS = 600
 
 
 def sizes_that_fit(context: Context, sizes: Sequence[int]) -> list[int]:
-    """Return the batch sizes whose steps fit into the memory, the present one always.
+    """Return the batch sizes that can be run, the present one always.
 
     A size far below the limit by estimate is not tried. The others are, in a fresh process: what
     memory is left there does not depend on what this one has done before.
     """
     context.check()
     problem, present = context.problem, context.batch_size(quiet=True)
+    sizes = [size for size in sizes if size == present or _is_taken(context, size)]
     available = available_memory(problem.device)
     larger = sorted(size for size in sizes if size > present)
     if available is None or not larger:
@@ -49,6 +60,29 @@ def sizes_that_fit(context: Context, sizes: Sequence[int]) -> list[int]:
             break
         fitting = size
     return [size for size in sizes if size <= fitting]
+
+
+def _is_taken(context: Context, size: int) -> bool:
+    """Say whether the model takes a batch size of which a device gets a single example.
+
+    Batch normalization does not. What else a model refuses is told by its trial.
+    """
+    problem, seed = context.problem, context.experiment.seed
+    place = problem.device.torch_device
+    devices = torch.cuda.device_count() if place.type == "cuda" else 1
+    try:
+        micro = micro_batch(size, context.experiment.training.accumulate)
+        if min(map(len, torch.arange(micro).chunk(devices))) > 1:
+            return True
+        with seeded(seed, place), torch.no_grad(), problem.device.autocast():
+            batch = first_batch(problem.task.train.to(place), micro, seed)
+            problem.task.step(make_model(problem.task, problem.device).train(), batch)
+    except Exception as error:
+        context.progress.message(
+            f"  batch size {size}: left out, it cannot run ({one_line(error)})"
+        )
+        return False
+    return True
 
 
 def _fits(problem: Problem, size: int, available: int) -> bool:

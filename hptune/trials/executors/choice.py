@@ -128,7 +128,10 @@ def workers_that_fit(task: Task, trial: Trial, device: Device, most: int) -> int
     if there is None or most < 2:
         return most
     sample, size = min(trial.batch_size, 8), trial.batch_size
-    each = estimated_memory(task, device, batch_size=size, at=sample, seed=trial.seed)
+    try:
+        each = estimated_memory(task, device, batch_size=size, at=sample, seed=trial.seed)
+    except Exception:  # a model of one batch size; an error is told when the trials run
+        return most
     return max(1, min(most, math.floor(SHARE * there / max(each, 1))))
 
 

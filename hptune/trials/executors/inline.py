@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hptune.errors import TrialError
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads
@@ -65,7 +66,8 @@ def inline_seconds(
 ) -> dict[str, float]:
     """Return the seconds of an iteration by the number of threads, as far as that is worth knowing.
 
-    What is not in `measured` yet is measured and put there.
+    What is not in `measured` yet is measured and put there. Of a trial that fails nothing is known,
+    which counts as no time at all.
     """
 
     def seconds(threads: int) -> float:
@@ -73,12 +75,15 @@ def inline_seconds(
             return measure_iteration(task, trials[0], device)
 
     inline: dict[str, float] = measured.setdefault("inline", {})
-    if "1" not in inline:
-        inline["1"] = seconds(1)
     usual = torch.get_num_threads()
-    gains = inline["1"] > SMALL and is_worth_probing(trials, inline)
-    if gains and len(inline) == 1 and usual > 1:
-        inline[str(usual)] = seconds(usual)
+    try:
+        if "1" not in inline:
+            inline["1"] = seconds(1)
+        gains = inline["1"] > SMALL and is_worth_probing(trials, inline)
+        if gains and len(inline) == 1 and usual > 1:
+            inline[str(usual)] = seconds(usual)
+    except TrialError:  # told when the trials run
+        return {"1": 0.0}
     return inline
 
 
