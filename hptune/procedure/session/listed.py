@@ -11,7 +11,7 @@ from hptune.errors import InputError, did_you_mean
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import DROPOUT_RATES, PATHS
 from hptune.results.records import Value
-from hptune.stages import procedure, swept
+from hptune.stages import OPTIMIZER, STAGES, procedure, swept
 
 
 def listed_values(context: Context, key: str, values: Sequence[Value] | None) -> list[Any] | None:
@@ -66,5 +66,10 @@ def _checked(context: Context, path: str, value: Value) -> Any:
     """Return a value as the experiment takes it, after a first batch through all that it changes."""
     if path == PATHS["lr"]:
         return with_value(context.experiment, path, value).hyper_parameters.lr
-    context.variant(path, value).check()
+    other = context.variant(path, value)
+    if path == STAGES[OPTIMIZER].parameter and other.is_open:
+        raise InputError(
+            f"{path}: {value}; must be an optimizer to be compared with the others; name it"
+        )
+    other.check()
     return value
