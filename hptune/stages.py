@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from hptune.errors import one_of
 
+OPTIMIZER = "optimizer"
 LR_RANGE = "lr-range"
 MOMENTUM = "momentum"
 WEIGHT_DECAY = "weight-decay"
@@ -40,6 +41,12 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
+        Stage(
+            name=OPTIMIZER,
+            title="Optimizer",
+            parameter="optimizer.name",
+            module="hptune.procedure.optimizer",
+        ),
         Stage(
             name=LR_RANGE,
             title="LR range test",

@@ -34,8 +34,9 @@ class Options(TypedDict, total=False):
     """Keywords of every function, named as in the YAML.
 
     Attributes:
-        optimizer: "sgd" (Nesterov), "adam", any of torch.optim, any other class as
-            "package.module:Class"; or a section as in the YAML, {"name": "adamw", "args": {"eps": 1e-6}}.
+        optimizer: "sgd" (Nesterov), "nadamw", any of torch.optim, any other class as
+            "package.module:Class", or "auto", which compares sgd and nadamw; or a section as in the
+            YAML, {"name": "adamw", "args": {"eps": 1e-6}}.
         policy: A learning-rate policy, or a section; `hptune policies` lists them.
         epochs: Length of the final run.
         batch_size, lr, lr_min, momentum, momentum_min, weight_decay: Values to use; in `tune`,

@@ -60,6 +60,11 @@ class Result:
         return comparisons(self.evidence)
 
     @property
+    def optimizer(self) -> str:
+        """Name of the optimizer that holds now."""
+        return self.trial.optimizer.name
+
+    @property
     def lr(self) -> float:
         """Maximum LR that holds now."""
         return self.trial.lr

@@ -101,9 +101,11 @@ def tune(
 ) -> Tuned:
     """Run the whole procedure: LR, momentum, weight decay, batch size, and the final 1cycle run.
 
+    With `optimizer="auto"` that is decided first.
+
     Args:
         task: What to tune.
-        stages: Some of "lr-range", "momentum", "weight-decay", "batch-size"; the final run is
+        stages: Some of "optimizer", "lr-range", "momentum", "weight-decay", "batch-size"; the final run is
             always made. None runs all.
         seeds: Repeats of the final run.
         time: In which to end, "90s", "30m" or "2h": the length of the final run, search and seeds

@@ -50,7 +50,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         runs.runner,
         base,
         seeds=max(context.seeds_in_time(seeds, int(bool(duel))), 1),
-        search=context.searched,
+        search=[r for r in context.searched if r.trial.optimizer == base.optimizer],
         again=lambda: context.seeds_in_time(seeds, 0),
     )
     counted = [r for r in results if r.trial.lr == results[-1].trial.lr]

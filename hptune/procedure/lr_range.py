@@ -6,7 +6,7 @@ Source: Smith 2018, sections 4.1 and 5 ("try more than one maximum"); Smith 2017
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from numpy.lib.stride_tricks import sliding_window_view
@@ -21,7 +21,7 @@ from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import BRACKET, CANDIDATES
 from hptune.procedure.session.context import Context
 from hptune.results import evidence
-from hptune.results.records import Decision, Trial, TrialResult
+from hptune.results.records import Decision, Trial, TrialResult, Value
 from hptune.results.settings import PolicySpec, TrainingSettings
 from hptune.stages import LR_RANGE
 from hptune.trials.paired import Candidates
@@ -39,17 +39,50 @@ RULE = "bracketed by short runs: {}; within the noise the lower of two"
 
 def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outcome:
     """Test for the LR and bracket it."""
-    size = context.batch_size()
-    base = context.base(LR_RANGE, context.plan(size).range_test, batch_size=size, lr=1.0)
-    runs = context.paired(seeds)
+    return concluded_bracket(*tested_and_bracketed(context, seeds), context.criterion)
+
+
+def tested_and_bracketed(
+    context: Context,
+    seeds: int,
+    *,
+    stage: str = LR_RANGE,
+    extra: Mapping[str, Value] | None = None,
+    quiet: bool = False,
+) -> tuple[RangeTest | None, Candidates]:
+    """Run the LR range test of a problem, and the bracket that begins where the test is read.
+
+    Where the optimizer has a usual LR, the bracket begins there, and there is a test only where the
+    user has asked for this stage.
+
+    Args:
+        stage: Of the bracket's runs.
+        quiet: Whether nothing is told of the values that hold.
+    """
+    size, runs = context.batch_size(quiet=quiet), context.paired(seeds)
+    length = context.plan(size).range_test
+    base = context.base(LR_RANGE, length, batch_size=size, lr=1.0, quiet=quiet)
+    base = base.change(extra=extra or {})
+    short, usual = context.shortened(base).change(stage=stage), defaults.usual_lr(context.optimizer)
+    if usual:
+        context.progress.message(f"  lr {usual:g} (usual for {context.optimizer}) to begin with")
+        test = tested(context, runs, base) if context.asked else None
+        return test, run_bracket(runs, short, usual)
     test = tested(context, runs, base)
-    short, reached = context.shortened(base), test.reached(runs.by)
-    candidates = run_bracket(runs, short, test.reading.lr_max, reached=reached)
-    decisions = decide_lr(test, candidates, by=runs.by)
-    below, above = neighbours(rank(candidates, runs.by))
+    return test, run_bracket(runs, short, test.reading.lr_max, reached=test.reached(runs.by))
+
+
+def concluded_bracket(test: RangeTest | None, candidates: Candidates, by: Criterion) -> Outcome:
+    """Return the outcome of a range test and its bracket.
+
+    Raises:
+        StageError: No LR led to an end.
+    """
+    decisions = decide_lr(test, candidates, by=by)
+    below, above = neighbours(rank(candidates, by))
     interval = (below, above) if below and above else None
-    outcome = concluded(candidates, decisions, runs.by, columns=("lr",), interval=interval)
-    return Outcome(results=test.results, evidence=[test.record()]) + outcome
+    outcome = concluded(candidates, decisions, by, columns=("lr",), interval=interval)
+    return Outcome(results=test.results, evidence=[test.record()]) + outcome if test else outcome
 
 
 def tested(context: Context, runs: PairedRuns, base: Trial) -> RangeTest:
@@ -195,7 +228,7 @@ def run_bracket(
 
     def run(wanted: Sequence[float]) -> Candidates:
         # To two significant figures, so that a table can be read and a trial found again.
-        lrs = [float(f"{lr:.2g}") for lr in wanted]
+        lrs = [_rounded(lr) for lr in wanted]
         changes = {_label(lr): lrs_of(base, lr) for lr in lrs}
         return runs.run(base, changes, least=max(BRACKET - len(candidates), 0))
 
@@ -250,7 +283,9 @@ def decide_lr(
         side = "lowest" if below is None else "highest"
         edge = f"{best:g} is the {side} LR that the budget had room for; raise procedure.budget"
     if test:
-        beside += f"; the range test, where the bracket began: {test.reading.reason}"
+        began = _label(_rounded(test.reading.lr_max)) in candidates
+        where = ", where the bracket began" if began else ""
+        beside += f"; the range test{where}: {test.reading.reason}"
     maximum = decide(
         candidates,
         ranking,
@@ -304,6 +339,10 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
 def lrs_of(base: Trial, lr: float) -> dict[str, float | None]:
     """Return what another maximum LR changes of a trial; a policy may have its own minimum."""
     return {"lr": lr, "lr_min": None if base.lr_min is None else lr_min(lr)}
+
+
+def _rounded(lr: float) -> float:
+    return float(f"{lr:.2g}")
 
 
 def _label(lr: float) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptune.stages import FINAL, LR_RANGE, REFINE
+from hptune.procedure.defaults import OPTIMIZERS, usual_lr
+from hptune.stages import FINAL, LR_RANGE, OPTIMIZER, REFINE
 
 BRACKET = 3  # short runs that bracket an LR at least
+CLOSED = 5  # of a bracket with worse neighbours on both sides, and one between: as it usually ends
 # Of the final run: what a short run takes. A third ranks LRs as the whole run does; a tenth does
 # not, and prefers an LR and a momentum that the whole run cannot bear
 # (scripts/quality/taskset.py).
@@ -53,6 +55,7 @@ class Plan:
         budget: Search epochs over the final run's epochs.
         search_seeds: Repeats of each search trial.
         test_seeds: Repeats of the LR range test.
+        tests: Whether there is one; a bracket may begin at an LR that is usual for the optimizer.
         final_seeds: Repeats of the final run.
         trial_epochs: Length of the short runs where the user fixes it.
         range_test_epochs: Likewise of the LR range test.
@@ -64,6 +67,7 @@ class Plan:
     budget: float
     search_seeds: int = 1
     test_seeds: int = 1
+    tests: bool = True
     final_seeds: int = 1
     trial_epochs: float | None = None
     range_test_epochs: float | None = None
@@ -100,11 +104,30 @@ class Plan:
         reserved = DUEL if self.budget >= 2 * DUEL else 0.0
         return (self.budget - reserved) * self.epochs
 
+    @property
+    def optimizers(self) -> PlannedStage:
+        """What it takes to compare optimizers: each one's LR, and seeds enough to tell.
+
+        An LR at the edge of a bracket that was broken off is no fair one, nor one to go on with
+        (scripts/quality/results/optimizers.csv, at budget 4).
+        """
+        seeds, count = self.search_seeds, len(OPTIMIZERS)
+        tests = self.test_seeds * sum(usual_lr(name) is None for name in OPTIMIZERS)
+        short = count * (CLOSED * seeds + max(TELLING - seeds, 0))
+        iterations = tests * self.range_test + short * self.short
+        return PlannedStage(OPTIMIZER, tests + short, iterations / self.per_epoch, short)
+
     def stages(self, stages: Sequence[str]) -> list[PlannedStage]:
         """List the stages with what they cost at most; a stage that costs too much is left out."""
         planned = []
         left = self.search * self.per_epoch
+        found = 0  # range tests and brackets that were run for the optimizer that has won
         for stage in stages:
+            if stage == OPTIMIZER:
+                found = int(self.optimizers.epochs * self.per_epoch <= left * (1 + 1e-9))
+                planned.append(self.optimizers if found else PlannedStage(stage, 0, 0.0))
+                left -= planned[-1].epochs * self.per_epoch
+                continue
             if stage == FINAL:
                 left += (self.budget * self.epochs - self.search) * self.per_epoch
                 rivals = int(left >= self.final)
@@ -119,15 +142,18 @@ class Plan:
                 left -= iterations
                 planned.append(PlannedStage(stage, trials, iterations / self.per_epoch, trials))
                 continue
-            tests = self.test_seeds if stage == LR_RANGE else 0
+            tests = 0
             least = most = SWEEP * max(self.search_seeds, TELLING)
             of_left = BESIDE_REFINEMENT if REFINE in stages else 1.0
-            if tests:
-                least, most = BRACKET * self.search_seeds, CANDIDATES * self.search_seeds
+            if stage == LR_RANGE:
+                tests, done = (1 - found) * self.tests * self.test_seeds, found * CLOSED
+                least, most = (
+                    n * self.search_seeds for n in (max(BRACKET - done, 0), CANDIDATES - done)
+                )
                 of_left = 1.0
             short = min(int((of_left * left - tests * self.range_test) / self.short), most)
             if short < least:  # the LR is bracketed whatever it costs
-                short = least if tests else 0
+                short = least if stage == LR_RANGE else 0
             iterations = tests * self.range_test + short * self.short
             left -= iterations
             planned.append(PlannedStage(stage, tests + short, iterations / self.per_epoch, short))

@@ -14,13 +14,18 @@ from fnmatch import fnmatchcase
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure.compare import CONTENDERS, MOST_SEEDS, concluded, decide
-from hptune.procedure.lr_range import decide_lr, run_bracket, tested
+from hptune.procedure.lr_range import (
+    RangeTest,
+    decide_lr,
+    run_bracket,
+    tested_and_bracketed,
+)
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import TELLING
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import label
 from hptune.results.records import Decision, Trial, TrialResult, Value
-from hptune.stages import LR_RANGE, SWEEP
+from hptune.stages import SWEEP
 from hptune.trials.paired import Candidates
 
 # Whose values change how far a step goes, or what it goes through: the update rule, the net, the
@@ -68,8 +73,12 @@ class AtItsLr:
 
     def run(self, seeds: Iterable[int], length: float = 1.0) -> list[TrialResult]:
         """Run it with some seeds, counted from its own, at a part of its length."""
+        return self.context.runner.run(self.trials(seeds, length))
+
+    def trials(self, seeds: Iterable[int], length: float = 1.0) -> list[Trial]:
+        """Return the trials of some seeds, counted from its own, at a part of its length."""
         trial = self.trial.change(iterations=max(1, round(length * self.trial.iterations)))
-        return self.context.runner.run([trial.change(seed=trial.seed + k) for k in seeds])
+        return [trial.change(seed=trial.seed + k) for k in seeds]
 
 
 def stage(context: Context, path: str, values: Sequence[Value], seeds: int) -> Outcome:
@@ -101,11 +110,15 @@ def stage(context: Context, path: str, values: Sequence[Value], seeds: int) -> O
 def compared_at_their_lrs(
     found: Mapping[str, AtItsLr], seeds: int, by: Criterion = LOSS
 ) -> Candidates:
-    """Run all values with some seeds, and those that tie with more until one wins."""
+    """Run all values with some seeds, and those that tie with more until one wins.
+
+    More than `seeds` only as far as the budget goes.
+    """
     candidates = {label: one.run(range(seeds)) for label, one in found.items()}
     for seed in range(seeds, MOST_SEEDS):
         tied = rank(candidates, by).ties[:CONTENDERS]
-        if len(tied) > 1:
+        more = [trial for k in tied for trial in found[k].trials([seed])]
+        if len(tied) > 1 and found[tied[0]].context.runner.affords(more):
             candidates |= {k: [*candidates[k], *found[k].run([seed])] for k in tied}
     return candidates
 
@@ -113,24 +126,34 @@ def compared_at_their_lrs(
 def find_lr(context: Context, path: str, value: Value, iterations: int) -> AtItsLr:
     """Bracket the LR of a value by short runs, from a range test where the optimizer is another."""
     other = context.variant(path, value)
+    other.progress.message(f"{path} {label(value)}: its LR")
+    if path == OPTIMIZER:
+        test, bracket = tested_and_bracketed(other, 1, stage=SWEEP, extra={path: value}, quiet=True)
+        return at_its_lr(other, test, bracket, stage=SWEEP, by=other.criterion)
     runs, size = other.paired(1), other.batch_size(quiet=True)
     short = other.shortened(other.base(SWEEP, iterations, batch_size=size, quiet=True))
     short = short.change(iterations=iterations, extra={path: value})
-    other.progress.message(f"{path} {label(value)}: its LR")
-    if path == OPTIMIZER:
-        length = other.plan(size).range_test
-        base = other.base(LR_RANGE, length, batch_size=size, lr=1.0, quiet=True)
-        test = tested(other, runs, base.change(extra={path: value}))
-        bracket = run_bracket(runs, short, test.reading.lr_max, reached=test.reached(runs.by))
-    else:
-        test, bracket = None, run_bracket(runs, short, short.lr)
+    bracket = run_bracket(runs, short, short.lr)
+    return at_its_lr(other, None, bracket, stage=SWEEP, by=runs.by)
+
+
+def at_its_lr(
+    context: Context, test: RangeTest | None, bracket: Candidates, *, stage: str, by: Criterion
+) -> AtItsLr:
+    """Return a value at the LR that its bracket shows.
+
+    Args:
+        context: The problem with this value.
+        test: Which the bracket began at, if at one.
+        stage: That compares it with others.
+    """
     results = [r for rs in bracket.values() for r in rs]
     found = [*(test.results if test else []), *results]
-    if rank(bracket, runs.by).failed:  # compared all the same: it comes last
-        return AtItsLr(other, results[0].trial, [], found, bracket)
-    decisions = decide_lr(test, bracket, stage=SWEEP, by=runs.by)
-    trial = next(r.trial for r in results if r.trial.lr == decisions[0].value)
-    return AtItsLr(other, trial, decisions, found, bracket)
+    decisions, trial = list[Decision](), results[0].trial
+    if not rank(bracket, by).failed:  # else it is compared all the same, and comes last
+        decisions = decide_lr(test, bracket, stage=stage, by=by)
+        trial = next(r.trial for r in results if r.trial.lr == decisions[0].value)
+    return AtItsLr(context, trial.change(stage=stage), decisions, found, bracket)
 
 
 def relative_speeds(found: Mapping[str, AtItsLr]) -> dict[str, float]:

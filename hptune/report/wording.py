@@ -10,6 +10,7 @@ from hptune.stages import STAGES
 
 # In the order in which a reader asks for them.
 PARAMETERS = {
+    "optimizer.name": "optimizer",
     "lr": "maximum LR",
     "lr_min": "minimum LR",
     "momentum": "maximum momentum",

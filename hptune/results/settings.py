@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from hptune.errors import InputError
 from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Section
 
 
@@ -17,6 +18,9 @@ class ParameterRule(Section):
     weight_decay: NotNegative = Field(1.0, description="times weight decay")
 
 
+AUTO = "auto"  # an optimizer that its stage decides on
+
+
 def _lower(name: str) -> str:
     return name if ":" in name else name.lower()
 
@@ -26,13 +30,23 @@ class OptimizerSpec(Section):
 
     name: Annotated[str, AfterValidator(_lower)] = Field(
         "sgd",
-        description="sgd (Nesterov), adam, any of torch.optim, or package.module:Class of your own",
+        description="sgd (Nesterov), nadamw, any of torch.optim, package.module:Class of your own, or "
+        "auto, which compares sgd and nadamw",
     )
     args: Arguments = Field(default_factory=dict, description="of the optimizer")
     decay_biases_and_norms: bool = Field(
         True, description="whether weight decay holds for biases and normalisation layers too"
     )
     rules: tuple[ParameterRule, ...] = Field((), description="multipliers for parameters by name")
+
+    @model_validator(mode="after")
+    def _args_are_of_one(self) -> Self:
+        if self.args and self.name == AUTO:
+            raise InputError(
+                f"optimizer.args: {self.args} with optimizer.name auto; belong to one optimizer; leave "
+                "them out, or name the optimizer"
+            )
+        return self
 
 
 class PolicySpec(Section):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hptune.errors import InputError, did_you_mean, one_line
 from hptune.results.settings import OptimizerSpec
+from hptune.training.nadamw import NAdamW
 from hptune.training.torch_internals import (
     QuickStep,
     adding_groups_unmarked,
@@ -28,9 +29,9 @@ _BETAS = ("betas", "beta1", "beta2")
 
 
 def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
-    """Return the classes of torch.optim that can be named, by lower-case name."""
+    """Return NAdamW and the classes of torch.optim that can be named, by lower-case name."""
     classes = inspect.getmembers(torch.optim, inspect.isclass)
-    return {
+    return {"nadamw": NAdamW} | {
         name.lower(): cls
         for name, cls in classes
         if issubclass(cls, torch.optim.Optimizer) and name not in _NOT_OFFERED
@@ -38,7 +39,7 @@ def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
-    """Return a class of torch.optim by its name, any other by "package.module:Class".
+    """Return NAdamW or a class of torch.optim by its name, any other by "package.module:Class".
 
     Raises:
         InputError: There is none, or it cannot be stepped as this project steps.
@@ -47,7 +48,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
         classes = optimizer_classes()
         if (known := classes.get(name.lower())) is None:
             raise InputError(
-                f"optimizer.name: {name!r}; must be a class of torch.optim, or package.module:Class; "
+                f"optimizer.name: {name!r}; must be nadamw, a class of torch.optim or package.module:Class; "
                 + did_you_mean(name.lower(), classes, f"choose among {', '.join(sorted(classes))}")
             )
         return known

@@ -37,8 +37,12 @@ def _run(args: argparse.Namespace, name: str, seed: int) -> None:
     elif args.command == "grid":
         run_grid(name, args.first)
     elif args.command == "judge":
-        for budget in args.budget:
-            run_judge(name, seed, budget=budget, stages=args.stages, label=args.label)
+        for optimizer in args.optimizers:
+            for budget in args.budget:
+                run_judge(
+                    name, seed, budget=budget, stages=args.stages, label=args.label,
+                    optimizer=optimizer,
+                )  # fmt: skip
     elif args.command == "rivals":
         for rival in args.rivals:
             for budget in args.budget if rival in rivals.SEARCHES or args.long else [0.0]:
@@ -70,6 +74,8 @@ def _arguments() -> argparse.Namespace:
         if command == "judge":
             own.add_argument("--stages", type=lambda text: text.split(","), default=None)
             own.add_argument("--label", default="main", help="names the code that decides")
+            text = "in the place of a problem's own, compared in a table of their own"
+            own.add_argument("--optimizers", nargs="+", default=[None], help=text)
         if command == "rivals":
             known = [*rivals.RECIPES, *rivals.SEARCHES]
             own.add_argument("--long", action="store_true", help="recipes get the search's epochs")

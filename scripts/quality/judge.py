@@ -22,7 +22,13 @@ def final_seeds(name: str) -> int:
 
 
 def run_judge(
-    name: str, seed: int, *, budget: float, stages: Sequence[str] | None, label: str
+    name: str,
+    seed: int,
+    *,
+    budget: float,
+    stages: Sequence[str] | None,
+    label: str,
+    optimizer: str | None = None,
 ) -> None:
     """Run the procedure on a problem's split of a seed, unless that is stored.
 
@@ -32,31 +38,35 @@ def run_judge(
         budget: Epochs of the search over those of the final run.
         stages: Those that run; None runs all. The final run is always made.
         label: Names the code that decides, so that several versions stand side by side.
+        optimizer: In the place of the problem's own; stored apart, with the one decided for.
     """
     told = ",".join(stages) if stages is not None else "all"
     key = {"label": label, "problem": name, "seed": seed, "budget": budget, "stages": told}
-    if store.has("judge", **key):
+    where, decided = "judge", {}
+    if optimizer is not None:
+        where, key, decided = "optimizers", {**key, "optimizer": optimizer}, {"decided": ""}
+    if store.has(where, **key):
         return
     problem, began = PROBLEMS[name], time.perf_counter()
     row: dict[str, object] = dict.fromkeys(
-        (*key, *DECIDED, "lr_low", "lr_high", "search_epochs", "trials", "seconds", *REACHED,
+        (*key, *decided, *DECIDED, "lr_low", "lr_high", "search_epochs", "trials", "seconds", *REACHED,
          "message"), ""
     )  # fmt: skip
     with TemporaryDirectory() as folder:
         try:
             tuned = hptune.tune(
                 problem.make(seed), stages=stages, seeds=final_seeds(name), epochs=problem.epochs,
-                seed=seed, optimizer=problem.optimizer, precision="fp32", device="cpu",
+                seed=seed, optimizer=optimizer or problem.optimizer, precision="fp32", device="cpu",
                 progress=False, out=folder, settings={"procedure.budget": budget},
             )  # fmt: skip
         except StageError as error:
             row["message"] = " ".join(str(error).split())
         else:
-            row |= _decided(tuned)
-    store.add("judge", row | key | {"seconds": round(time.perf_counter() - began, 1)})
+            row |= _decided(tuned) | dict.fromkeys(decided, tuned.optimizer)
+    store.add(where, row | key | {"seconds": round(time.perf_counter() - began, 1)})
 
 
-def _decided(tuned: hptune.Tuned) -> store.Row:
+def _decided(tuned: hptune.Tuned) -> dict[str, object]:
     trials = {result.trial.digest: result for result in tuned.results}
     final = set(tuned.decision.trials)
     searched = [r for r in trials.values() if r.trial.id not in final]

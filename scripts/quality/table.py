@@ -29,6 +29,12 @@ guessing, where that is lower) to it; less than 0 is better than the grid. **Reg
 less that of the grid's best LR on the same split, in points. hptune's final runs and those of the
 rivals are means over 3 seeds, 2 where a training takes long.
 """
+OPTIMIZERS = """## Optimizers
+
+hptune with another optimizer than a problem's own, or with one that is open: `auto`. *Range test*:
+nadamw's LR bracketed from the reading of a range test in the place of AlgoPerf's fixed point.
+*Brackets broken off*: `auto` compared at budget 4, with three short runs for the LR of each optimizer.
+"""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,8 @@ def write_table() -> None:
     judged = _by(store.read("judge"), _judged)
     against = _by(store.read("rivals"), _rival)
     parts = [INTRODUCTION, "## Against the grid, and against rivals\n", _methods(judged | against)]
+    if optimizers := _by(store.read("optimizers"), _optimizer):
+        parts += [OPTIMIZERS, _methods(optimizers)]
     parts += ["## The grids\n", _grids()]
     parts += [
         f"## Decided by {method}\n\n{_summary(rows)}\n\n{_decided(rows)}"
@@ -99,6 +107,11 @@ def _grid_rows() -> list[dict[str, str]]:
 def _judged(row: Mapping[str, str]) -> str:
     stages = "" if row["stages"] == "all" else f", {row['stages'].replace(',', ' + ')}"
     return f"hptune {row['label']}, budget {float(row['budget']):g}{stages}"
+
+
+def _optimizer(row: Mapping[str, str]) -> str:
+    """Name a run by its optimizer, and the one that was decided for where it was open."""
+    return f"{row['optimizer']}, {_judged(row).removeprefix('hptune ')}"
 
 
 def _rival(row: Mapping[str, str]) -> str:

@@ -116,7 +116,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
         "must divide the batch size",
     ),
     "negative LR": (None, "train --lr -1", "--lr"),
-    "unknown stage": (None, "run --stages momentm", "must be of lr-range"),
+    "unknown stage": (None, "run --stages momentm", "must be of optimizer, lr-range"),
     "sweep of no such key": (None, "sweep model.hidden --values 1,2", "there is no such key"),
     "sweep without values": (None, "sweep model.args.hidden", "give --values"),
     "sweep values of text": (None, "sweep wd --values a,b", "must be a valid number"),
@@ -170,7 +170,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "show of no such stage": (
         lambda p: p.mkdir(),
         "show d --stage momentm",
-        "must be one of lr-range",
+        "must be one of optimizer, lr-range",
     ),
     "diagnose of no file": (None, "diagnose nowhere.csv", "must be a CSV with a header"),
     "policy series without a length": (None, "policies 1cycle --csv", "--iterations"),

@@ -126,8 +126,8 @@ WRONG = {
     "policy: {args: {floor: x}}": "policy.args",
     "policy: {momentum: cyclcal}": "policy.momentum: 'cyclcal'; must be of auto",
     "training: {precision: fp8}": "training.precision: 'fp8'; must be 'auto', 'fp32'",
-    "procedure: {stages: [momentm]}": "procedure.stages: 'momentm'; must be of lr-range, "
-    "momentum, weight-decay, batch-size, refine, final; did you mean 'momentum'?",
+    "procedure: {stages: [momentm]}": "procedure.stages: 'momentm'; must be of optimizer, "
+    "lr-range, momentum, weight-decay, batch-size, refine, final; did you mean 'momentum'?",
     "procedure: {stages: []}": "procedure.stages: []; must have one value at least",
     "hyper_parameters: {momentum: 2}": "hyper_parameters.momentum: 2; must be less than or equal",
     "hyper_parameters: {lr: 0.1, lr_min: 1}": "hyper_parameters.lr_min: 1; must not exceed lr, "

@@ -130,6 +130,9 @@ class Law:
         self.ran += trials
         return [replace(result(self.loss(t), seed=t.seed), trial=t) for t in trials]
 
+    def affords(self, trials):
+        return True
+
     def examples_per_second(self, trial):
         return self.speed
 

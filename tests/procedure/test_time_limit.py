@@ -43,10 +43,15 @@ def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, out: Path, clock: Clock, *, seconds: float, **more: bool
+    monkeypatch: pytest.MonkeyPatch,
+    out: Path,
+    clock: Clock,
+    *settings: str,
+    seconds: float,
+    **more: bool,
 ) -> Outcome:
     monkeypatch.setattr(time_limit, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    experiment = load_experiment(None, SETTINGS)
+    experiment = load_experiment(None, [*SETTINGS, *settings])
     with Session.open(experiment, out, progress=clock, jobs=1, device="cpu", **more) as session:
         session.hold_to(seconds, started=0.0)
         return session.run()
@@ -67,6 +72,22 @@ def test_a_run_ends_in_its_time_and_says_what_it_gave_up(monkeypatch, tmp_path: 
     assert any("20 epochs, search 3 times, 4 seeds would take" in text for text in clock.told)
     written = load_experiment(tmp_path / "experiment.yaml")
     assert written.training.epochs < 20 and written.procedure.final.seeds == 2
+
+
+@pytest.mark.parametrize(("seconds", "compares"), [(60, False), (260, True)])
+def test_an_open_optimizer_is_decided_on_within_the_time(
+    monkeypatch, tmp_path: Path, seconds: float, compares: bool
+):
+    clock = Clock()
+    outcome = run(monkeypatch, tmp_path, clock, "optimizer.name=auto", seconds=seconds)
+    assert 0.85 * seconds < clock.now < 1.1 * seconds
+    assert outcome.decisions[0].parameter == "optimizer.name"
+    assert bool(outcome.decisions[0].trials) is compares
+    assert load_experiment(tmp_path / "experiment.yaml").optimizer.name == "auto"
+    trials = (tmp_path / "results.csv").read_text()
+    again = run(monkeypatch, tmp_path, Clock(), "optimizer.name=auto", seconds=seconds)
+    assert (tmp_path / "results.csv").read_text() == trials
+    assert [d.value for d in again.decisions] == [d.value for d in outcome.decisions]
 
 
 def test_what_a_time_leaves_goes_to_the_search(monkeypatch, tmp_path: Path):

@@ -129,6 +129,19 @@ def test_what_was_judged_is_judged_against_the_grid_and_not_again(counted):
     assert f"| {WINE} | 0 | {float(row['lr']):.2g} |" in page
 
 
+def test_what_an_optimizer_in_the_place_of_the_own_reached_is_stored_apart(counted):
+    grid.run_grid(WINE)
+    for _ in range(2):
+        judge.run_judge(
+            WINE, 0, budget=1.0, stages=["lr-range"], label="test", optimizer="auto"
+        )  # fmt: skip
+    (row,) = store.read("optimizers")
+    assert (row["optimizer"], row["decided"]) == ("auto", "nadamw")
+    assert not store.read("judge")
+    table.write_table()
+    assert "| auto, test, budget 1, lr-range | 1 |" in table.PAGE.read_text()
+
+
 def test_a_score_is_the_share_of_the_fall_and_the_points_of_error_on_the_same_split(counted):
     grid.run_grid(WINE)
     curve = grid.grid_curve(WINE)

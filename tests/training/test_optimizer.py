@@ -8,6 +8,7 @@ from torch import nn
 
 from hptune.errors import InputError
 from hptune.results.settings import OptimizerSpec, ParameterRule
+from hptune.training.nadamw import NAdamW
 from hptune.training.optimizer import ScheduledOptimizer, optimizer_classes
 
 
@@ -82,6 +83,31 @@ def test_momentum_drives_beta1_of_adam_likes(name: str):
     optimizer = make(model(), OptimizerSpec(name=name))
     optimizer.set(0.01, 0.85)
     assert all(g["betas"] == (0.85, 0.999) for g in optimizer.torch.param_groups)
+
+
+def test_nadamw_is_adamw_with_nesterovs_momentum_and_a_constant_beta1():
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    lr, beta1, beta2, decay = 0.01, 0.9, 0.9955, 0.1
+    optimizer = NAdamW([weight], lr=lr, betas=(beta1, beta2), weight_decay=decay)
+    expected, m, v = weight.detach().clone(), torch.zeros(2), torch.zeros(2)
+    for step in range(1, 6):
+        gradient = torch.tensor([0.5, -1.0]) * step
+        weight.grad = gradient.clone()
+        optimizer.step()
+        m = beta1 * m + (1 - beta1) * gradient
+        v = beta2 * v + (1 - beta2) * gradient**2
+        ahead = beta1 * m / (1 - beta1 ** (step + 1)) + (1 - beta1) * gradient / (1 - beta1**step)
+        expected *= 1 - lr * decay
+        expected -= lr * ahead / ((v / (1 - beta2**step)).sqrt() + 1e-8)
+    assert torch.allclose(weight, expected, atol=1e-6)
+
+
+def test_nadamw_can_be_named_and_driven():
+    optimizer = make(model(), OptimizerSpec(name="NAdamW"), weight_decay=0.1)
+    optimizer.set(0.01, 0.85)
+    for group in optimizer.torch.param_groups:
+        assert group["betas"] == (0.85, 0.9955)
+        assert (group["weight_decay"], group["decoupled_weight_decay"]) == (0.1, True)
 
 
 @pytest.mark.parametrize("name", sorted(set(optimizer_classes()) - {"muon"}))

@@ -15,8 +15,8 @@ from hptune.procedure.plan import BESIDE_REFINEMENT, Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Decision, Scalar, Trial, TrialResult
-from hptune.results.settings import PolicySpec
-from hptune.stages import LR_RANGE, SEARCH, SWEEP
+from hptune.results.settings import AUTO, PolicySpec
+from hptune.stages import LR_RANGE, OPTIMIZER, SEARCH, SWEEP
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck
 from hptune.training.lengths import iterations_per_epoch
@@ -53,10 +53,11 @@ class Context:
         self.inputs = self._inputs_from(())
         self.seeds_in_time: Callable[[int, int], int] = lambda seeds, done: seeds
 
-    def variant(self, path: str, value: Any) -> Context:
+    def variant(self, path: str, value: Any, *, same_task: bool = False) -> Context:
         """Return the same with another value of a key of the experiment, within one budget."""
         _ = self.runner  # so that the device's mode is chosen once, for all variants
-        problem = self.problem.changed(with_value(self.experiment, path, value))
+        experiment = with_value(self.experiment, path, value)
+        problem = self.problem.changed(experiment, same_task=same_task)
         other = Context(problem, self.progress, self._flags)
         other.inputs, other.budget, other.asked = self.inputs, self.budget, self.asked
         return other
@@ -67,12 +68,24 @@ class Context:
 
     def use(self, decisions: Iterable[Decision]) -> None:
         """Go by these decisions, those on keys of the experiment too, and by no others."""
-        decisions = list(decisions)
+        decisions, was_open = list(decisions), self.is_open
         self.inputs = self._inputs_from(decisions)
         for decision in decisions:
-            if decision.stage == SWEEP and "." in decision.parameter:
-                self.progress.message(f"  {decision.parameter} {decision.value} (decided by sweep)")
-                self.change(with_value(self.experiment, decision.parameter, decision.value))
+            of_sweep = decision.stage == SWEEP and "." in decision.parameter
+            if of_sweep or (decision.stage == OPTIMIZER and was_open):
+                told = f"{decision.parameter} {decision.value} (decided by {decision.stage})"
+                self.progress.message(f"  {told}")
+                self.take_key(decision)
+
+    def take_key(self, decision: Decision) -> None:
+        """Go on with what was decided on a key of the experiment."""
+        experiment = with_value(self.experiment, decision.parameter, decision.value)
+        self.change(experiment, same_task=decision.stage == OPTIMIZER)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the optimizer is still to be decided on."""
+        return self.experiment.optimizer.name == AUTO
 
     @property
     def experiment(self) -> Experiment:
@@ -108,7 +121,7 @@ class Context:
     @property
     def optimizer(self) -> str:
         """Name of the optimizer."""
-        return self.experiment.optimizer.name
+        return self.problem.optimizer.name
 
     @property
     def is_adaptive(self) -> bool:
@@ -169,6 +182,7 @@ class Context:
             budget=procedure.budget,
             search_seeds=procedure.seeds,
             test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
+            tests=defaults.usual_lr(self.optimizer) is None,
             final_seeds=final.seeds,
             trial_epochs=procedure.trial_epochs,
             range_test_epochs=procedure.lr_range.epochs,
@@ -223,7 +237,7 @@ class Context:
             momentum_min=None if minimum == momentum else minimum,
             weight_decay=decay if shown.has_weight_decay else 0.0,
             policy=experiment.policy,
-            optimizer=experiment.optimizer,
+            optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
         )
 

@@ -11,7 +11,7 @@ from hptune.procedure.plan import Plan, PlannedStage
 from hptune.procedure.session.context import Context
 from hptune.results.records import Trial
 from hptune.results.settings import TrainingSettings
-from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, REFINE, TRAIN
+from hptune.stages import BATCH_SIZE, FINAL, REFINE, TRAIN
 from hptune.training.device import cpu_threads, seeded
 from hptune.training.evaluation import evaluate
 from hptune.training.speed import SECONDS, measure_iteration
@@ -68,8 +68,7 @@ class Estimate:
             return self.final(plan, plan.final_seeds) * (1 + beside / plan.final_seeds)
         taken = 0.0
         trials = planned.trials
-        if planned.stage == LR_RANGE:
-            tests = trials - planned.short_runs
+        if tests := trials - planned.short_runs:
             trials = planned.short_runs
             settings = lr_range.reading_settings(self._base, plan.range_test)
             taken += self._trials(tests, plan.range_test, settings)

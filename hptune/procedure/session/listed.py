@@ -14,7 +14,7 @@ from hptune.errors import InputError, did_you_mean
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import DROPOUT_RATES, PATHS, label
 from hptune.results.records import Value
-from hptune.stages import procedure, swept
+from hptune.stages import OPTIMIZER, STAGES, procedure, swept
 from hptune.user_code import find
 
 
@@ -110,5 +110,10 @@ def _checked(context: Context, path: str, value: Value) -> Any:
         if value is None:
             raise InputError("lr: null; must be a number; leave it out")
         return with_value(context.experiment, path, value).hyper_parameters.lr
-    context.variant(path, value).check()
+    other = context.variant(path, value)
+    if path == STAGES[OPTIMIZER].parameter and other.is_open:
+        raise InputError(
+            f"{path}: {value}; must be an optimizer to be compared with the others; name it"
+        )
+    other.check()
     return value

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hptune.config.build import build_task
 from hptune.config.schema import Experiment
+from hptune.procedure.defaults import OPTIMIZERS
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
+from hptune.results.settings import AUTO, OptimizerSpec
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck, check_batch
 from hptune.training.device import Device
@@ -39,8 +41,16 @@ class Problem:
         """Return the same with another experiment; its task is built anew unless it is the same."""
         other = Problem(experiment, self.run_dir, self.device, self.execution, self.given)
         if same_task:
-            other._task, other._checked = self._task, self._checked
+            other._task = self._task
+            if other.optimizer == self.optimizer:
+                other._checked = self._checked
         return other
+
+    @property
+    def optimizer(self) -> OptimizerSpec:
+        """The optimizer; as long as none is decided on, the one that is taken by default."""
+        written = self.experiment.optimizer
+        return written.change(name=OPTIMIZERS[0]) if written.name == AUTO else written
 
     @property
     def task(self) -> Task:
@@ -57,7 +67,7 @@ class Problem:
                 self.task,
                 self.device,
                 batch_size=batch_size,
-                optimizer=self.experiment.optimizer,
+                optimizer=self.optimizer,
                 seed=self.experiment.seed,
             )
         return self._checked

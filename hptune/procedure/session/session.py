@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -11,23 +10,33 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from hptune.config.load import dump, load_experiment, with_value
+from hptune.config.load import dump, with_value
 from hptune.config.schema import Experiment
-from hptune.errors import InputError
 from hptune.procedure import final, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.changes import tell_of_changed_code
+from hptune.procedure.session.chosen import chosen_stages
 from hptune.procedure.session.context import Context, tuned
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
+from hptune.procedure.session.place import check_same_experiment, stand_in
 from hptune.procedure.session.problem import Problem
 from hptune.procedure.session.time_limit import TimeLimit
 from hptune.results.atomic import write_atomic
-from hptune.results.paths import RunPaths
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
-from hptune.stages import FINAL, LR_RANGE, REFINE, SEARCH, STAGES, SWEEP, TRAIN, choose, swept
+from hptune.stages import (
+    FINAL,
+    LR_RANGE,
+    OPTIMIZER,
+    REFINE,
+    SEARCH,
+    STAGES,
+    SWEEP,
+    TRAIN,
+    swept,
+)
 from hptune.task import Task
 from hptune.training.device import resolve_device
 from hptune.trials.budget import Budget
@@ -46,6 +55,7 @@ class Session:
         self._context, self._restart = context, restart
         self._limit: TimeLimit | None = None
         self._noted = False
+        self._forgotten: set[str] = set()  # stages that are run again
 
     @classmethod
     def open(
@@ -77,10 +87,10 @@ class Session:
             InputError: The directory is in use, not writable, or of another experiment.
         """
         place = resolve_device(device, experiment.training.precision)
-        folder = _stand_in(out) if dry else None
+        folder = stand_in(out) if dry else None
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
-            _check_same_experiment(run_dir, experiment, restart=restart)
+            check_same_experiment(run_dir, experiment, restart=restart)
             execution = Execution(
                 place, run_dir, executor=executor, jobs=jobs, tell=progress.message
             )
@@ -112,7 +122,7 @@ class Session:
     def lr_find(self, *, seeds: int | None = None) -> Outcome:
         """Run the LR range stage."""
         self._context.use(self.run_dir.decisions())
-        return self._alone(LR_RANGE, seeds=seeds)
+        return self._optimizer_first() + self._alone(LR_RANGE, seeds=seeds)
 
     def sweep(
         self, key: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
@@ -129,9 +139,9 @@ class Session:
         """
         context, named = self._context, swept(key)
         context.use(self.run_dir.decisions())
-        values = listed_values(context, key, values)
-        # An optimizer's LR has nothing to do with another's.
-        outcome = Outcome() if key == sweep_lr.OPTIMIZER else self._learning_rate_first()
+        values, outcome = listed_values(context, key, values), Outcome()
+        if key != sweep_lr.OPTIMIZER:  # whose LR has nothing to do with another's
+            outcome = self._optimizer_first() + self._learning_rate_first()
         if named is not None:
             return outcome + self._alone(named.name, values=values, seeds=seeds)
         self._begin(SWEEP, f"sweep {key}")
@@ -145,9 +155,10 @@ class Session:
         """Search jointly through Optuna, as the experiment's section `search` says."""
         context = self._context
         context.use(())
+        outcome = self._optimizer_first()
         context.budget = Budget(context.experiment.search.budget * context.epochs)
         self._begin(SEARCH)
-        return self._end(SEARCH, search.stage(context, context.experiment.seed))
+        return outcome + self._end(SEARCH, search.stage(context, context.experiment.seed))
 
     def train(self, *, policy: str | None = None, seeds: int = 1) -> Outcome:
         """Train with the decided values, once a seed, and read the test set."""
@@ -156,7 +167,7 @@ class Session:
         if policy is not None and policy != context.experiment.policy.name:
             # Another policy's arguments mean nothing to this one.
             context.change(with_value(context.experiment, "policy", {"name": policy}))
-        outcome = self._learning_rate_first()
+        outcome = self._optimizer_first() + self._learning_rate_first()
         self._begin(TRAIN)
         return outcome + self._end(TRAIN, final.train(context, seeds))
 
@@ -204,10 +215,10 @@ class Session:
         examples = len(context.task.train)
         self.progress.planned({s.stage: s.epochs * examples for s in plan.stages(wanted)})
         outcome, whole = Outcome(), plan.budget * plan.epochs
-        if LR_RANGE not in wanted:
-            outcome = self._learning_rate_first()
         context.refines = REFINE in wanted
         for stage in wanted:
+            if stage not in (OPTIMIZER, LR_RANGE):
+                outcome += self._learning_rate_first()
             context.budget.allowed = plan.search if STAGES[stage].searches else whole
             if self._limit:
                 self._limit.begin(stage)
@@ -253,9 +264,8 @@ class Session:
     # How it is done
 
     def _names(self, stages: Sequence[str] | None) -> list[str]:
-        """Return the stages to run in the procedure's order, by default those of the config."""
-        names = self._context.experiment.procedure.stages if stages is None else stages
-        return [stage.name for stage in choose(list(names), "--stages")]
+        """Return the stages that will run."""
+        return chosen_stages(self._context.experiment, stages, self.run_dir.decisions())
 
     def _alone(
         self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
@@ -283,6 +293,15 @@ class Session:
             context.searched += outcome.results
         return self._end(stage, outcome)
 
+    def _optimizer_first(self) -> Outcome:
+        context = self._context
+        if not context.is_open:
+            return Outcome()
+        self.progress.message("No optimizer is decided on, so its stage runs first.")
+        plan = context.plan(context.batch_size(quiet=True))  # as in the whole procedure
+        context.budget = Budget(plan.search)
+        return self._stage(OPTIMIZER, None, plan.search_seeds)
+
     def _learning_rate_first(self) -> Outcome:
         if self._context.inputs.known("lr"):
             return Outcome()
@@ -291,7 +310,10 @@ class Session:
 
     def _begin(self, stage: str, title: str | None = None) -> None:
         if self._restart:
-            self.run_dir.forget([stage])
+            # The optimizer's stage runs trials in the name of the LR's, which finds them new.
+            names = {stage, LR_RANGE} if stage == OPTIMIZER else {stage}
+            self.run_dir.forget(list(names - self._forgotten))
+            self._forgotten |= names
         tell_of_changed_code(self.run_dir, self._context.task, self.progress.message)
         self._tell_notes()
         self.progress.stage_started(stage, title or stage)
@@ -309,40 +331,9 @@ class Session:
         self.run_dir.decide(outcome.decisions)
         self.run_dir.add_evidence(outcome.evidence)
         self._context.inputs.take_in(outcome.decisions)
+        if stage == OPTIMIZER:
+            self._context.take_key(outcome.decisions[0])
         decided = tuned(self._context.experiment, self.run_dir.decisions())
         write_atomic(self.run_dir.tuned, dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
-
-
-def _stand_in(out: Path) -> TemporaryDirectory[str]:
-    """Return a folder to use in the place of a run directory, with what was measured there.
-
-    Raises:
-        InputError: The run directory is a file.
-    """
-    if out.exists() and not out.is_dir():
-        raise InputError(
-            f"--out: {out} is a file; must be a folder that can be written; give another --out"
-        )
-    folder = TemporaryDirectory(prefix="hptune-")
-    timings = RunPaths(out).timings
-    if timings.exists():
-        shutil.copy(timings, folder.name)
-    return folder
-
-
-def _check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: bool) -> None:
-    """Refuse a directory that holds another problem's decisions."""
-    if restart or not run_dir.experiment.exists() or not run_dir.rows():
-        return
-    try:
-        there = load_experiment(run_dir.experiment)
-    except InputError:
-        return  # written by another version; the ids of its trials differ, nothing is mixed up
-    for section in ("data", "model", "loss", "optimizer"):
-        if getattr(there, section) != getattr(experiment, section):
-            raise InputError(
-                f"--out: {run_dir.path} holds a run with another {section} section; a run directory "
-                "belongs to one experiment; give another --out, or --restart"
-            )

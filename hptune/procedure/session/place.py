@@ -1,0 +1,58 @@
+"""Where a session works: a run directory that is of its experiment, or a stand-in for one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hptune.config.load import load_experiment
+from hptune.config.schema import Experiment
+from hptune.errors import InputError
+from hptune.procedure.session.context import tuned
+from hptune.results.paths import RunPaths
+from hptune.results.run_dir import RunDir
+from hptune.results.settings import AUTO
+from hptune.stages import OPTIMIZER, STAGES
+
+
+def stand_in(out: Path) -> TemporaryDirectory[str]:
+    """Return a folder to use in the place of a run directory, with what was measured there.
+
+    Raises:
+        InputError: The run directory is a file.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(
+            f"--out: {out} is a file; must be a folder that can be written; give another --out"
+        )
+    folder = TemporaryDirectory(prefix="hptune-")
+    timings = RunPaths(out).timings
+    if timings.exists():
+        shutil.copy(timings, folder.name)
+    return folder
+
+
+def check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: bool) -> None:
+    """Refuse a directory that holds another problem's decisions.
+
+    Raises:
+        InputError: It does.
+    """
+    if restart or not run_dir.experiment.exists() or not run_dir.rows():
+        return
+    try:
+        there = load_experiment(run_dir.experiment)
+    except InputError:
+        return  # written by another version; the ids of its trials differ, nothing is mixed up
+    decided = [d for d in run_dir.decisions() if d.parameter == STAGES[OPTIMIZER].parameter]
+    # An optimizer that was open is, once it is decided on, the one that tuned.yaml has.
+    there, experiment = (
+        tuned(e, decided) if e.optimizer.name == AUTO else e for e in (there, experiment)
+    )
+    for section in ("data", "model", "loss", "optimizer"):
+        if getattr(there, section) != getattr(experiment, section):
+            raise InputError(
+                f"--out: {run_dir.path} holds a run with another {section} section; a run directory "
+                "belongs to one experiment; give another --out, or --restart"
+            )
