@@ -235,3 +235,15 @@ def test_several_heads_have_targets_of_their_own(structure: str, streamed: bool)
     found = read(task)
     torch.manual_seed(0)
     assert found.loss == pytest.approx(loss(Heads()(X), targets).item(), rel=1e-5)
+
+
+def test_what_the_loss_ignores_is_no_class_in_what_is_said_of_the_data():
+    x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long() + 1
+    y[:100] = 0  # of the training examples alone
+    loss = nn.CrossEntropyLoss(ignore_index=0)
+    made = {"train": (x[:160], y[:160]), "validation": (x[160:], y[160:])}
+    told = " ".join(hptune.Task(lambda: nn.Linear(4, 3), **made).notes)
+    assert "no validation example of 1 of 3 classes: 0" in told
+    told = " ".join(hptune.Task(lambda: nn.Linear(4, 3), **made, loss=loss).notes)
+    assert "validation example of" not in told
