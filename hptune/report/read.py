@@ -79,7 +79,8 @@ def read_run(path: Path) -> RunRecord:
     """
     problems: list[str] = []
     directory = RunDir.open(path, write=False, tell=problems.append)
-    if not any(p.exists() for p in (directory.results_csv, directory.experiment)):
+    holds = (directory.results_csv, directory.experiment, directory.decisions_csv)
+    if not any(p.exists() for p in holds):
         raise InputError(
             f"{path}: has neither results.csv nor experiment.yaml; must be a run directory of "
             "hptune; name another or run `hptune run`"

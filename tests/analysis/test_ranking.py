@@ -123,7 +123,7 @@ def test_repeats_can_make_the_noise_smaller_or_larger_than_the_guess():
 
 
 def test_only_one_candidate_is_no_comparison_and_says_so():
-    assert "budget is spent" in rank({"a": [result(0.5)]}).warnings[0]
+    assert "compared with nothing" in rank({"a": [result(0.5)]}).warnings[0]
 
 
 def test_the_dominated_are_far_behind_and_never_all_of_them():

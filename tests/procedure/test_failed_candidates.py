@@ -114,7 +114,7 @@ def test_a_batch_size_that_the_model_refuses_is_a_failed_row(
     assert "6: failed" in found.decisions[0].reason
 
 
-@pytest.mark.parametrize(("key", "values"), [("momentum", [0.5, 0.99]), ("lr", [0.05, 500.0])])
+@pytest.mark.parametrize(("key", "values"), [("momentum", [0.99, 0.5]), ("lr", [0.05, 500.0])])
 def test_the_other_values_go_on(key: str, values: list[float], tmp_path: Path):
     found = sweep(lambda: Refuses(most=8.0), key, values, tmp_path, lr=0.5)
     assert found.decisions[0].value == values[0]

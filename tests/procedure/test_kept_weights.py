@@ -66,7 +66,9 @@ def test_an_overfit_run_ends_with_its_best_weights(tmp_path: Path):
     last = task.make_model()
     last.load_state_dict(state["last"])  # beside them
     assert loss_of(last, task.validation) > 1.2 * best.val_loss
-    again = trained(tmp_path, task)  # everything is there
+    table = (tmp_path / "results.csv").read_bytes()
+    again = trained(tmp_path, task)  # everything is there: nothing runs again
+    assert (tmp_path / "results.csv").read_bytes() == table
     assert again.decision.reason == run.decision.reason
     assert [r.test_loss for r in again.results] == [r.test_loss for r in run.results]
 

@@ -10,7 +10,7 @@ import torch
 
 import hptune
 from scripts.quality import grid, identical, judge, rivals, store, table
-from scripts.quality.problems import PROBLEMS, Problem
+from scripts.quality.problems import PROBLEMS
 
 WINE = "wine-adamw"
 
@@ -35,11 +35,11 @@ def counted(monkeypatch) -> list[float]:
     """Replace training by a parabola in log LR that breaks above 1, and list the LRs trained at."""
     trained: list[float] = []
 
-    def _trained(name: str, problem: Problem, lr: float, seed: int) -> store.Row:
+    def _trained(name: str, lr: float, seed: int) -> store.Row:
         trained.append(lr)
         return _row(name, lr, seed, 0.2 + 0.05 * math.log(lr / 0.3) ** 2 if lr < 1 else "")
 
-    monkeypatch.setattr(grid, "_trained", _trained)
+    monkeypatch.setattr(grid, "trained", _trained)
     monkeypatch.setattr(grid, "_untrained", lambda name, p, seed: _row(name, 0.0, seed, 1.0))
     return trained
 

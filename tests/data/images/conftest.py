@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def not_looked_at():
     """Leave out what is told of all data alike; tests/data/sanity has tests of it."""
     with pytest.MonkeyPatch.context() as patch:
