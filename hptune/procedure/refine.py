@@ -36,6 +36,7 @@ LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
 SHORT_SHARE = 2 / 3  # of what is left goes to short runs, the rest to whole ones
 MOST_SHORT = 40  # short runs, by when they have shown what they can
 MOST = 200  # trials: the model's cost grows with their cube
+LR_STEP = 3.0
 RIVALS = 3  # that the record tells the probability of
 CLEARLY = 0.8  # probability with which a challenger has to be better
 RULE = "{} expected at full length, where it is better with a probability of {:g} at least"
@@ -215,11 +216,16 @@ def _model(
     others = dict.fromkeys(replace(s, length=1.0) for s in surface.settings)
     rivals = {s: surface.probability(at, s) for s in others if s != at}
     nearest = sorted(rivals, key=rivals.__getitem__)[:RIVALS]
-    # Between what was tried: beyond, and along what was never varied, the model cannot say.
+    # Between what was tried: beyond, and along what was never varied, the model cannot say. Where the LR
+    # that was decided is an end of what was tried, the best may lie a step of a bracket beyond it.
     grids = {}
     for axis in COLUMNS:
         tried = [getattr(r.trial, axis) for r in usable]
         low, high = min(tried) * 0.999, max(tried) * 1.001
+        if axis == "lr" and chosen.lr <= min(tried):
+            low /= LR_STEP
+        if axis == "lr" and chosen.lr >= max(tried):
+            high *= LR_STEP
         grid = [value for value in region.values(axis) if low <= value <= high]
         if len(grid) > 1:
             grids[axis] = grid

@@ -178,6 +178,20 @@ def test_each_hyper_parameter_has_an_interval_that_narrows_where_the_cost_depend
     assert evidence_from(evidence_text([model]).encode()) == [model]
 
 
+@pytest.mark.parametrize("best", [0.2, 20.0])
+def test_where_the_decided_lr_is_an_end_of_what_was_tried_its_interval_reaches_beyond(best: float):
+    runner = Valley(best, epochs=0)
+    lrs = (0.033, 0.1, 0.3)  # the best is 0.01, or 1
+    tried = [BASE.change(lr=lr, iterations=BASE.iterations // 3) for lr in lrs]
+    results = runner.run([*tried, tried[0].change(seed=1), tried[2].change(seed=1)])
+    base = BASE.change(lr=min(lrs) if best < 1 else max(lrs))
+    trials = Trials(base, EXAMPLES)
+    (model,) = models(decide_refine(trials, region_around(base, (64,)), results).evidence)
+    low, high = model.intervals["lr"]
+    assert low < min(lrs) * 0.9 if best < 1 else high > max(lrs) * 1.1
+    assert min(lrs) / 3.01 <= low and high <= max(lrs) * 3.01
+
+
 def test_where_every_run_diverges_the_search_ends_and_says_so():
     class Breaking(Valley):
         def run(self, trials):
