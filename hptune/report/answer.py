@@ -61,12 +61,16 @@ def _value(record: RunRecord, latest: dict[str, Decision], name: str) -> str:
 
 def _cost(record: RunRecord) -> Iterator[str]:
     told = [
-        f"{name} {cost.trials} trial{'s' * (cost.trials > 1)}, {cost.epochs:.3g} epochs, "
+        f"{name.removesuffix(' runs')} {cost.trials} trial{'s' * (cost.trials > 1)}, {cost.epochs:.3g} epochs, "
         f"{duration(cost.seconds)}"
         for name, cost in costs(record).items()
     ]
-    if told:
-        yield "cost: " + "; ".join(told)
+    line = "cost: " + "; ".join(told)
+    if told and len(line) <= WIDTH:
+        yield line
+    elif told:
+        yield f"cost: {told[0]}"
+        yield from (f"      {other}" for other in told[1:])
 
 
 def _warnings(record: RunRecord) -> Iterator[str]:

@@ -31,6 +31,16 @@ def test_the_answer_of_a_whole_run_fits_twelve_lines_of_eighty_columns(made: Pat
     assert f"next: hptune show --why {made}" in lines
 
 
+def test_a_long_run_tells_its_cost_in_two_lines(made: Path):
+    record = read_run(made)
+    for row in record.trials:
+        row["seconds"], row["epochs"] = 1234.5, 1234.5
+    lines = answer(record)
+    assert all(len(line) <= WIDTH for line in lines if str(made) not in line)
+    (at,) = [k for k, line in enumerate(lines) if line.startswith("cost: search ")]
+    assert lines[at + 1].startswith("      final ")
+
+
 def test_the_last_decision_on_a_value_is_told(made: Path):
     record = read_run(made)
     last = [d for d in record.decisions if d.parameter == "lr"][-1]
