@@ -61,8 +61,8 @@ def _value(record: RunRecord, latest: dict[str, Decision], name: str) -> str:
 
 def _cost(record: RunRecord) -> Iterator[str]:
     told = [
-        f"{name.removesuffix(' runs')} {cost.trials} trial{'s' * (cost.trials > 1)}, {cost.epochs:.3g} epochs, "
-        f"{duration(cost.seconds)}"
+        f"{name.removesuffix(' runs')} {cost.trials} trial{'s' * (cost.trials > 1)}, "
+        f"{cost.epochs:.3g} epochs, {duration(cost.seconds)}"
         for name, cost in costs(record).items()
     ]
     line = "cost: " + "; ".join(told)
