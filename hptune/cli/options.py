@@ -102,7 +102,8 @@ class Common:
             rows = [result_row(result) for result in outcome.results]
             print_run(session.run_dir.path, outcome.decisions, rows)
             return
-        lines = answer(read_run(session.run_dir.path), outcome.decisions[-1].stage)
+        record = read_run(session.run_dir.path, with_curves=False)
+        lines = answer(record, outcome.decisions[-1].stage)
         click.echo("\n".join(lines if self.quiet else ["", *lines]))
 
 

@@ -54,7 +54,7 @@ def command(
 
     if stage is not None and stage not in STAGES:
         raise InputError(f"--stage: {stage!r}; must be one of {', '.join(STAGES)}; choose one")
-    record = read_run(find_run_dir(named or run_dir))
+    record = read_run(find_run_dir(named or run_dir), with_curves=False)
     for problem in record.problems:
         click.echo(f"note: {problem}", err=True)
     rows = _chosen([r for r in record.trials if stage in (None, r["stage"])], sort, top)

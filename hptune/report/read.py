@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hptune.errors import InputError
 from hptune.results.evidence import Evidence
 from hptune.results.records import Curve, Decision
@@ -26,7 +24,7 @@ class RunRecord:
         path: The directory.
         name: The experiment's, else the directory's.
         trials: The rows of results.csv.
-        curves: Those that can be read, by the ids of their trials.
+        curves: Those that can be read, by the ids of their trials; none where they were not asked for.
         decisions: The latest last.
         evidence: What the decisions rest on.
         experiment: The text of experiment.yaml, "" where there is none.
@@ -71,8 +69,12 @@ def numbers(rows: Iterable[Row], column: str) -> list[float]:
     return [value for row in rows if (value := number(row, column)) is not None]
 
 
-def read_run(path: Path) -> RunRecord:
+def read_run(path: Path, *, with_curves: bool = True) -> RunRecord:
     """Read a run directory. What cannot be read of it is left out, and told in `problems`.
+
+    Args:
+        path: The directory.
+        with_curves: Whether to read the curves, which takes longer than all the rest.
 
     Raises:
         InputError: It is not there, or is none of hptune's.
@@ -86,12 +88,13 @@ def read_run(path: Path) -> RunRecord:
             "hptune; name another or run `hptune run`"
         )
     trials, experiment = directory.rows(), _text(directory.experiment)
-    curves = {str(row["trial"]): directory.history(row) for row in trials}
+    read = trials if with_curves else []
+    curves = {str(row["trial"]): directory.history(row) for row in read}
     return RunRecord(
         path=path,
         name=_name(experiment) or path.resolve().name,
         trials=trials,
-        curves={t: c for t, c in curves.items() if c and np.isfinite(c.train_loss).any()},
+        curves={t: c for t, c in curves.items() if c and any(map(math.isfinite, c.train_loss))},
         decisions=directory.decisions(),
         evidence=directory.evidence(),
         experiment=experiment,

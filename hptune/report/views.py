@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from hptune.analysis.lr_range import LrRangeReading
 from hptune.report.wording import parameter, stage_title
 from hptune.results.evidence import Candidate, Comparison, Evidence, FinalRun, Model, RangeTest
 from hptune.results.records import Curve, Decision
 from hptune.stages import FINAL, LR_RANGE, STAGES
+
+if TYPE_CHECKING:
+    from hptune.analysis.lr_range import LrRangeReading
 
 Curves = Mapping[str, Curve]
 """The curves of a run by the ids of their trials."""
@@ -16,6 +19,8 @@ Curves = Mapping[str, Curve]
 
 def range_test(evidence: Sequence[Evidence]) -> tuple[RangeTest, LrRangeReading] | None:
     """Return the last LR range test and how it was read, None where none is recorded."""
+    from hptune.analysis.lr_range import LrRangeReading  # and numpy, which `hptune show` needs not
+
     tests = [one for one in evidence if isinstance(one, RangeTest)]
     try:
         return (tests[-1], LrRangeReading(**tests[-1].reading)) if tests else None

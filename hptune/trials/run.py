@@ -110,7 +110,8 @@ class Runner:
             concluded = self._concluded(result, lowest)
         if concluded is None:  # it failed this time, and its result says so
             return result
-        self.run_dir.add(concluded)
+        if concluded is not result:
+            self.run_dir.add(concluded)
         return concluded
 
     def _concluded(
