@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,9 @@ def test_every_command_ends_with_the_answer_and_quiet_leaves_nothing_else(
         {"lr-find": "lr-range", "sweep": "sweep", "train": "train"}[command[0]],
     )
     assert shown.out.startswith("digits: ") and "next: " in shown.out
+
+
+def test_show_does_not_load_numpy(made: Path):
+    code = f"import sys; from hptune.cli import run; assert run(['show', {str(made)!r}]) == 0; "
+    done = subprocess.run([sys.executable, "-c", code + "assert 'numpy' not in sys.modules"])
+    assert done.returncode == 0
