@@ -23,7 +23,6 @@ from hptune.data.unused import AUGMENTATION, unused
 from hptune.errors import InputError
 from hptune.task import Source
 
-NUMBERS = "biuf"  # kinds of dtype; all others hold text
 _NORMALIZATION_SAMPLE = 2048  # images that the normalisation of a streamed set is read from
 
 

@@ -11,8 +11,8 @@ from hptune.data.spec import Kind
 from hptune.data.split import as_classes
 from hptune.errors import InputError
 
-MOST_CLASSES = 20  # floats of more distinct whole values are quantities
-_NUMBERS = "biuf"
+MOST_CLASSES = 20  # whole numbers of more distinct values are quantities, of a table or as floats
+NUMBERS = "biuf"  # kinds of dtype; all others hold text
 Found = tuple[NDArray[Any], list[str], list[str]]
 
 
@@ -32,7 +32,7 @@ def read_targets(targets: NDArray[Any], kind: Kind | None) -> Found:
     """
     if targets.dtype.kind == "S":
         targets = np.char.decode(targets, "utf-8", "replace")
-    if targets.dtype.kind not in _NUMBERS + ("" if kind == "regression" else "U"):
+    if targets.dtype.kind not in NUMBERS + ("" if kind == "regression" else "U"):
         wanted = "numbers" if kind == "regression" else "numbers or text"
         raise InputError(f"data: targets of type {targets.dtype}; must be {wanted}; convert them")
     bad = int((~np.isfinite(targets)).sum()) if targets.dtype.kind == "f" else 0
@@ -45,7 +45,7 @@ def read_targets(targets: NDArray[Any], kind: Kind | None) -> Found:
         return _quantities(targets)
     if targets.size == len(targets):
         return _single(targets.reshape(-1), kind)
-    if targets.ndim == 2 and targets.dtype.kind in _NUMBERS:
+    if targets.ndim == 2 and targets.dtype.kind in NUMBERS:
         return _rows(targets, kind)
     if targets.dtype.kind == "f" and kind is None:
         return _quantities(targets)

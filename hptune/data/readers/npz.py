@@ -12,11 +12,11 @@ from zipfile import BadZipFile, is_zipfile
 import numpy as np
 from numpy.typing import NDArray
 
-from hptune.data.assemble import NUMBERS, Content, splits_of
+from hptune.data.assemble import Content, splits_of
 from hptune.data.channels import channels_first
 from hptune.data.spec import DataSpec, Kind, Layout, Splits
 from hptune.data.split import places
-from hptune.data.targets import read_targets
+from hptune.data.targets import NUMBERS, read_targets
 from hptune.errors import InputError, one_line
 
 Array = NDArray[Any]

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from hptune.data.spec import Kind
 from hptune.data.tables.columns import form, id_like, is_whole
+from hptune.data.targets import MOST_CLASSES
 from hptune.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_CLASSES = 20  # a whole-numbered target of more values is a quantity, not a class
 # Names of a target, the usual ones first.
 _TARGETS = (
     *("target", "label", "labels", "class", "y", "outcome", "response", "output"),
