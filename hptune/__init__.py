@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
+    from hptune.own_loop.trial import Trial, TrialEnded
     from hptune.procedure.outcome import Outcome
     from hptune.procedure.session.session import Session
 
@@ -26,6 +27,8 @@ __all__ = [
     "Session",
     "Splits",
     "Task",
+    "Trial",
+    "TrialEnded",
     "from_lightning",
     "load_experiment",
     "lr_find",
@@ -44,6 +47,7 @@ _HOMES = {
     "hptune.config.load": ("load_experiment",),
     "hptune.data.spec": ("DataSpec", "Splits"),
     "hptune.errors": ("HptuneError", "InputError"),
+    "hptune.own_loop.trial": ("Trial", "TrialEnded"),
     "hptune.procedure.outcome": ("Outcome",),
     "hptune.procedure.session.session": ("Session",),
 }

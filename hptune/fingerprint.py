@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
 from hptune.user_code import SCRIPT, is_library, read_source, shown_name
 
@@ -171,6 +172,12 @@ class _Reader:
         """Return what makes up an object of no kind that has its own description."""
         if isinstance(item, _WRAPPERS):
             return [getattr(item, name, None) for name in _WRAPPED]
+        if isinstance(item, DataLoader):
+            return [item.dataset, item.batch_size, item.drop_last]
+        if isinstance(item, TensorDataset):
+            return list(item.tensors)
+        if isinstance(item, Subset):
+            return [item.dataset, list(item.indices)]
         if isinstance(item, PurePath):  # where something lies is another matter on every machine
             return [item.name if item.is_absolute() else item.as_posix()]
         if inspect.isroutine(item):  # of C

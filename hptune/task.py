@@ -87,6 +87,26 @@ class MetricSpec:
     higher_is_better: bool = True
 
 
+class Loop(Protocol):
+    """A training loop of the user's own, in the place of hptune's."""
+
+    def run(self, task: Task, job: Any, device: Any, on_progress: Any = None) -> Any:
+        """Run a `Job` and return its `TrialResult`.
+
+        Raises:
+            InputError: Wrong for every trial.
+        """
+        ...
+
+    def rehearse(self, task: Task, trial: Any, device: Any) -> Mapping[str, Any]:
+        """Run a few iterations of a trial, and return what they show as plain values.
+
+        Raises:
+            InputError: The loop fails, or does not do what it must.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """All that training needs to know of the user's problem."""
@@ -106,6 +126,8 @@ class Task:
     model: str = "model"
     fingerprint: str = ""  # identifies model, data and code; part of every trial's id
     code: Mapping[str, str] = field(default_factory=dict)  # the user's source files, with digests
+    loop: Loop | None = None  # then model, step and batches are its own, and not this task's
+    seen: Mapping[str, Any] = field(default_factory=dict)  # by a rehearsal of the loop
     notes: Sequence[str] = ()  # what the user should know of the data before training
 
     def change(self, **changes: Any) -> Task:

@@ -30,12 +30,14 @@ ALL = {
 ALLOWED = {
     "cli": ALL,
     # Beside the shell: the same commands as functions.
-    "api": ALL | {"fingerprint"},
+    "api": ALL | {"fingerprint", "own_loop"},
     "console": {"report", "results"},
     "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
+    "own_loop": {"policies", "step", "task", "training", "results"},
     "procedure.session": {
         "config",
         "fingerprint",
+        "own_loop",
         "trials",
         "training",
         "analysis",
@@ -46,6 +48,7 @@ ALLOWED = {
     },
     "trials": {"training", "policies", "task", "results"},
     "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
+    "config.loop": {"fingerprint", "own_loop", "task", "results"},
     # Seeds what a model may draw its weights with.
     "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
     "training": {"policies", "step", "task", "results"},

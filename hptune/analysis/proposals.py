@@ -88,4 +88,6 @@ def _between(low: float, high: float, share: float) -> float:
 
 
 def _place(low: float, high: float, value: float) -> float:
+    if low == high:  # nothing to choose
+        return 0.0
     return float(np.log(value / low) / np.log(high / low))

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypedDict
 
 import torch
 
+from hptune.api.loop import LoopTask
 from hptune.api.start import with_kept_start
 from hptune.api.task import Task
 from hptune.config.load import with_value
@@ -41,6 +42,8 @@ class Options(TypedDict, total=False):
         epochs: Length of the final run.
         batch_size, lr, lr_min, momentum, momentum_min, weight_decay: Values to use; in `tune`,
             values to start from.
+        iterations_per_epoch: Of a training loop of your own: its optimizer steps an epoch, at
+            `batch_size`.
         seed: Of weights, order and augmentation.
         precision: auto, fp32, bf16 or fp16.
         device: auto, cpu, cuda, cuda:N or mps.
@@ -62,6 +65,7 @@ class Options(TypedDict, total=False):
     momentum: float
     momentum_min: float
     weight_decay: float
+    iterations_per_epoch: int
     seed: int
     precision: str
     device: str
@@ -74,7 +78,7 @@ class Options(TypedDict, total=False):
 
 @contextmanager
 def session(
-    task: Task, options: Options, out: Path, *, starting: bool = False
+    task: Task | LoopTask, options: Options, out: Path, *, starting: bool = False
 ) -> Iterator[Session]:
     """Open a run directory for a task; the caller's random states and precision stay as they are.
 
@@ -84,7 +88,7 @@ def session(
         out: The run directory.
         starting: Whether values are to start from, rather than to use whatever was decided.
     """
-    _check(task, options)
+    _check(options)
     experiment = _experiment(task, options)
     flags = {"epochs": experiment.training.epochs} if "epochs" in options else {}
     if not starting:
@@ -124,7 +128,7 @@ def check_key(key: str) -> None:
         )
 
 
-def _experiment(task: Task, options: Options) -> Experiment:
+def _experiment(task: Task | LoopTask, options: Options) -> Experiment:
     values: dict[str, Any] = {}
     if task.optimizer is not None:
         values["optimizer"] = dict(task.optimizer)
@@ -147,10 +151,10 @@ def _experiment(task: Task, options: Options) -> Experiment:
     return experiment
 
 
-def _check(task: Any, options: Mapping[str, Any]) -> None:
-    if not isinstance(task, Task):
+def _check(options: Mapping[str, Any]) -> None:
+    if "iterations_per_epoch" in options:
         raise InputError(
-            f"task: a {type(task).__name__}; must be an hptune.Task; make one from model and data"
+            "iterations_per_epoch: with an hptune.Task; follows from its data; leave it out"
         )
     known = list(Options.__annotations__)
     for name in options:

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from hptune.api.loop import LoopTask
 from hptune.api.task import Task
+from hptune.errors import InputError
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
@@ -42,7 +44,7 @@ class Result:
         trial: A final run with the values that hold now.
     """
 
-    task: Task
+    task: Task | LoopTask
     out: Path
     decisions: list[Decision]
     results: list[TrialResult]
@@ -219,10 +221,28 @@ class Trained(Result):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the trained weights, on the CPU, of the seed with the lowest validation loss."""
-        path = RunPaths(self.out).checkpoint(self._main.trial.id)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = self._checkpoint()
+        if "model" not in state:
+            raise InputError(
+                "state_dict: the training loop is your own; its weights are what it gave to "
+                "trial.save; use saved()"
+            )
         weights: dict[str, Tensor] = state["model"]
         return weights
+
+    def saved(self) -> dict[str, Any]:
+        """Return what a training loop of your own gave to `trial.save` last, by name.
+
+        States, tensors or plain values, of the seed with the lowest validation loss; empty where it saves
+        nothing.
+        """
+        parts = self._checkpoint().get("parts", {})
+        return {name: next(iter(part.values())) for name, part in parts.items()}
+
+    def _checkpoint(self) -> dict[str, Any]:
+        path = RunPaths(self.out).checkpoint(self._main.trial.id)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return state
 
     def load(self, model: nn.Module) -> nn.Module:
         """Load the trained weights into a model of yours, and return it."""

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from time import monotonic
-from typing import Any, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack, cast
 
+from hptune.api.loop import loop_task
 from hptune.api.options import Options, check_key, session
 from hptune.api.results import LrFind, Result, Sweep, Trained, Tuned
 from hptune.api.task import Task
 from hptune.errors import InputError
+from hptune.own_loop.trial import Trial
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.duration import seconds_of
 from hptune.procedure.session.session import Session
@@ -21,13 +23,15 @@ from hptune.results.records import Scalar
 from hptune.stages import swept
 
 R = TypeVar("R", bound=Result)
+TaskOrLoop = Task | Callable[[Trial], Any]
+"""What is tuned: a task, or a training loop of one's own as a function of a trial."""
 
 
-def lr_find(task: Task, *, seeds: int | None = None, **options: Unpack[Options]) -> LrFind:
+def lr_find(task: TaskOrLoop, *, seeds: int | None = None, **options: Unpack[Options]) -> LrFind:
     """Run an LR range test, confirm its candidate by short runs, and decide maximum and minimum LR.
 
     Args:
-        task: What to train.
+        task: What to train: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
         seeds: Repeats of each trial.
         options: See `hptune.Options`.
 
@@ -40,7 +44,7 @@ def lr_find(task: Task, *, seeds: int | None = None, **options: Unpack[Options])
 
 
 def sweep(
-    task: Task,
+    task: TaskOrLoop,
     parameter: str,
     values: Sequence[Scalar] | None = None,
     *,
@@ -52,7 +56,7 @@ def sweep(
     Where no LR is given or decided, the LR range test runs first.
 
     Args:
-        task: What to train.
+        task: What to train: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
         parameter: "momentum", "weight_decay", "batch_size", "lr", "dropout", or a key path of the
             YAML, such as "optimizer.args.eps", or "model.args.width" for an argument of
             `make_model`.
@@ -74,13 +78,13 @@ def sweep(
     return _result(Sweep, task, options, command, parameter=decided)
 
 
-def train(task: Task, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
+def train(task: TaskOrLoop, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
     """Train with the values given or decided, and read the test set once at the end.
 
     Where no LR is given or decided, the LR range test runs first.
 
     Args:
-        task: What to train.
+        task: What to train: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
         seeds: Repeats.
         options: See `hptune.Options`; `policy` is 1cycle by default.
 
@@ -92,7 +96,7 @@ def train(task: Task, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
 
 
 def tune(
-    task: Task,
+    task: TaskOrLoop,
     *,
     stages: Sequence[str] | None = None,
     seeds: int = 4,
@@ -104,7 +108,7 @@ def tune(
     With `optimizer="auto"` that is decided first.
 
     Args:
-        task: What to tune.
+        task: What to tune: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
         stages: Some of "optimizer", "lr-range", "momentum", "weight-decay", "batch-size"; the final run is
             always made. None runs all.
         seeds: Repeats of the final run.
@@ -135,7 +139,7 @@ def tune(
 
 def _result(
     kind: type[R],
-    task: Task,
+    task: TaskOrLoop,
     options: Options,
     command: Callable[[Session], Outcome],
     *,
@@ -143,13 +147,14 @@ def _result(
     **more: Any,
 ) -> R:
     """Return what a command finds. A temporary run directory goes with the result."""
+    used = task if isinstance(task, Task) else loop_task(task, cast("dict[str, Any]", options))
     given = options.get("out")
     out = Path(mkdtemp(prefix="hptune-") if given is None else given)
     try:
-        with session(task, options, out, starting=starting) as opened:
+        with session(used, options, out, starting=starting) as opened:
             outcome = command(opened)
             found = (outcome.decisions, outcome.results, outcome.evidence, opened.now())
-        result = kind(task, out, *found, **more)
+        result = kind(used, out, *found, **more)
     except BaseException:
         if given is None:
             shutil.rmtree(out, ignore_errors=True)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hptune import data, models
 from hptune.config.ignored import leave_out
+from hptune.config.loop import build_loop
 from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
 from hptune.config.whole_numbers import as_taken
@@ -50,6 +51,8 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     Raises:
         InputError: Something is not there or does not fit.
     """
+    if experiment.function is not None or (given is not None and given.loop is not None):
+        return build_loop(experiment, given)
     if given is not None:
         return _changed(given, experiment)
     splits = data.load(experiment.data)

@@ -186,6 +186,15 @@ class Procedure(Section):
         return tuple(stage.name for stage in choose(names, "procedure.stages"))
 
 
+class Loop(Section):
+    """A training loop of one's own, in the place of data, model and loss."""
+
+    iterations_per_epoch: Count | None = Field(
+        None, description="optimizer steps of an epoch at hyper_parameters.batch_size"
+    )
+    args: Arguments = Field(default_factory=dict, description="its own hyper-parameters")
+
+
 class Experiment(Section):
     """A whole experiment."""
 
@@ -199,6 +208,10 @@ class Experiment(Section):
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto, or a list of accuracy and torchmetrics' names"
     )
+    function: str | None = Field(
+        None, description="package.module:function of a trial, a training loop of your own"
+    )
+    loop: Loop = Field(Loop(), description="of the training loop of your own")
     optimizer: OptimizerSpec = Field(OptimizerSpec(), description="which optimizer")
     policy: Annotated[PolicySpec, AfterValidator(_computes)] = Field(
         PolicySpec(), description="LR and momentum over a run"

@@ -11,6 +11,7 @@ CYCLES = frozenset({"1cycle", "clr"})  # policies that go up from a minimum as t
 NADAMW_LR = 1.75e-3
 OPTIMIZERS = ("nadamw", "sgd")  # that are compared; the first where they cannot be told apart
 ADAPTIVE = frozenset({"adagrad", "adadelta", "rmsprop"})  # beside all that have betas
+OWN = "own"  # an optimizer, or a policy, that only a loop of the user's own knows
 DEEP = 10  # layers with weights; from here on the report's weight decays for deep nets apply
 # Decoupled decay is multiplied by LR alone, L2 also passes through the gradient: the
 # useful magnitudes lie about two decades apart.
@@ -33,6 +34,11 @@ def lr_range(*, adaptive: bool) -> tuple[float, float]:
 def usual_lr(optimizer: str) -> float | None:
     """Return the LR from which an optimizer's own is looked for; None where a range test has to say."""
     return NADAMW_LR if optimizer == "nadamw" else None
+
+
+def first_lr(*, adaptive: bool) -> float:
+    """Return the LR from which a bracket begins where neither a range test nor a habit can say."""
+    return 1e-3 if adaptive else 0.03
 
 
 def search_lr(*, adaptive: bool) -> tuple[float, float]:

@@ -64,6 +64,13 @@ def tested_and_bracketed(
     base = context.base(LR_RANGE, length, batch_size=size, lr=1.0, quiet=quiet)
     base = base.change(extra=extra or {})
     short, usual = context.shortened(base).change(stage=stage), defaults.usual_lr(context.optimizer)
+    if not context.check().has_schedule:
+        first = usual or defaults.first_lr(adaptive=context.is_adaptive)
+        context.progress.message(
+            f"  lr {first:g} to begin with: no LR range test, for the loop sets its LR itself and "
+            "does not call trial.schedule"
+        )
+        return None, run_bracket(runs, short, first)
     if usual:
         context.progress.message(f"  lr {usual:g} (usual for {context.optimizer}) to begin with")
         test = tested(context, runs, base) if context.asked else None
@@ -98,7 +105,7 @@ def tested(context: Context, runs: PairedRuns, base: Trial) -> RangeTest:
         high=options.lr_high or high,
         mode="exponential" if options.mode == "auto" else options.mode,
         seeds=max(options.seeds, runs.seeds),
-        examples=len(context.task.validation),
+        examples=context.validation_examples,
     )
 
 

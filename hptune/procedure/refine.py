@@ -51,26 +51,30 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         seeds: A proposal is run once; one that comes again takes the next seed.
     """
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
-    base, sizes = context.whole(REFINE), sizes_that_fit(context, default_values(size, examples))
+    base, sizes = context.whole(REFINE), [size]
+    if context.check().has_batch_size:
+        sizes = sizes_that_fit(context, default_values(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
-    region = region_around(base, sizes)
+    region = region_around(base, sizes, has_momentum=context.check().has_momentum)
     results = run_refine(context.runner, trials, region, known=context.searched, by=by)
     return decide_refine(trials, region, [*context.searched, *results], by)
 
 
-def region_around(base: Trial, sizes: Sequence[int]) -> Region:
+def region_around(base: Trial, sizes: Sequence[int], *, has_momentum: bool = True) -> Region:
     """Return where refinement looks.
 
     Args:
         base: With what was decided.
         sizes: Batch sizes that fit.
+        has_momentum: Whether there is momentum to choose.
     """
+    low, high = MOMENTUM if has_momentum else (base.momentum, base.momentum)
     decay = base.weight_decay or LEAST_DECAY
-    low = min(decay / DECAY_FACTOR, LEAST_DECAY) if base.weight_decay else LEAST_DECAY
+    lowest = min(decay / DECAY_FACTOR, LEAST_DECAY) if base.weight_decay else LEAST_DECAY
     return Region(
         lr=(base.lr / LR_FACTOR, base.lr * LR_FACTOR),
-        momentum=(min(MOMENTUM[0], base.momentum), max(MOMENTUM[1], base.momentum)),
-        weight_decay=(low, decay * DECAY_FACTOR),
+        momentum=(min(low, base.momentum), max(high, base.momentum)),
+        weight_decay=(lowest, decay * DECAY_FACTOR),
         batch_sizes=tuple(sorted(sizes)),
     )
 
@@ -92,7 +96,7 @@ def run_refine(
         known: Results of the stages before.
         by: What is better.
     """
-    budget, results, first = runner.budget, list[TrialResult](), _first(trials)
+    budget, results, first = runner.budget, list[TrialResult](), _first(trials, region)
     left = budget.allowed - budget.spent
     reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
     # Where whole runs would take more than half, none is made: the model reads those of a third.
@@ -250,7 +254,7 @@ def _model(
     )
 
 
-def _first(trials: Trials) -> list[Trial]:
+def _first(trials: Trials, region: Region) -> list[Trial]:
     """Return the trials before there are enough for a model: the LR by 3, and a smaller momentum."""
     own = trials.setting(trials.base)
     damping = min(3 * (1 - own.momentum), 0.9)
@@ -259,8 +263,9 @@ def _first(trials: Trials) -> list[Trial]:
         own,
         replace(own, lr=own.lr * 3),
         replace(own, lr=own.lr / 3),
-        replace(own, lr=kept, momentum=1 - damping),
     ]
+    if region.momentum[0] < region.momentum[1]:
+        settings.append(replace(own, lr=kept, momentum=1 - damping))
     return [trials.trial(setting, SHORT) for setting in settings]
 
 

@@ -119,7 +119,7 @@ class RunDir(RunPaths):
             write_atomic(self.experiment, experiment)
             self._write_manifest(manifest)
         write_atomic(self.curve(result.trial.id), tables.curve_text(result.curve))
-        if result.status is Status.FAILED:
+        if result.status is Status.FAILED and not self.log(result.trial.id).exists():
             write_atomic(self.log(result.trial.id), f"{result.message}\n")
         row = tables.result_row(result)
         known = {each["trial"]: each for each in self._rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +42,8 @@ class BatchCheck:
         input_shape, output_shape: Of the batch, the batch dimension first; empty where unknown.
         loss: Of the untrained model; None where the batch has no target that counts.
         has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
+        has_schedule: Whether LR can follow a policy.
+        has_batch_size: Whether the batch size can be chosen.
     """
 
     parameters: int
@@ -52,6 +54,8 @@ class BatchCheck:
     has_momentum: bool = True
     has_betas: bool = False
     has_weight_decay: bool = True
+    has_schedule: bool = True
+    has_batch_size: bool = True
 
 
 def check_batch(
@@ -63,6 +67,8 @@ def check_batch(
         InputError: Model, data, loss and optimizer do not fit each other.
     """
     iterations_per_epoch(len(task.train), batch_size)
+    if task.loop is not None:
+        return _of_loop(task.seen)
     with seeded(seed, device.torch_device):
         model = make_model(task, device)
         stepper = ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
@@ -92,6 +98,23 @@ def check_batch(
         has_momentum=stepper.has_momentum,
         has_betas=stepper.has_betas,
         has_weight_decay=stepper.has_weight_decay,
+    )
+
+
+def _of_loop(seen: Mapping[str, Any]) -> BatchCheck:
+    """Return what the rehearsal of a loop of the user's own has shown."""
+    reads = seen["reads"]
+    return BatchCheck(
+        parameters=seen["parameters"],
+        weight_layers=seen["weight_layers"],
+        input_shape=(),
+        output_shape=(),
+        loss=seen["loss"],
+        has_momentum=seen["has_momentum"],
+        has_betas=seen["has_betas"],
+        has_weight_decay="weight_decay" in reads,
+        has_schedule="schedule" in reads,
+        has_batch_size="batch_size" in reads,
     )
 
 

@@ -34,6 +34,9 @@ def run_trial(
     Raises:
         HptuneError: Wrong for every trial, an InputError among them; so is an OSError.
     """
+    if task.loop is not None:
+        result: TrialResult = task.loop.run(task, job, device, on_progress)
+        return result
     try:
         ((_, result),) = run_lanes(task, [job], device, on_progress)
     except (HptuneError, OSError):

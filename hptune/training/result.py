@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -73,6 +74,12 @@ def read_at(result: TrialResult, iteration: int) -> TrialResult:
         val_metrics=metrics,
         message=f"weights after iteration {iteration}, of the lowest validation loss",
     )
+
+
+def with_test(result: TrialResult, tests: Mapping[str, float]) -> TrialResult:
+    """Return a result with the values that a loop of the user's own read from its test set, if any."""
+    metrics = {name: tests.get(f"test_{name}") for name in result.val_metrics}
+    return replace(result, test_loss=tests.get("test_loss"), test_metrics=metrics)
 
 
 def failed(task: Task, trial: Trial, device: Device, error: Exception | str) -> TrialResult:

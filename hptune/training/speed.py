@@ -10,7 +10,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from hptune.errors import HptuneError, TrialError, one_line
+from hptune.errors import HptuneError, InputError, TrialError, one_line
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
@@ -44,6 +44,11 @@ def measure_iteration(
     Raises:
         TrialError: The trial fails. It will again when it is run, and is recorded then.
     """
+    if task.loop is not None:
+        try:
+            return float(task.loop.rehearse(task, trial, device)["iteration_seconds"])
+        except InputError as error:
+            raise TrialError(str(error)) from error
     times: list[float] = []
     try:
         with seeded(trial.seed, device.torch_device):

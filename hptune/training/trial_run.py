@@ -43,6 +43,7 @@ class Job:
         parent: Snapshot of the trial that `trial.snapshot` names, to branch from.
         checkpoint: File that receives the trained weights, and beside them those of the lowest
             validation loss where that was not the last one.
+        log: File for what a loop of the user's own prints, or where it failed.
         until: Iterations after which to pause, where the validation set is read: the result then
             has the status PRUNED, and the trial goes on from `snapshot` when it is run again.
     """
@@ -52,6 +53,7 @@ class Job:
     parent: Path | None = None
     checkpoint: Path | None = None
     until: int | None = None
+    log: Path | None = None
 
 
 OnProgress = Callable[[Job, TrialProgress], None]

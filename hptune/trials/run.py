@@ -16,7 +16,7 @@ from hptune.training.device import Device, cpu_threads, seeded
 from hptune.training.evaluation import PER_TRAINING_BATCH, evaluate
 from hptune.training.lengths import iterations_per_epoch
 from hptune.training.model import make_model
-from hptune.training.result import read_at
+from hptune.training.result import read_at, with_test
 from hptune.training.snapshot import load_state, save_state
 from hptune.training.speed import SECONDS, measure_iteration
 from hptune.training.trial_run import Job
@@ -102,7 +102,7 @@ class Runner:
         if result.status is not Status.COMPLETE or result.test_loss is not None:
             return result
         concluded = self._concluded(result, lowest)
-        if concluded is None and self.task.test is not None:
+        if concluded is None and (self.task.test is not None or self.task.loop is not None):
             self.progress.message(f"  {result.trial.id}: its weights cannot be read; run again")
             checkpoint = self.run_dir.checkpoint(result.trial.id)
             result = self._run_one(replace(self._job(result.trial), checkpoint=checkpoint))
@@ -120,7 +120,11 @@ class Runner:
         """Settle which weights count, and evaluate the test split; None where they cannot be read."""
         trial, path = result.trial, self.run_dir.checkpoint(result.trial.id)
         state = load_state(path)
-        if state is None or state.get("trial") != trial.id or "model" not in state:
+        if state is None or state.get("trial") != trial.id:
+            return None
+        if self.task.loop is not None:  # it read its test set itself; only now is that looked at
+            return with_test(result, state["tests"])
+        if "model" not in state:
             return None
         if "lowest" in state:
             at, weights = state.pop("lowest")
@@ -222,6 +226,7 @@ class Runner:
             parent=self.run_dir.snapshot(trial.snapshot) if trial.snapshot else None,
             checkpoint=self.run_dir.checkpoint(trial.id) if keep else None,
             until=until,
+            log=self.run_dir.log(trial.id),
         )
 
 

@@ -102,7 +102,7 @@ class Context:
         """What runs this task's trials within the budget; the first batch is checked before."""
         problem = self.problem
         self.check()
-        if problem.device.needs_probe:
+        if problem.device.needs_probe and self.task.loop is None:
             # Making a trial tells wrong input, before anything is timed.
             size = self.batch_size(quiet=True)
             problem.choose_mode(self.base(LR_RANGE, 1000, batch_size=size, lr=1e-4, quiet=True))
@@ -140,7 +140,7 @@ class Context:
         Raises:
             InputError: The task has no such metric.
         """
-        examples = len(self.task.validation)
+        examples = self.validation_examples
         if name == LOSS.name:
             return Criterion(examples=examples)
         if name not in self.task.metrics:
@@ -150,6 +150,11 @@ class Context:
             )
         higher = self.task.metrics[name].higher_is_better
         return Criterion(name, higher_is_better=higher, examples=examples)
+
+    @property
+    def validation_examples(self) -> int | None:
+        """Examples of the validation set; None where only a loop of the user's own knows."""
+        return len(self.task.validation) if self.task.loop is None else None
 
     def options(self, stage: str) -> Any:
         """Return the stage's section of the config; None where it has none."""
@@ -182,7 +187,7 @@ class Context:
             budget=procedure.budget,
             search_seeds=procedure.seeds,
             test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
-            tests=defaults.usual_lr(self.optimizer) is None,
+            tests=defaults.usual_lr(self.optimizer) is None and self.check().has_schedule,
             final_seeds=final.seeds,
             trial_epochs=procedure.trial_epochs,
             range_test_epochs=procedure.lr_range.epochs,
@@ -222,7 +227,9 @@ class Context:
         momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
         lowest = defaults.MOMENTUM_MIN if momentum > defaults.MOMENTUM_MIN else momentum
         minimum = inputs.number("momentum_min", lowest, quiet=quiet)
-        shown = self.check()
+        shown, policy = self.check(), experiment.policy
+        if not shown.has_schedule:  # nothing cycles that the loop does not cycle itself
+            policy, minimum = PolicySpec(name=defaults.OWN), momentum
         usual = defaults.weight_decay(shown.weight_layers, self.optimizer)
         decay = inputs.number("weight_decay", usual, quiet=quiet or not shown.has_weight_decay)
         return Trial(
@@ -232,11 +239,11 @@ class Context:
             iterations=iterations,
             batch_size=batch_size,
             lr=lr,
-            lr_min=self._lr_min(lr, experiment.policy),
+            lr_min=self._lr_min(lr, policy),
             momentum=momentum,
             momentum_min=None if minimum == momentum else minimum,
             weight_decay=decay if shown.has_weight_decay else 0.0,
-            policy=experiment.policy,
+            policy=policy,
             optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
         )

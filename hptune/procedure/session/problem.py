@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hptune.config.build import build_task
 from hptune.config.schema import Experiment
-from hptune.procedure.defaults import OPTIMIZERS
+from hptune.own_loop.task import rehearse, rehearsed
+from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN, batch_size
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO, OptimizerSpec
+from hptune.stages import TRAIN
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck, check_batch
 from hptune.training.device import Device
@@ -50,15 +52,43 @@ class Problem:
     def optimizer(self) -> OptimizerSpec:
         """The optimizer; as long as none is decided on, the one that is taken by default."""
         written = self.experiment.optimizer
+        if self.task.loop is not None:  # whose optimizer is its own
+            return written.change(name=self.task.seen["optimizer"] or OWN)
         return written.change(name=OPTIMIZERS[0]) if written.name == AUTO else written
 
     @property
     def task(self) -> Task:
         """The task."""
         if self._task is None:
-            self._task = build_task(self.experiment, self.given)
-            self.run_dir.add_fact("validation_examples", len(self._task.validation))
+            task = build_task(self.experiment, self.given)
+            if task.loop is None:
+                self.run_dir.add_fact("validation_examples", len(task.validation))
+            else:
+                task = self._rehearsed(task)
+            self._task = task
         return self._task
+
+    def _rehearsed(self, task: Task) -> Task:
+        """Return the task of a loop with what a rehearsal of it shows, made once a run directory."""
+        key, size = f"rehearsal/{task.fingerprint}", self.experiment.hyper_parameters.batch_size
+        size = size or batch_size(len(task.train))
+        seen = self.run_dir.timing(key)
+        if not isinstance(seen, dict):
+            epochs, per_epoch = self.experiment.training.epochs, len(task.train) // size
+            trial = Trial(
+                stage=TRAIN,
+                task=task.fingerprint,
+                seed=self.experiment.seed,
+                iterations=max(round(epochs * per_epoch), 1),
+                batch_size=size,
+                lr=1e-4,
+                momentum=MOMENTUM,
+                weight_decay=0.0,
+                settings=self.experiment.training.settings(),
+            )
+            seen = rehearse(task, trial, self.device)
+            self.run_dir.set_timing(key, dict(seen))
+        return rehearsed(task, seen, size)
 
     def checked(self, batch_size: int) -> BatchCheck:
         """Return what the first batch shows; wrong input is told here, before any trial."""

@@ -56,6 +56,8 @@ class Inline:
 
 def make(execution: Execution, task: Task, trials: Sequence[Trial]) -> Inline:
     """Return one that computes with as many threads as is fastest."""
+    if task.loop is not None:  # sets its threads itself
+        return Inline(execution.device)
     with execution.measurements(task) as measured:
         threads, _ = best_threads(inline_seconds(measured, task, trials, execution.device))
     return Inline(execution.device, threads)
