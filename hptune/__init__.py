@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
-    from hptune.own_loop.trial import Trial, TrialEnded
+    from hptune.own_loop.told import TrialEnded
+    from hptune.own_loop.trial import Trial
     from hptune.procedure.outcome import Outcome
     from hptune.procedure.session.session import Session
 
@@ -47,7 +48,8 @@ _HOMES = {
     "hptune.config.load": ("load_experiment",),
     "hptune.data.spec": ("DataSpec", "Splits"),
     "hptune.errors": ("HptuneError", "InputError"),
-    "hptune.own_loop.trial": ("Trial", "TrialEnded"),
+    "hptune.own_loop.told": ("TrialEnded",),
+    "hptune.own_loop.trial": ("Trial",),
     "hptune.procedure.outcome": ("Outcome",),
     "hptune.procedure.session.session": ("Session",),
 }

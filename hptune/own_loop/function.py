@@ -10,7 +10,8 @@ from typing import Any
 from hptune.errors import InputError, TrialError, one_line
 from hptune.own_loop.assignment import Assignment
 from hptune.own_loop.record import Record
-from hptune.own_loop.trial import Trial, TrialEnded
+from hptune.own_loop.told import TrialEnded
+from hptune.own_loop.trial import Trial
 from hptune.results.atomic import write_atomic
 from hptune.results.records import Trial as TrialRecord
 from hptune.results.records import TrialResult

@@ -98,6 +98,14 @@ class Schedule:
         return [p for group in self._groups for p in group.get("params", ())]
 
 
+def name_of(optimizer: Any) -> str:
+    """Return the name of an optimizer's class in small letters, of the one within a wrapper."""
+    inner = getattr(optimizer, "optimizer", None)
+    if inner is not None and hasattr(inner, "param_groups"):
+        return name_of(inner)
+    return type(optimizer).__name__.lower()
+
+
 def _has_momentum(group: Group) -> bool:
     return "betas" in group or "momentum" in group
 
