@@ -33,7 +33,7 @@ ALLOWED = {
     "api": ALL | {"fingerprint", "own_loop"},
     "console": {"report", "results"},
     "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
-    "own_loop": {"policies", "step", "task", "training", "results"},
+    "own_loop": {"analysis", "policies", "step", "task", "training", "results"},
     "procedure.session": {
         "config",
         "fingerprint",

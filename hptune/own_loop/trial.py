@@ -22,19 +22,17 @@ from hptune.training.snapshot import load_state, save_state
 
 SAVE_SECONDS = 5.0  # between two snapshots at least
 SAVE_SHARE = 0.02  # of the time: what writing them may take
+_WHEN = "must be where trial.evaluate_now is true; add trial.log(val_loss=...) there"
 
 
 class Trial:
     """What one training run is to do; iterate over it, once an optimizer step.
 
         def train(trial):
-            model = Net()
-            optimizer = torch.optim.SGD(model.parameters(), lr=trial.lr)
+            model, optimizer = ...
             schedule = trial.schedule(optimizer)
             for x, y in trial.batches(loader):
-                loss = criterion(model(x), y)
-                loss.backward()
-                optimizer.step(); optimizer.zero_grad(); schedule.step()
+                ...; optimizer.step(); schedule.step()
                 trial.log(train_loss=loss)
                 if trial.evaluate_now:
                     trial.log(val_loss=..., val_accuracy=...)
@@ -47,8 +45,10 @@ class Trial:
         device: Where hptune was asked to train.
     """
 
-    def __init__(self, assignment: Assignment, sink: Sink) -> None:
-        self._assignment, self._trial = assignment, assignment.trial
+    def __init__(
+        self, assignment: Assignment, sink: Sink, *, rank: int = 0, ranks: int = 1
+    ) -> None:
+        self._assignment, self._trial, self._speaks = assignment, assignment.trial, rank == 0
         self.iterations = self._trial.iterations
         self.iterations_per_epoch = assignment.per_epoch
         self.args = dict(assignment.args)
@@ -56,7 +56,7 @@ class Trial:
         self.iteration = -1
         self._rates, self._evaluate_at = assignment.rates(), assignment.evaluate_at()
         self._told = Told(assignment, self._rates, sink)
-        self._rehearsal = Rehearsal(self.iterations) if assignment.rehearsal else None
+        self._rehearsal = Rehearsal(self.iterations, ranks) if assignment.rehearsal else None
         self._schedules: list[Schedule] = []
         self._reference = 0.0  # the first LR of the first optimizer
         self._optimizer: str | None = None
@@ -138,6 +138,12 @@ class Trial:
     # Where it is
 
     def __iter__(self) -> Iterator[int]:
+        at = self.iteration
+        used = max(
+            self._told.iterations, self._asked + 1, *(s.last_epoch for s in self._schedules), 0
+        )
+        if self._started and not self._is_over and at >= used:
+            self.iteration -= 1  # `zip(trial, loader)` took it when a pass was over
         return self
 
     def __next__(self) -> int:
@@ -192,9 +198,11 @@ class Trial:
         """
         if self.iteration < 0:
             raise InputError(
-                "trial.log: before the first iteration; must be within the loop; iterate over the "
-                "trial, `for batch in trial.batches(loader)`"
+                "trial.log: before the first iteration; must be within the loop, `for batch in "
+                "trial.batches(loader)`; move it there"
             )
+        if not self._speaks:
+            return
         if train_loss is not None:
             self._told.loss(self.iteration, train_loss)
         if values:
@@ -218,6 +226,9 @@ class Trial:
             self._saved_at = done
             for name, part in parts.items():
                 state_of(name, part)
+            return
+        if not self._speaks:
+            self._saved_at = done
             return
         began = time.perf_counter()
         interval = max(SAVE_SECONDS, self._save_took / SAVE_SHARE)
@@ -268,27 +279,25 @@ class Trial:
         """
         if not self._started:
             raise TrialError(
-                "the loop returned without an iteration; must run trial.iterations of them; iterate "
-                "over the trial, `for batch in trial.batches(loader)`"
+                "the loop returned without an iteration; must run trial.iterations of them; write "
+                "`for batch in trial.batches(loader)`"
             )
         if not self._is_over:
             # Of an iteration that took no batch any more nothing was told.
-            done = self._told.iterations or self.iteration
+            done = self._told.iterations or self.iteration + (not self._speaks)
             if (
                 max(done, self.iteration + 1 if self._asked == self.iteration else 0)
                 < self.iterations
             ):
                 raise TrialError(
-                    f"the loop ended after {done} of {self.iterations} iterations; must run all of "
-                    "them, pass after pass over the data; use `for batch in trial.batches(loader)`, "
-                    "which begins the loader anew"
+                    f"the loop ended after {done} of {self.iterations} iterations; must run all, pass "
+                    "after pass; `for batch in trial.batches(loader)` begins the loader anew"
                 )
             self._end_iteration()
+        if not self._speaks:
+            return
         if not any("val_loss" in values for values in self._told.readings.values()):
-            raise TrialError(
-                "the loop logged no val_loss; must log it where trial.evaluate_now is true; add "
-                "trial.log(val_loss=...)"
-            )
+            raise TrialError(f"the loop logged no val_loss; {_WHEN}")
         self._told.flush()
         self._told.sink.ended(Status.COMPLETE, "")
 
@@ -303,14 +312,13 @@ class Trial:
         at, done, told = self.iteration, self.iteration + 1, self._told
         if at < 0 or self._is_over:
             return
-        if self._asked == at and "val_loss" not in told.readings.get(at, {}):
-            raise TrialError(
-                f"no val_loss was logged at iteration {at}, where trial.evaluate_now was true; must "
-                "be logged before the next iteration; add trial.log(val_loss=...)"
-            )
+        if self._speaks and self._asked == at and "val_loss" not in told.readings.get(at, {}):
+            raise TrialError(f"no val_loss was logged at iteration {at}, when it was due; {_WHEN}")
         if self._rehearsal is not None:
             told.flush()
             self._rehearsal.took(told.stop_clock())
+            if not self._speaks:  # it is ended with the one that does
+                return
             if self._asked == at or self._rehearsal.is_over(done):
                 self._end_rehearsal(self._rehearsal)
         elif told.waits_long or done >= self.iterations:

@@ -9,9 +9,10 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.config.load import with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
+from hptune.own_loop.task import BATCH_SIZE
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
-from hptune.procedure.plan import BESIDE_REFINEMENT, Plan
+from hptune.procedure.plan import BESIDE_REFINEMENT, SHORTEST, Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Decision, Scalar, Trial, TrialResult
@@ -156,6 +157,17 @@ class Context:
         """Examples of the validation set; None where only a loop of the user's own knows."""
         return len(self.task.validation) if self.task.loop is None else None
 
+    @property
+    def has_one_length(self) -> bool:
+        """Whether every trial is as long as a script makes it, whatever is asked of it."""
+        takes = set(self.task.seen.get("placeholders", ()))
+        return bool(takes) and not {"epochs", "iterations"} & takes
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether an epoch is a single iteration, for nobody knows how many it has."""
+        return len(self.task.train) == self.batch_size(quiet=True) and self.task.loop is not None
+
     def options(self, stage: str) -> Any:
         """Return the stage's section of the config; None where it has none."""
         if stage == SEARCH:
@@ -174,8 +186,10 @@ class Context:
 
     def batch_size(self, *, quiet: bool = False) -> int:
         """Return the batch size that holds now."""
-        default = defaults.batch_size(len(self.task.train))
-        return round(self.inputs.number("batch_size", default, quiet=quiet))
+        task = self.task
+        default = defaults.batch_size(len(task.train)) if task.loop is None else BATCH_SIZE
+        fixed = task.loop is not None and "batch_size" not in task.seen["reads"]
+        return round(self.inputs.number("batch_size", default, quiet=quiet or fixed))
 
     def plan(self, batch_size: int) -> Plan:
         """Return the lengths of the procedure's runs at a batch size, and the budget of its stages."""
@@ -189,7 +203,8 @@ class Context:
             test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
             tests=defaults.usual_lr(self.optimizer) is None and self.check().has_schedule,
             final_seeds=final.seeds,
-            trial_epochs=procedure.trial_epochs,
+            trial_epochs=self.epochs if self.has_one_length else procedure.trial_epochs,
+            shortest=1 if self.counts_epochs else SHORTEST,
             range_test_epochs=procedure.lr_range.epochs,
             baseline_length=None if final.baseline is None else final.baseline_length,
         )
@@ -221,13 +236,14 @@ class Context:
         quiet: bool = False,
     ) -> Trial:
         """Return a trial with the values that hold now."""
-        experiment, inputs = self.experiment, self.inputs
+        experiment, inputs, shown = self.experiment, self.inputs, self.check()
+        policy = experiment.policy
         if lr is None:
             lr = inputs.number("lr", 0.1, quiet=quiet)
-        momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
+        own = quiet or "momentum" in shown.fixed
+        momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=own)
         lowest = defaults.MOMENTUM_MIN if momentum > defaults.MOMENTUM_MIN else momentum
-        minimum = inputs.number("momentum_min", lowest, quiet=quiet)
-        shown, policy = self.check(), experiment.policy
+        minimum = inputs.number("momentum_min", lowest, quiet=own or not shown.has_schedule)
         if not shown.has_schedule:  # nothing cycles that the loop does not cycle itself
             policy, minimum = PolicySpec(name=defaults.OWN), momentum
         usual = defaults.weight_decay(shown.weight_layers, self.optimizer)
@@ -246,6 +262,7 @@ class Context:
             policy=policy,
             optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
+            fixed=shown.fixed,
         )
 
     def _lr_min(self, lr: float, policy: PolicySpec) -> float | None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hptune.config.build import build_task
 from hptune.config.schema import Experiment
-from hptune.own_loop.task import rehearse, rehearsed
-from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN, batch_size
+from hptune.own_loop.task import BATCH_SIZE, rehearse, rehearsed
+from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO, OptimizerSpec
@@ -71,7 +71,7 @@ class Problem:
     def _rehearsed(self, task: Task) -> Task:
         """Return the task of a loop with what a rehearsal of it shows, made once a run directory."""
         key, size = f"rehearsal/{task.fingerprint}", self.experiment.hyper_parameters.batch_size
-        size = size or batch_size(len(task.train))
+        size = size or BATCH_SIZE
         seen = self.run_dir.timing(key)
         if not isinstance(seen, dict):
             epochs, per_epoch = self.experiment.training.epochs, len(task.train) // size
