@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from hptune.api.loop import LoopTask
 from hptune.api.task import Task
 from hptune.errors import InputError
+from hptune.prediction.predictions import Predictions
+from hptune.prediction.predictor import Predictor
+from hptune.prediction.weights import weights_of, what_was_reached
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
@@ -208,8 +211,9 @@ class Trained(Result):
     @property
     def decision(self) -> Decision:
         """What the trained model reached: mean over the seeds, and whether it over- or underfits."""
-        reached = ("test_", "val_")  # a baseline's is another's
-        return [d for d in self.decisions if d.parameter.startswith(reached)][-1]
+        reached = what_was_reached(self.decisions)
+        assert reached is not None  # the stage has just decided it
+        return reached
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -255,6 +259,49 @@ class Trained(Result):
             model = self.task.make_model()
         return self.load(model).cpu().eval()
 
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        id_column: str | None = None,
+        ensemble: bool = False,
+        device: str = "auto",
+    ) -> Predictions:
+        """Predict new data, and where they have targets also say how well.
+
+        Args:
+            data: In any form that `hptune.Task` takes, with or without targets; None reads the
+                task's own test split.
+            id_column: Of a table, the column that names the rows.
+            ensemble: Whether all seeds predict together, by the mean of their probabilities.
+            device: On which to predict.
+
+        Raises:
+            InputError: The data are not what the model takes; the line says what to change.
+        """
+        return self._predictor(ensemble, device).predict(data, id_column=id_column)
+
+    def export(
+        self, path: str | Path, format: str | None = None, *, ensemble: bool = False
+    ) -> Path:
+        """Write the trained model to a file: .pt (torch), .ts (TorchScript) or .onnx.
+
+        Args:
+            path: The file.
+            format: "torch", "torchscript" or "onnx"; None goes by the file's ending.
+            ensemble: Whether all seeds are written as one model.
+
+        Raises:
+            InputError: No such format, or the model cannot be written in it.
+        """
+        return self._predictor(ensemble, "cpu").export(path, format)
+
+    def _predictor(self, ensemble: bool, device: str) -> Predictor:
+        done = sorted(self._completed, key=_val_loss)
+        trials = [result.trial.id for result in (done if ensemble else done[:1])]
+        weights = weights_of(self.out, trials, signature=self.task.signature)
+        return Predictor(self.task, weights, device=device, test=lambda: self.task.test)
+
     def _draw(self, ax: Axes) -> None:
         plot_losses([result.curve for result in self._completed], ax)
 
@@ -265,7 +312,7 @@ class Trained(Result):
 
     @property
     def _main(self) -> TrialResult:
-        return min(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
+        return min(self._completed, key=_val_loss)
 
 
 class Tuned(Trained):
@@ -282,6 +329,10 @@ class Tuned(Trained):
             for model in models(self.evidence)
             for name, (low, high) in model.intervals.items()
         }
+
+
+def _val_loss(result: TrialResult) -> float:
+    return math.inf if result.val_loss is None else result.val_loss
 
 
 def frame(curve: Curve, **first: str) -> pd.DataFrame:
