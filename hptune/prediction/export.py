@@ -159,7 +159,9 @@ def _onnx(
             f'--format: onnx needs {error.name}, which is not installed; run pip install "hptune[onnx]"'
         ) from None
     batch = torch.export.Dim("batch")
-    shapes: Any = [{0: batch}] * len(traced[0]), {name: {0: batch} for name in traced[1]}
+    shapes: dict[str, Any] = {name: {0: batch} for name in traced[1]}
+    if traced[0]:
+        shapes["inputs"] = ({0: batch},) * len(traced[0])
     names = [each.name or "input" for each in signature.inputs]
     if len(traced[0]) > 1:
         names = [f"input_{k}" for k in range(len(traced[0]))]

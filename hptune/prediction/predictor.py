@@ -153,9 +153,8 @@ class Predictor:
                 outputs.append(one.cpu())
                 targets.append(wanted.cpu() if isinstance(wanted, Tensor) else None)
         if not outputs:
-            raise InputError(
-                f"DATA: no example can be read; {'; '.join(told(examples.left_out)) or 'must hold some'}"
-            )
+            why = "; ".join(told(examples.left_out)) or "there are none"
+            raise InputError(f"DATA: no example can be read; must hold some: {why}; correct the path")
         whole = all(isinstance(each, Tensor) for each in targets)
         return torch.cat(outputs), torch.cat(targets) if whole else None, plain
 
@@ -213,7 +212,8 @@ class Predictor:
             return shares.argmax(-1).numpy()
         values = outputs.float().numpy()
         if scale := self.signature.target_scale:
-            values = values * np.asarray(scale["std"]) + np.asarray(scale["mean"])
+            scaled = values * np.asarray(scale["std"]) + np.asarray(scale["mean"])
+            values = scaled.astype(np.float32)  # no more digits than the model computes with
         one = self.signature.kind == "regression" and values.ndim == 2 and values.shape[1] == 1
         return values[:, 0] if one else values
 
