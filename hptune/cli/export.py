@@ -45,8 +45,8 @@ def command(
 
     predictor = loaded(run, device="cpu", **which)
     if output is None:
-        if run is not None and run.is_file() and run.suffix not in (".yaml", ".yml"):
-            raise InputError(f"-o: none given; {run} is a file; name the file to write")
+        if run is not None and run.suffix == ".pt":
+            raise InputError(f"-o: none given and {run} is a file; must be named; give -o FILE")
         output = find_run_dir(run) / f"model{ENDINGS[kind or 'torch']}"
     path = predictor.export(output, kind)
     if as_json:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hptune.prediction.predictions import Predictions
     from hptune.prediction.predictor import Predictor
 
-STDOUT = "-"
+STDOUT, CONFIGS = "-", (".yaml", ".yml")
 run_argument = click.argument(
     "run", required=False, metavar="[RUN]", type=click.Path(path_type=Path)
 )
@@ -107,8 +107,11 @@ def loaded(run: Path | None, *, model: str | None, **which: Any) -> Predictor:
     from hptune.prediction.load import load_run
     from hptune.user_code import find
 
-    is_weights = run is not None and run.is_file() and run.suffix not in (".yaml", ".yml")
-    path = run if run is not None and is_weights else find_run_dir(run)
+    if run is not None and run.is_file() and run.suffix not in (*CONFIGS, ".pt"):
+        raise InputError(
+            f"RUN: {str(run)!r}; must be a run directory, a CONFIG or an exported .pt; give it before DATA"
+        )
+    path = run if run is not None and run.suffix == ".pt" else find_run_dir(run)
     make_model = None if model is None else find(model, "--model")
     return load_run(path, make_model=make_model, **which)
 

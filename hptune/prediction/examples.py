@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hptune.results.signature import Signature
 from hptune.step import inputs_of, target_of
@@ -39,7 +40,10 @@ class Examples:
 
     def divided(self, batch: Any) -> tuple[Any, Any]:
         """Return the inputs of a batch, and its targets or None."""
-        return (batch, None) if self.bare else (inputs_of(batch), target_of(batch))
+        if isinstance(batch, tuple | list) and len(batch) == 1:
+            return batch[0], None
+        bare = self.bare or isinstance(batch, Tensor)
+        return (batch, None) if bare else (inputs_of(batch), target_of(batch))
 
     def names(self, count: int) -> list[Any]:
         """Return what the examples are called that were read, of which there are so many."""

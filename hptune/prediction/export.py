@@ -59,7 +59,7 @@ def export(
             + did_you_mean(format, ENDINGS, "choose one of these")
         )
     signature = weights[0].signature
-    plain = _Plain(model).eval()
+    plain = _Plain(model, [each.name for each in signature.inputs]).eval()
     traced, compared = (_example(signature, size) for size in _TRIED)
     with torch.no_grad():
         _run(plain, compared, signature)
@@ -69,23 +69,30 @@ def export(
 
 
 class _Plain(nn.Module):
-    """A model that returns its outputs alone, whatever it returns beside them."""
+    """A model that gets inputs one after the other, and returns its outputs alone.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: May return other things beside its outputs.
+        names: Of the inputs that it gets by name.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str | None]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self._names = model, [name for name in names if name is not None]
 
-    def forward(self, *inputs: Any, **named: Any) -> Any:
-        return outputs_in(self.model(*inputs, **named))
+    def forward(self, *inputs: Any) -> Any:
+        if self._names:
+            return outputs_in(self.model(**dict(zip(self._names, inputs, strict=True))))
+        return outputs_in(self.model(*inputs))
 
 
-Example = tuple[tuple[Tensor, ...], dict[str, Tensor]]  # by place, by name
+Example = tuple[Tensor, ...]
 
 
 def _example(signature: Signature, size: int) -> Example:
     """Return inputs of the right shapes and types: zeros for whole numbers, which may be ids."""
     generator = torch.Generator().manual_seed(0)
-    placed, named = list[Tensor](), dict[str, Tensor]()
+    values = list[Tensor]()
     for each in signature.inputs:
         dtype = getattr(torch, each.dtype, None)
         if not isinstance(dtype, torch.dtype):
@@ -94,17 +101,13 @@ def _example(signature: Signature, size: int) -> Example:
             )
         shape = (size, *each.shape)
         drawn = torch.randn(shape, generator=generator) if dtype.is_floating_point else None
-        value = torch.zeros(shape, dtype=dtype) if drawn is None else drawn.to(dtype)
-        if each.name is None:
-            placed.append(value)
-        else:
-            named[each.name] = value
-    return tuple(placed), named
+        values.append(torch.zeros(shape, dtype=dtype) if drawn is None else drawn.to(dtype))
+    return tuple(values)
 
 
 def _run(model: Callable[..., Any], example: Example, signature: Signature) -> Tensor:
     try:
-        found: Tensor = model(*example[0], **example[1])
+        found: Tensor = model(*example)
     except Exception as error:
         shown = ", ".join(str(each.shape) for each in signature.inputs)
         raise InputError(
@@ -132,13 +135,11 @@ def _torchscript(
 ) -> None:
     try:
         trace: Any = torch.jit.trace
-        script = trace(
-            model, traced[0] or None, example_kwarg_inputs=traced[1] or None, check_trace=False
-        )
-        found = script(*compared[0], **compared[1])
+        script = trace(model, traced, check_trace=False)
+        found = script(*compared)
     except Exception as error:
         raise _refused("torchscript", error) from error
-    expected = model(*compared[0], **compared[1])
+    expected = model(*compared)
     if found.shape != expected.shape or not torch.allclose(found, expected, _CLOSE, _CLOSE):
         raise InputError(
             "export: TorchScript gives other outputs than the model for another batch size; what it does "
@@ -159,21 +160,17 @@ def _onnx(
             f'--format: onnx needs {error.name}, which is not installed; run pip install "hptune[onnx]"'
         ) from None
     batch = torch.export.Dim("batch")
-    shapes: dict[str, Any] = {name: {0: batch} for name in traced[1]}
-    if traced[0]:
-        shapes["inputs"] = ({0: batch},) * len(traced[0])
     names = [each.name or "input" for each in signature.inputs]
-    if len(traced[0]) > 1:
-        names = [f"input_{k}" for k in range(len(traced[0]))]
+    if len(names) > 1 and signature.inputs[0].name is None:
+        names = [f"input_{k}" for k in range(len(names))]
     size = sum(value.nbytes for value in model.state_dict().values())
     try:
         program = torch.onnx.export(
             model,
-            traced[0],
-            kwargs=traced[1],
+            traced,
             input_names=names,
             output_names=["output"],
-            dynamic_shapes=shapes,
+            dynamic_shapes={"inputs": ({0: batch},) * len(traced)},
             dynamo=True,
             verbose=False,
         )

@@ -89,13 +89,18 @@ class Predictor:
         )
         outputs, targets, plain = self._read(examples)
         known = _known(targets)
-        counted = 0 if known is None else int(known.sum())
+        if known is None:  # the run's own data have what its step needs
+            known = np.full(len(outputs), data is None)
+        counted = int(known.sum())
         notes = [*examples.notes, *told(examples.left_out)]
         found: Evaluation | None = None
-        if counted and known is not None:
+        if counted:
             found = self._measured(examples, outputs, targets, known, plain)
         if counted and found is None:
-            notes.append("the loss of this task cannot be computed here: no loss and no metrics")
+            why = "are of a function that no other process can find"
+            if self._measures:
+                why = "are of one model's own step, not of the outputs of several"
+            notes.append(f"no loss and no metrics: they {why}")
         shares = probabilities(outputs, self.signature)
         return Predictions(
             kind=self.signature.kind,
@@ -154,7 +159,9 @@ class Predictor:
                 targets.append(wanted.cpu() if isinstance(wanted, Tensor) else None)
         if not outputs:
             why = "; ".join(told(examples.left_out)) or "there are none"
-            raise InputError(f"DATA: no example can be read; must hold some: {why}; correct the path")
+            raise InputError(
+                f"DATA: no example can be read; must hold some: {why}; correct the path"
+            )
         whole = all(isinstance(each, Tensor) for each in targets)
         return torch.cat(outputs), torch.cat(targets) if whole else None, plain
 
@@ -193,7 +200,7 @@ class Predictor:
         inner = step.step if isinstance(step, PassesOver) else step
         if not self._measures:
             return None
-        if isinstance(inner, LossOf) and plain:
+        if isinstance(inner, LossOf) and plain and targets is not None:
             chosen = torch.from_numpy(np.flatnonzero(known))
             source: Source = TensorSource(outputs[chosen], targets[chosen])
             source = source.to(self.device.torch_device)

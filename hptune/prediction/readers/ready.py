@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from hptune.data.given import given_split
@@ -23,6 +24,8 @@ def of_anything(data: Any, signature: Signature) -> Examples:
     """
     if _is_rows(data):
         data = np.asarray(data)
+    elif _is_examples(data, signature.input_shape):
+        data = torch.stack([torch.as_tensor(example) for example in data])
     source = given_split(data, "data").source()
     batch = next(iter(source.batches(2)))
     _check_dimensions(batch, signature)
@@ -56,6 +59,12 @@ def _check_dimensions(batch: Any, signature: Signature) -> None:
             f"data: shape {tuple(batch.shape)} in the first two examples; examples must be of "
             f"{shape} each, as trained on; give one example as x[None]"
         )
+
+
+def _is_examples(data: Any, shape: tuple[int, ...]) -> bool:
+    """Say whether a list is of examples of this shape, which could be taken for columns."""
+    one = isinstance(data, list) and len(data) > 0 < len(shape)
+    return one and all(getattr(example, "shape", None) == shape for example in data)
 
 
 def _is_rows(data: Any) -> bool:
