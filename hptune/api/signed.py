@@ -7,21 +7,24 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils.data import Subset
 
+from hptune.api.probe import probe
 from hptune.config.signed import folder_of
 from hptune.data.given import GivenSplit
 from hptune.results.signature import Input, Made, Signature
-from hptune.step import LossOf, LossOfModel, Step, inputs_of, target_of
+from hptune.step import LossOf, LossOfModel, Step, call, inputs_of, outputs_in, target_of
 from hptune.user_code import SCRIPT
 
 
-def signature_of(factory: Any, batch: Any, step: Step, **known: Any) -> Signature:
+def signature_of(factory: Any, model: nn.Module, batch: Any, step: Step, **known: Any) -> Signature:
     """Return what a model takes, and by which names another process finds its class and its loss.
 
     Args:
-        factory: Makes the model; None where it was given as an object.
+        factory: Makes the model.
+        model: A fresh one, in evaluation mode.
         batch: Of the training data.
         step: Computes the loss.
         known: Other fields of the signature.
@@ -30,6 +33,8 @@ def signature_of(factory: Any, batch: Any, step: Step, **known: Any) -> Signatur
     named = given.items() if isinstance(given, Mapping) else None
     plain = given if isinstance(given, tuple | list) else [given]
     pairs = named or [(None, value) for value in plain]
+    if known["kind"] is None:
+        known |= _guess(model, given, target_of(batch))
     return Signature(
         python=True,
         code_folder=folder_of(_name_of(factory) or ""),
@@ -38,6 +43,18 @@ def signature_of(factory: Any, batch: Any, step: Step, **known: Any) -> Signatur
         loss="model" if isinstance(step, LossOfModel) else _loss_of(step),
         **known,
     )
+
+
+def _guess(model: nn.Module, inputs: Any, targets: Any) -> dict[str, Any]:
+    """Return what outputs for inputs alone are taken for, where a step does not tell: classes or nothing."""
+    try:
+        with torch.no_grad():
+            found = probe(outputs_in(call(model, inputs)), targets)
+    except Exception:  # told when there are data to predict
+        return {}
+    if found.kind != "classification" or found.outputs < 2:
+        return {}
+    return {"kind": found.kind, "outputs": found.outputs, "guessed": True}
 
 
 def class_names(given: GivenSplit, count: int | None) -> tuple[str, ...]:

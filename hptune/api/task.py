@@ -146,6 +146,7 @@ class Task(Record):
             specs = metrics_for(metrics, read_as, found.outputs, logits=logits, ignored=ignored)
             signature = signature_of(
                 original,
+                spare,
                 batch,
                 computed,
                 kind=read_as,

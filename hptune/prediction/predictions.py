@@ -25,6 +25,7 @@ class Predictions:
         kind: "classification", "regression" or "multilabel"; None where that is not known.
         values: Numbers of the classes (N,), of each place (N, ...) where there are several; 0 and 1
             of labels (N, L); quantities (N,) or (N, T) in the units of the data.
+        outputs: Of the model, as they are; of several, what means the mean of their probabilities.
         probabilities: Of classes (N, ..., C) or labels (N, L); None for quantities.
         classes: Names of the classes, none where they go by their numbers.
         ids: What each example is called: the cell of a table's id column, the name of an image's
@@ -40,6 +41,7 @@ class Predictions:
 
     kind: str | None
     values: NDArray[Any]
+    outputs: NDArray[np.float32]
     probabilities: NDArray[np.float32] | None
     classes: tuple[str, ...]
     ids: Sequence[Any]

@@ -101,10 +101,16 @@ class Predictor:
             if self._measures:
                 why = "are of one model's own step, not of the outputs of several"
             notes.append(f"no loss and no metrics: they {why}")
+        if self.signature.guessed:
+            notes.append(
+                f"outputs are taken for those of {self.signature.outputs} classes, as the targets "
+                "were whole numbers; .outputs has them as they are"
+            )
         shares = probabilities(outputs, self.signature)
         return Predictions(
             kind=self.signature.kind,
             values=self._values(outputs, shares),
+            outputs=outputs.float().numpy(),
             probabilities=None if shares is None else shares.numpy(),
             classes=self.signature.classes,
             ids=examples.names(len(outputs)),
@@ -189,7 +195,7 @@ class Predictor:
         )
         return InputError(
             f"the model cannot read these data ({type(error).__name__}: {one_line(error, 160)}); must be "
-            f"as trained on, each example {wanted}; correct the data"
+            f"as trained on, each example {wanted}, and forward must do without targets; correct either"
         )
 
     def _measured(

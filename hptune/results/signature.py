@@ -46,6 +46,7 @@ class Signature(Section):
             or not at all, as they are "ready" when they are given.
         inputs: What the model gets of a batch.
         kind: "classification", "regression" or "multilabel"; None where that is not known.
+        guessed: Whether the kind follows from the model's outputs and the type of the targets alone.
         outputs: Classes, labels, or columns of a regression's target.
         classes: Their names as the data spell them, none where they go by their numbers.
         logits: Whether outputs of several labels at once are still to go through a sigmoid.
@@ -72,6 +73,7 @@ class Signature(Section):
     reads: Literal["table", "images", "arrays", "ready"] = "ready"
     inputs: tuple[Input, ...] = (Input(),)
     kind: Literal["classification", "regression", "multilabel"] | None = None
+    guessed: bool = False
     outputs: int = 1
     classes: tuple[str, ...] = ()
     logits: bool = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -38,11 +37,10 @@ def _is_bare(batch: Any, signature: Signature) -> bool:
     Raises:
         InputError: It is neither those inputs nor they with targets.
     """
-    if isinstance(batch, Mapping):
+    if not isinstance(batch, tuple | list):
         return target_of(batch) is None
-    count, wanted = (len(batch) if isinstance(batch, tuple | list) else 1), len(signature.inputs)
-    if isinstance(batch, Tensor) or signature.inputs[0].name is not None:
-        count = 1
+    together = not isinstance(batch[0], Tensor)  # as in ((a, b), y)
+    count, wanted = len(batch), 1 if together else len(signature.inputs)
     if count not in (wanted, wanted + 1):
         raise InputError(
             f"data: {count} columns an example; the model gets {wanted}; give these, with or without "
