@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from hptune.api.loop import LoopTask
+from hptune.api.predicts import Predicts
 from hptune.api.task import Task
 from hptune.errors import InputError
-from hptune.prediction.predictions import Predictions
 from hptune.prediction.predictor import Predictor
 from hptune.prediction.weights import weights_of, what_was_reached
 from hptune.report.plots.candidates import plot_candidates
@@ -205,7 +205,7 @@ class Sweep(Result):
         return next(result for result in self.results if result.trial.id in trials)
 
 
-class Trained(Result):
+class Trained(Result, Predicts):
     """A trained model, once a seed, and what it reached."""
 
     @property
@@ -258,43 +258,6 @@ class Trained(Result):
         with seeded(self.trial.seed, torch.device("cpu")):
             model = self.task.make_model()
         return self.load(model).cpu().eval()
-
-    def predict(
-        self,
-        data: Any = None,
-        *,
-        id_column: str | None = None,
-        ensemble: bool = False,
-        device: str = "auto",
-    ) -> Predictions:
-        """Predict new data, and where they have targets also say how well.
-
-        Args:
-            data: In any form that `hptune.Task` takes, with or without targets; None reads the
-                task's own test split.
-            id_column: Of a table, the column that names the rows.
-            ensemble: Whether all seeds predict together, by the mean of their probabilities.
-            device: On which to predict.
-
-        Raises:
-            InputError: The data are not what the model takes; the line says what to change.
-        """
-        return self._predictor(ensemble, device).predict(data, id_column=id_column)
-
-    def export(
-        self, path: str | Path, format: str | None = None, *, ensemble: bool = False
-    ) -> Path:
-        """Write the trained model to a file: .pt (torch), .ts (TorchScript) or .onnx.
-
-        Args:
-            path: The file.
-            format: "torch", "torchscript" or "onnx"; None goes by the file's ending.
-            ensemble: Whether all seeds are written as one model.
-
-        Raises:
-            InputError: No such format, or the model cannot be written in it.
-        """
-        return self._predictor(ensemble, "cpu").export(path, format)
 
     def _predictor(self, ensemble: bool, device: str) -> Predictor:
         done = sorted(self._completed, key=_val_loss)

@@ -91,16 +91,20 @@ def load_weights(path: Path, signature: Mapping[str, Any] | None = None) -> Weig
         InputError: It is none, or was written without what prediction needs.
     """
     state = load_state(path)
-    if state is None or "model" not in state:
+    if state is None or "trial" not in state:
         raise InputError(
             f"{path}: no weights that can be read; must be a checkpoint of hptune; run `hptune train`"
+        )
+    if "model" not in state:
+        raise InputError(
+            f"{path}: is of a training loop of your own, which alone knows its model; load what it gave "
+            "to trial.save into that, torch.load(..., weights_only=True)['parts']"
         )
     kept = state.get("signature") or signature
     if not kept:
         raise InputError(
-            f"{path}: does not say what the model takes and gives; it is of a training loop of your "
-            "own, or of an hptune that did not keep it; train again with --restart, or load "
-            "its weights into your model"
+            f"{path}: does not say what the model takes and gives, as an earlier hptune wrote it; train "
+            "again with --restart, or load its weights into your model"
         )
     try:
         known = Signature(**kept)
