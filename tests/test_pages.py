@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -43,11 +44,18 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             if language == "yaml":
                 (here / "flowers.yaml").write_text(block)
         rng = np.random.default_rng(0)
+        for table, rows in (("train", 150), ("test", 20)):
+            column = rng.normal(30, 10, rows)
+            named = np.where(column + rng.normal(0, 5, rows) > 30, "yes", "no")
+            columns = {"PassengerId": range(900, 900 + rows), "Age": column, "Survived": named}
+            frame = pd.DataFrame(columns).drop(columns=["Survived"] if table == "test" else [])
+            frame.to_csv(here / f"{table}.csv", index=False)
         for kind, level in (("daisy", 40), ("rose", 160)):
             (here / "flowers" / kind).mkdir(parents=True)
             for i in range(60):
                 pixels = (level + rng.integers(0, 60, (20 + i % 3, 20, 3))).astype(np.uint8)
                 Image.fromarray(pixels).save(here / "flowers" / kind / f"{i}.png")
+        shutil.copytree(here / "flowers" / "rose", here / "new")
     return found
 
 
@@ -57,6 +65,8 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_a_command_of_a_page(
     page: str, words: list[str], folders: dict[str, Path], monkeypatch, capsys
 ):
+    if "onnx" in words:
+        pytest.importorskip("onnxscript", reason='needs onnx: pip install "hptune[onnx]"')
     monkeypatch.chdir(folders[page])
     monkeypatch.syspath_prepend(str(folders[page]))
     words = list(words)
