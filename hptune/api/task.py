@@ -155,6 +155,7 @@ class Task(Record):
                 logits=logits,
                 ignored=ignored,
                 channels_last=channels_last,
+                code=self.identity.code,
                 metrics=() if isinstance(metrics, Mapping) else tuple(specs),
             )
             sources = {name: part.source() for name, part in parts.items()}

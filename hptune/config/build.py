@@ -70,7 +70,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         return _changed(given, experiment)
     splits = data.load(experiment.data)
     loss = build_loss(experiment, splits)
-    splits, ignored = leave_out(splits, ignored_target(loss), raw=_is_own(experiment.data.name))
+    splits, ignored = leave_out(splits, ignored_target(loss), raw=is_own(experiment.data.name))
     make_model, step = partial(build_model, experiment, splits), LossOf(loss)
     with seeded(0, torch.device("cpu")):  # so that its weights can identify it
         if splits.whole:
@@ -94,7 +94,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         fingerprint=str(identity),
         code=identity.code,
         notes=splits.notes,
-        signature=signature_of(experiment, splits, ignored, metrics).model_dump(),
+        signature=signature_of(experiment, splits, ignored, metrics, identity.code).model_dump(),
     )
 
 
@@ -153,7 +153,7 @@ def build_model(experiment: Experiment, data: Shaped) -> nn.Module:
 
 def _takes_dropout(name: str) -> bool:
     """Say whether the user's own factory has an argument of this name, and its own use for it."""
-    if not _is_own(name):
+    if not is_own(name):
         return False
     try:
         return "dropout" in inspect.signature(find(name, "model.name")).parameters
@@ -243,9 +243,9 @@ def _identify(
 def _own(experiment: Experiment, *sections: str) -> list[Any]:
     """Return what these sections name of the user's code."""
     named = {f"{section}.name": getattr(experiment, section).name for section in sections}
-    return [find(name, key) for key, name in named.items() if _is_own(name)]
+    return [find(name, key) for key, name in named.items() if is_own(name)]
 
 
-def _is_own(name: str) -> bool:
+def is_own(name: str) -> bool:
     """Return whether a name is of the user's code, not of a library's models."""
     return ":" in name and not name.startswith(("torchvision:", "timm:"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,7 +15,11 @@ from hptune.results.signature import Input, Made, Signature
 
 
 def signature_of(
-    experiment: Experiment, splits: Splits, ignored: int | None, metrics: Sequence[str]
+    experiment: Experiment,
+    splits: Splits,
+    ignored: int | None,
+    metrics: Sequence[str],
+    code: Mapping[str, str],
 ) -> Signature:
     """Return what the models of an experiment take and give.
 
@@ -24,6 +28,7 @@ def signature_of(
         splits: The data as they are trained on.
         ignored: The target that loss and metrics leave out.
         metrics: Their names.
+        code: The user's source files, with digests.
     """
     record, spec, model = splits.record, experiment.data, experiment.model
     held = splits.train.inputs if isinstance(splits.train, TensorSource) else None
@@ -55,6 +60,7 @@ def signature_of(
         loss=experiment.loss,
         label_smoothing=experiment.training.label_smoothing,
         metrics=metrics,
+        code=code,
     )  # fmt: skip
 
 

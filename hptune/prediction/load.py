@@ -6,14 +6,18 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from hptune.config.build import build_task
+from hptune.config.build import build_task, is_own
 from hptune.config.load import load_experiment
+from hptune.fingerprint import changed_code, fingerprint
 from hptune.prediction.predictor import Predictor
 from hptune.prediction.rebuilt import rebuilt
 from hptune.prediction.weights import weights_of
-from hptune.task import Source
+from hptune.results.signature import Signature
+from hptune.task import Source, Task
+from hptune.user_code import find
 
 
 def load_run(
@@ -40,13 +44,29 @@ def load_run(
     path = Path(run).expanduser()
     weights = weights_of(path, [trial] if trial else [], ensemble=ensemble)
     signature = weights[0].signature
+    task = rebuilt(signature, make_model)
     return Predictor(
-        rebuilt(signature, make_model),
+        task,
         weights,
         device=device,
         test=partial(_own_test, path),
         measures=signature.loss is not None,
+        notes=_changed(task, signature) if make_model is None else (),
     )
+
+
+def _changed(task: Task, signature: Signature) -> tuple[str, ...]:
+    """Say which of the user's source files say something else than when the weights were trained."""
+    if not signature.code:
+        return ()
+    name, parts = signature.model.name or "", [task.make_model]
+    with torch.random.fork_rng(devices=[]):
+        model = task.make_model()
+    if is_own(name):
+        parts.append(find(name, "--model"))
+    now = fingerprint(model, parts, None).code
+    files = ", ".join(changed_code(signature.code, now))
+    return (f"code that has changed since these weights were trained: {files}",) if files else ()
 
 
 def _own_test(run: Path) -> Source | None:

@@ -40,6 +40,7 @@ class Predictor:
         device: On which to predict: "auto", "cpu", "cuda", "cuda:N" or "mps".
         test: Returns the run's own test split, None where it has none.
         measures: Whether the task's loss is known.
+        notes: What is to be said with every prediction.
 
     Attributes:
         signature: What the model takes and gives.
@@ -53,8 +54,10 @@ class Predictor:
         device: str = "auto",
         test: Callable[[], Source | None] = lambda: None,
         measures: bool = True,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._task, self._weights, self._test, self._measures = task, weights, test, measures
+        self._notes = notes
         self.signature: Signature = weights[0].signature
         first, place = weights[0], resolve_device(device, "fp32")
         if place.torch_device.type == first.device and first.precision != "fp32":
@@ -92,7 +95,7 @@ class Predictor:
         if known is None:  # the run's own data have what its step needs
             known = np.full(len(outputs), data is None)
         counted = int(known.sum())
-        notes = [*examples.notes, *told(examples.left_out)]
+        notes = [*self._notes, *examples.notes, *told(examples.left_out)]
         found: Evaluation | None = None
         if counted:
             found = self._measured(examples, outputs, targets, known, plain)

@@ -90,6 +90,11 @@ def load_weights(path: Path, signature: Mapping[str, Any] | None = None) -> Weig
     Raises:
         InputError: It is none, or was written without what prediction needs.
     """
+    if not path.exists():
+        raise InputError(
+            f"{path}: is not there; a command of your own keeps its weights itself; those of hptune come "
+            "with `hptune train`"
+        )
     state = load_state(path)
     if state is None or "trial" not in state:
         raise InputError(

@@ -68,6 +68,7 @@ class Signature(Section):
         loss: Its name, "model" for the model's own; None where no other process can find it.
         label_smoothing: Of the loss.
         metrics: Their names.
+        code: The user's source files, with digests.
     """
 
     reads: Literal["table", "images", "arrays", "ready"] = "ready"
@@ -95,6 +96,7 @@ class Signature(Section):
     loss: str | None = None
     label_smoothing: float = 0.0
     metrics: tuple[str, ...] = ()
+    code: dict[str, str] = Field(default_factory=dict)
 
     @property
     def input_shape(self) -> tuple[int, ...]:

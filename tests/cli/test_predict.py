@@ -57,7 +57,7 @@ def test_an_export_goes_into_the_run_directory_by_default(digits: Path, capsys):
         (["predict", "data.csv"], "give it before DATA"),
         (["predict", "{run}", "data.csv", "-o", "data.csv"], "is DATA; name another file"),
         (["predict", "{run}", "data.csv", "--id", "a"], "is a column of a csv"),
-        (["predict", "{run}", "--trial", "final-00000000"], "no weights that can be read"),
+        (["predict", "{run}", "--trial", "final-00000000"], "is not there"),
         (["predict", "{run}", "--model", "nowhere:net"], "cannot be imported"),
         (["predict", "nowhere"], "no such run directory"),
         (["export", "{run}", "-o", "model.h5"], "must be torch, torchscript, onnx"),

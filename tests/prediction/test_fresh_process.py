@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,9 @@ def test_the_test_split_is_predicted_as_the_final_run_read_it(
 def test_the_command_needs_neither_the_training_data_nor_their_folder(
     trained: dict[str, Trained], tmp_path: Path
 ):
-    words = ["-m", "hptune", "predict", str(trained["npz"].run), str(trained["npz"].new), "--json"]
+    run = shutil.copytree(trained["npz"].run, tmp_path / "elsewhere")
+    (run / "experiment.yaml").unlink()  # which says where they were
+    words = ["-m", "hptune", "predict", str(run), str(trained["npz"].new), "--json"]
     done = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=tmp_path)
     document = json.loads(done.stdout)
     assert document["metrics"]["accuracy"] == trained["npz"].row["test_accuracy"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,25 @@ def test_seeds_predict_together_by_their_mean(trained: dict[str, Trained]):
     found = both.predict()
     assert np.allclose(found.probabilities, (single[0] + single[1]) / 2, atol=1e-6)
     assert found.with_targets and found.metrics["accuracy"] > 0.5
+
+
+def test_code_that_has_changed_is_told(
+    trained: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
+):
+    run = trained["own"].run
+    monkeypatch.chdir(run.parents[1])  # where its net.py is
+    x = np.random.default_rng(5).normal(3, 2, (9, 5))
+    assert not hptune.load_run(run).predict(x).notes
+    path = Path("net.py")
+    text = path.read_text()
+    path.write_text(text.replace("nn.ReLU()", "nn.Tanh()"))
+    monkeypatch.delitem(sys.modules, "net")
+    try:
+        notes = hptune.load_run(run).predict(x).notes
+    finally:
+        path.write_text(text)
+        monkeypatch.delitem(sys.modules, "net")
+    assert "changed since these weights were trained: net.py" in " ".join(notes)
 
 
 def test_what_cannot_predict_says_so(trained: dict[str, Trained], tmp_path: Path):
