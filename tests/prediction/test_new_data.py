@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
 import hptune
+from hptune.cli import run
 from tests.prediction.conftest import Trained, passengers
 
 
@@ -68,6 +70,26 @@ def test_another_column_may_name_the_rows(models: dict[str, hptune.Predictor]):
     given = passengers(12, 3).drop(columns=["Survived", "Price"]).assign(Code="007")
     table = models["table"].predict(given, id_column="Code").frame()
     assert list(table) == ["Code", "Survived"] and set(table.Code) == {"007"}
+
+
+def test_dates_are_read_as_in_training_where_a_few_rows_do_not_tell(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    days = pd.date_range("2020-01-01", periods=120, freq="3D")
+    late = np.where(days.month > 6, "late", "early")
+    table = pd.DataFrame({"day": days.strftime("%d/%m/%Y"), "half": late})
+    table.to_csv("train.csv", index=False)
+    words = (
+        "train --epochs 8 --lr 0.1 --batch-size 16 --jobs 1 --quiet --device cpu --out run --set"
+    )
+    settings = ["data.name=csv", "--set", "data.path=train.csv", "--set", "data.target=half"]
+    assert run([*words.split(), *settings]) == 0
+    model = hptune.load_run("run", device="cpu")
+    few = ["05/01/2020", "05/12/2020", "09/02/2020"]
+    expected = model.predict(pd.DataFrame({"day": [*few, "28/12/2020"]}))
+    found = model.predict(pd.DataFrame({"day": few}))
+    assert list(found.labels) == list(expected.labels[:3]) == ["early", "late", "early"]
+    iso = pd.DataFrame({"day": pd.to_datetime(few, format="%d/%m/%Y")})
+    assert np.allclose(model.predict(iso).probabilities, found.probabilities)
 
 
 def test_a_missing_column_is_one_line(models: dict[str, hptune.Predictor]):
@@ -131,11 +153,11 @@ def test_inputs_of_another_scale_or_shape_are_told(models: dict[str, hptune.Pred
 
 
 def test_seeds_predict_together_by_their_mean(trained: dict[str, Trained]):
-    run = trained["digits"].run
-    both = hptune.load_run(run, ensemble=True, device="cpu")
+    place = trained["digits"].run
+    both = hptune.load_run(place, ensemble=True, device="cpu")
     assert len(both.trials) == 2 and both.trials[0] == trained["digits"].row["trial"]
     single = [
-        hptune.load_run(run, trial=t, device="cpu").predict().probabilities for t in both.trials
+        hptune.load_run(place, trial=t, device="cpu").predict().probabilities for t in both.trials
     ]
     found = both.predict()
     assert np.allclose(found.probabilities, (single[0] + single[1]) / 2, atol=1e-6)
@@ -145,16 +167,16 @@ def test_seeds_predict_together_by_their_mean(trained: dict[str, Trained]):
 def test_code_that_has_changed_is_told(
     trained: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
 ):
-    run = trained["own"].run
-    monkeypatch.chdir(run.parents[1])  # where its net.py is
+    place = trained["own"].run
+    monkeypatch.chdir(place.parents[1])  # where its net.py is
     x = np.random.default_rng(5).normal(3, 2, (9, 5))
-    assert not hptune.load_run(run).predict(x).notes
+    assert not hptune.load_run(place).predict(x).notes
     path = Path("net.py")
     text = path.read_text()
     path.write_text(text.replace("nn.ReLU()", "nn.Tanh()"))
     monkeypatch.delitem(sys.modules, "net")
     try:
-        notes = hptune.load_run(run).predict(x).notes
+        notes = hptune.load_run(place).predict(x).notes
     finally:
         path.write_text(text)
         monkeypatch.delitem(sys.modules, "net")
