@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import hptune
 from hptune.cli import run
 from tests.prediction.conftest import Trained
 
+HAS_ONNX = all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
 CODE = """
 import json, sys
 from pathlib import Path
@@ -45,8 +47,7 @@ def test_every_format_gives_what_the_model_gives(
 ):
     source = str(trained["digits"].run)
     formats = {"torch": ".pt", "torchscript": ".ts"}
-    onnx = pytest.importorskip("onnxruntime") if _has_onnx() else None
-    if onnx is not None:
+    if HAS_ONNX:
         formats["onnx"] = ".onnx"
     for name, ending in formats.items():
         path = str(tmp_path / f"model{ending}")
@@ -84,9 +85,10 @@ def test_inputs_by_name_keep_their_names(tmp_path: Path):
         expected = trained.model()(ids=ids[:7], mask=mask[:7])["logits"]
     script = load_script(trained.export(tmp_path / "bag.ts"))
     assert torch.allclose(script(ids[:7], mask[:7]), expected, atol=1e-5)
-    onnxruntime = pytest.importorskip("onnxruntime")
-    if not _has_onnx():
-        pytest.skip("needs onnx and onnxscript")
+    if not HAS_ONNX:
+        pytest.skip('needs onnx: pip install "hptune[onnx]"')
+    import onnxruntime
+
     session = onnxruntime.InferenceSession(trained.export(tmp_path / "bag.onnx"))
     found = session.run(None, {"ids": ids[:7].numpy(), "mask": mask[:7].numpy()})[0]
     assert np.allclose(found, expected, atol=1e-5)
@@ -121,9 +123,3 @@ def load_script(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.jit.load(path)
-
-
-def _has_onnx() -> bool:
-    from importlib.util import find_spec
-
-    return all(find_spec(name) for name in ("onnx", "onnxscript", "onnxruntime"))
