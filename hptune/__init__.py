@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from hptune.own_loop.child import trial
     from hptune.own_loop.told import TrialEnded
     from hptune.own_loop.trial import Trial
+    from hptune.prediction.load import load_run
+    from hptune.prediction.predictions import Predictions
+    from hptune.prediction.predictor import Predictor
     from hptune.procedure.outcome import Outcome
     from hptune.procedure.session.session import Session
 
@@ -26,6 +29,8 @@ __all__ = [
     "InputError",
     "Options",
     "Outcome",
+    "Predictions",
+    "Predictor",
     "Session",
     "Splits",
     "Task",
@@ -33,6 +38,7 @@ __all__ = [
     "TrialEnded",
     "from_lightning",
     "load_experiment",
+    "load_run",
     "lr_find",
     "schedulers",
     "sweep",
@@ -53,6 +59,9 @@ _HOMES = {
     "hptune.own_loop.child": ("trial",),
     "hptune.own_loop.told": ("TrialEnded",),
     "hptune.own_loop.trial": ("Trial",),
+    "hptune.prediction.load": ("load_run",),
+    "hptune.prediction.predictions": ("Predictions",),
+    "hptune.prediction.predictor": ("Predictor",),
     "hptune.procedure.outcome": ("Outcome",),
     "hptune.procedure.session.session": ("Session",),
 }

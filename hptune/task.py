@@ -129,6 +129,8 @@ class Task:
     loop: Loop | None = None  # then model, step and batches are its own, and not this task's
     seen: Mapping[str, Any] = field(default_factory=dict)  # by a rehearsal of the loop
     notes: Sequence[str] = ()  # what the user should know of the data before training
+    # What a `hptune.results.signature.Signature` holds: it is kept with the trained weights.
+    signature: Mapping[str, Any] = field(default_factory=dict)
 
     def change(self, **changes: Any) -> Task:
         """Return this task with some fields changed."""

@@ -18,6 +18,7 @@ ALL = {
     "data",
     "models",
     "policies",
+    "prediction",
     "procedure",
     "report",
     "results",
@@ -46,6 +47,8 @@ ALLOWED = {
         "task",
         "results",
     },
+    # What was trained, put together again without its data.
+    "prediction": {"config", "data", "fingerprint", "models", "step", "task", "training", "results"},
     "trials": {"training", "policies", "task", "results"},
     "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
     "config.loop": {"fingerprint", "own_loop", "task", "results"},

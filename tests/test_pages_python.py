@@ -28,17 +28,25 @@ def names() -> dict[str, dict[str, Any]]:
     return {page.name: {"__name__": "page"} for page in PAGES}
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder a page, which keeps what the blocks before have written."""
+    return {page.name: tmp_path_factory.mktemp("user") for page in PAGES}
+
+
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=lambda it: it.strip().splitlines()[-1][:40])
 def test_a_python_block_of_a_page(
     page: str,
     block: str,
     names: dict[str, dict[str, Any]],
-    tmp_path: Path,
+    folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ):
     matplotlib.use("Agg")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folders[page])
     torch.manual_seed(0)
+    if "import onnxruntime" in block and find_spec("onnxruntime") is None:
+        pytest.skip('needs onnxruntime: pip install "hptune[onnx]"')
     if "import lightning" in block:
         if find_spec("lightning") is None:
             pytest.skip('needs lightning: pip install "hptune[lightning]"')

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from hptune.api.loop import LoopTask
+from hptune.api.predicts import Predicts
 from hptune.api.task import Task
 from hptune.errors import InputError
+from hptune.prediction.predictor import Predictor
+from hptune.prediction.weights import weights_of, what_was_reached
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
@@ -202,14 +205,15 @@ class Sweep(Result):
         return next(result for result in self.results if result.trial.id in trials)
 
 
-class Trained(Result):
+class Trained(Result, Predicts):
     """A trained model, once a seed, and what it reached."""
 
     @property
     def decision(self) -> Decision:
         """What the trained model reached: mean over the seeds, and whether it over- or underfits."""
-        reached = ("test_", "val_")  # a baseline's is another's
-        return [d for d in self.decisions if d.parameter.startswith(reached)][-1]
+        reached = what_was_reached(self.decisions)
+        assert reached is not None  # the stage has just decided it
+        return reached
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -255,6 +259,12 @@ class Trained(Result):
             model = self.task.make_model()
         return self.load(model).cpu().eval()
 
+    def _predictor(self, ensemble: bool, device: str) -> Predictor:
+        done = sorted(self._completed, key=_val_loss)
+        trials = [result.trial.id for result in (done if ensemble else done[:1])]
+        weights = weights_of(self.out, trials, signature=self.task.signature)
+        return Predictor(self.task, weights, device=device, test=lambda: self.task.test)
+
     def _draw(self, ax: Axes) -> None:
         plot_losses([result.curve for result in self._completed], ax)
 
@@ -265,7 +275,7 @@ class Trained(Result):
 
     @property
     def _main(self) -> TrialResult:
-        return min(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
+        return min(self._completed, key=_val_loss)
 
 
 class Tuned(Trained):
@@ -282,6 +292,10 @@ class Tuned(Trained):
             for model in models(self.evidence)
             for name, (low, high) in model.intervals.items()
         }
+
+
+def _val_loss(result: TrialResult) -> float:
+    return math.inf if result.val_loss is None else result.val_loss
 
 
 def frame(curve: Curve, **first: str) -> pd.DataFrame:

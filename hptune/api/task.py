@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 
 from hptune.api.metrics import KINDS, Metrics, metrics_for
 from hptune.api.probe import Probe, probe
+from hptune.api.signed import class_names, signature_of
 from hptune.api.start import CopyOf
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.sanity import look
@@ -111,6 +112,7 @@ class Task(Record):
             raise InputError(f"kind: {kind!r}; must be {', '.join(KINDS)} or None; choose one")
         if step is not None and loss is not None:
             raise InputError("loss: given with step; step computes the loss; leave one of them out")
+        original = make_model
         with seeded(0, _CPU):
             parts, how = _parts(train, validation, test, split_seed)
             net, spare = fresh_models(make_model)
@@ -142,6 +144,20 @@ class Task(Record):
             # Probabilities need no sigmoid.
             logits = not (bare(used) is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
             specs = metrics_for(metrics, read_as, found.outputs, logits=logits, ignored=ignored)
+            signature = signature_of(
+                original,
+                spare,
+                batch,
+                computed,
+                kind=read_as,
+                outputs=found.outputs,
+                classes=class_names(given, classes),
+                logits=logits,
+                ignored=ignored,
+                channels_last=channels_last,
+                code=self.identity.code,
+                metrics=() if isinstance(metrics, Mapping) else tuple(specs),
+            )
             sources = {name: part.source() for name, part in parts.items()}
             notes += look(
                 sources,
@@ -175,6 +191,7 @@ class Task(Record):
             fingerprint=str(self.identity),
             code=self.identity.code,
             notes=tuple(notes),
+            signature=signature.model_dump(),
         )
 
     def __repr__(self) -> str:

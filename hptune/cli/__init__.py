@@ -33,6 +33,8 @@ COMMANDS = {
     "train": "Train with the decided values.",
     "run": "Run the whole procedure, resumable.",
     "search": "Search jointly through Optuna, to compare or to refine.",
+    "predict": "Predict new data with what was trained.",
+    "export": "Write what was trained for torch, TorchScript or ONNX.",
     "show": "Show a run directory's answer and trials.",
     "report": "Write a page and plots of a run directory.",
     "diagnose": "Read any training curve or LR range test.",

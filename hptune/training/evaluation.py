@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,13 @@ class Evaluation:
 
     loss: float
     metrics: Mapping[str, float]
+
+
+def reading(device: Device, training_batch: int) -> dict[str, Any]:
+    """Return in plain values how the test set is read, so that predictions come out the same."""
+    size = min(PER_TRAINING_BATCH * training_batch, EVALUATION_BATCH)
+    kind = device.torch_device.type
+    return {"device": kind, "precision": device.precision, "batch_size": size}
 
 
 def batch_size_of(batch: Batch) -> int:

@@ -19,7 +19,7 @@ from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.step import NOTHING
 from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
-from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate
+from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate, reading
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -314,6 +314,8 @@ class TrialRun:
         if self.job.checkpoint is not None and status is Status.COMPLETE:
             with self.optimizer.evaluating():
                 state: State = {"trial": self.trial.id, "model": model_state(self.model)}
+                state["signature"] = dict(self.task.signature)
+                state["read"] = reading(self.device, self.trial.batch_size)
                 if self._lowest is not None and self._lowest[0] != max(self.recorder.evaluations):
                     state["lowest"] = self._lowest
                 save_state(self.job.checkpoint, state)
