@@ -34,6 +34,11 @@ ALLOWED = {
     "console": {"report", "results"},
     "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
     "own_loop": {"policies", "step", "task", "training", "results"},
+    # Outside hptune there is no experiment but the file.
+    "own_loop.outside": {"config", "training", "results"},
+    "own_loop.trial": {"training", "results"},
+    "huggingface": {"own_loop"},
+    "lightning": {"own_loop"},
     "procedure.session": {
         "config",
         "fingerprint",

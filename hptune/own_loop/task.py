@@ -112,7 +112,8 @@ def rehearsed(task: Task, seen: Mapping[str, Any], batch_size: int) -> Task:
         name: MetricSpec(_no_metric, higher_is_better=_LOWER.isdisjoint(name.lower().split("_")))
         for name in seen["metrics"]
     }
-    return task.change(seen=seen, metrics=metrics, validation=Counted(cost))
+    notes = tuple(seen.get("notes", ()))
+    return task.change(seen=seen, metrics=metrics, validation=Counted(cost), notes=notes)
 
 
 def rehearse(task: Task, trial: Trial, device: Device) -> Mapping[str, Any]:

@@ -45,8 +45,8 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     sizes = values or options.values or default_values(base.batch_size, examples)
     check(context, sizes)
     runs = context.paired(seeds)
-    if not context.check().has_batch_size:
-        return not_compared(base, ("batch_size",), "the loop does not read trial.batch_size")
+    if unread := context.unread("batch_size"):
+        return not_compared(base, ("batch_size",), unread)
     if not runs.worth(base, len(sizes)):
         return kept(runs, base, ("batch_size",), len(sizes))
     sizes = sizes_that_fit(context, sizes) or [base.batch_size]

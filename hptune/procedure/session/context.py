@@ -7,6 +7,7 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.config.load import with_value
+from hptune.config.loop import usual_batch_size
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
@@ -156,6 +157,12 @@ class Context:
         """Examples of the validation set; None where only a loop of the user's own knows."""
         return len(self.task.validation) if self.task.loop is None else None
 
+    def unread(self, name: str) -> str | None:
+        """Say why a loop of the user's own cannot be tuned in a hyper-parameter that it does not read."""
+        if self.task.loop is None or name in self.task.seen["reads"]:
+            return None
+        return f"the loop does not read trial.{name}"
+
     def options(self, stage: str) -> Any:
         """Return the stage's section of the config; None where it has none."""
         if stage == SEARCH:
@@ -174,7 +181,7 @@ class Context:
 
     def batch_size(self, *, quiet: bool = False) -> int:
         """Return the batch size that holds now."""
-        default = defaults.batch_size(len(self.task.train))
+        default = self.problem.usual_batch_size
         return round(self.inputs.number("batch_size", default, quiet=quiet))
 
     def plan(self, batch_size: int) -> Plan:
@@ -262,6 +269,10 @@ class Context:
 
 def tuned(experiment: Experiment, decisions: Iterable[Decision]) -> Experiment:
     """Return an experiment with every decided value written in."""
+    if (
+        experiment.loop.iterations_per_epoch is not None
+    ):  # which holds at a batch size, whatever is decided
+        experiment = with_value(experiment, "loop.batch_size", usual_batch_size(experiment))
     for decision in decisions:
         name = decision.parameter
         if name in HYPER_PARAMETERS:
@@ -270,4 +281,12 @@ def tuned(experiment: Experiment, decisions: Iterable[Decision]) -> Experiment:
             experiment = with_value(experiment, "training.epochs", decision.value)
         elif "." in name:
             experiment = with_value(experiment, name, decision.value)
+    return experiment
+
+
+def completed(experiment: Experiment, now: Trial) -> Experiment:
+    """Return an experiment in which the values that hold now stand where it has none."""
+    for name in HYPER_PARAMETERS:
+        if getattr(experiment.hyper_parameters, name) is None:
+            experiment = with_value(experiment, f"hyper_parameters.{name}", getattr(now, name))
     return experiment

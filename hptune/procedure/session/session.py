@@ -17,7 +17,7 @@ from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.changes import tell_of_changed_code
 from hptune.procedure.session.chosen import chosen_stages
-from hptune.procedure.session.context import Context, tuned
+from hptune.procedure.session.context import Context, completed, tuned
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.place import check_same_experiment, stand_in
@@ -334,6 +334,8 @@ class Session:
         if stage == OPTIMIZER:
             self._context.take_key(outcome.decisions[0])
         decided = tuned(self._context.experiment, self.run_dir.decisions())
+        if self._context.inputs.known("lr"):
+            decided = completed(decided, self.now())
         write_atomic(self.run_dir.tuned, dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
