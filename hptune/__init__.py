@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
+    from hptune.own_loop.child import trial
     from hptune.own_loop.told import TrialEnded
     from hptune.own_loop.trial import Trial
     from hptune.procedure.outcome import Outcome
@@ -36,6 +37,7 @@ __all__ = [
     "schedulers",
     "sweep",
     "train",
+    "trial",
     "tune",
 ]
 
@@ -48,6 +50,7 @@ _HOMES = {
     "hptune.config.load": ("load_experiment",),
     "hptune.data.spec": ("DataSpec", "Splits"),
     "hptune.errors": ("HptuneError", "InputError"),
+    "hptune.own_loop.child": ("trial",),
     "hptune.own_loop.told": ("TrialEnded",),
     "hptune.own_loop.trial": ("Trial",),
     "hptune.procedure.outcome": ("Outcome",),

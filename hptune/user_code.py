@@ -118,7 +118,7 @@ def read_source(module: str) -> tuple[str, list[str]] | None:
         return None
     digest = hashlib.blake2b(ast.unparse(tree).encode(), digest_size=16).hexdigest()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    imports = sorted(set(_imports(tree, package)) - {module})
+    imports = sorted(set(imports_in(tree, package)) - {module})
     _sources[module] = (spec, digest, imports)
     return digest, imports
 
@@ -131,7 +131,7 @@ def shown_name(module: str) -> str:
     return place.name if place is not None and module == SCRIPT else module
 
 
-def _imports(tree: ast.Module, package: str) -> Iterator[str]:
+def imports_in(tree: ast.Module, package: str) -> Iterator[str]:
     """Yield the names that may be modules among what a source file imports."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

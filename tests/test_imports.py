@@ -33,7 +33,7 @@ ALLOWED = {
     "api": ALL | {"fingerprint", "own_loop"},
     "console": {"report", "results"},
     "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
-    "own_loop": {"policies", "step", "task", "training", "results"},
+    "own_loop": {"analysis", "policies", "step", "task", "training", "results"},
     # Outside hptune there is no experiment but the file.
     "own_loop.outside": {"config", "training", "results"},
     "own_loop.trial": {"training", "results"},

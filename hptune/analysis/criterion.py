@@ -49,10 +49,11 @@ class Criterion:
         """Return the cost at the start: the first evaluation, or the first training loss if lower.
 
         Some nets start far above the loss of guessing and reach it after a few iterations. That
-        fall says nothing of how well a candidate learns.
+        fall says nothing of how well a candidate learns. NaN where nothing but the end is known.
         """
         curve = result.curve
-        first = self.known_evaluations(curve)[:1].tolist()
+        read = self.known_evaluations(curve)
+        first = read[:1].tolist() if len(read) > 1 else []  # else it is the end
         if self.name == "loss":
             first += curve.train_loss[:1].tolist()
         return min((value for value in first if math.isfinite(value)), default=math.nan)

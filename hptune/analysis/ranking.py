@@ -96,7 +96,7 @@ def rank(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion = LOSS) 
     noises = {k: single / math.sqrt(min(len(costs[k]), len(costs[best]))) for k in order}
     # Student's quantile: the fewer repeats have shown the noise, the more of it a lead must be.
     quantile = float(t.ppf(1 - CHANCE, degrees)) if degrees else FAR
-    fall = typical_start(candidates[best], by) - scores[best]
+    fall = abs(typical_start(candidates[best], by) - scores[best])
     least = 0.0 if degrees else DOMINATED * fall
 
     def within(noises_apart: float, least: float = 0.0) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from hptune.config.loop import BATCH_SIZE, function_task
+from hptune.config.loop import function_task
 from hptune.errors import InputError
+from hptune.own_loop.task import BATCH_SIZE
 from hptune.task import Task as Record
 from hptune.user_code import name_to_find
 

@@ -11,6 +11,7 @@ import click
 
 from hptune import cli
 from hptune.cli.options import Common, common_options, print_json
+from hptune.cli.own_loop import TakesCommand, first_options
 
 if TYPE_CHECKING:
     from hptune.procedure.session.session import Session
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 REPORT_SECONDS = 3.0  # to draw and write the report; hardly depends on the run
 
 
-@click.command("check")
+@click.command("check", cls=TakesCommand)
 @common_options
+@first_options
 def command(common: Common) -> None:
     """Validate the config, run one batch, show the plan.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from hptune.cli.options import Common, seeds_option, training_options
+from hptune.cli.own_loop import TakesCommand, first_options
 
 
-@click.command("lr-find")
+@click.command("lr-find", cls=TakesCommand)
 @training_options
+@first_options
 @seeds_option
 def command(common: Common, seeds: int | None) -> None:
     """Run the LR range test and confirm the maximum LR.

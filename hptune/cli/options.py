@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hptune.cli.completion import settings
+from hptune.cli.own_loop import loop_options
+from hptune.cli.own_loop import settings as settings_of_loop
 from hptune.trackers import NAMES as TRACKERS
 from hptune.trials.executors import EXECUTORS
 
@@ -79,7 +81,8 @@ class Common:
             for name in dict.fromkeys(self.track)
         ]
         progress = ProgressGroup([Console(silent=self.json or self.quiet), *trackers])
-        progress.message(f"{experiment.name}: {path or BUNDLED}, results in {out}")
+        what = " ".join(experiment.command) if experiment.command else path or BUNDLED
+        progress.message(f"{experiment.name}: {what}, results in {out}")
         return Session.open(
             experiment,
             out,
@@ -136,12 +139,14 @@ def common_options(function: Function) -> Function:
     @click.option("--json", is_flag=True, help="One JSON document on stdout, nothing else.")
     @click.option("--quiet/--no-quiet", envvar="HPTUNE_QUIET", help="No progress on stderr.")
     @debug_option
+    @loop_options
     @functools.wraps(function)  # the options of the function itself, too
     def wrapped(**given: Any) -> Any:
         for option, key in _KEYS.items():
             value = given.pop(option, None)
             if value is not None:
                 given["overrides"] += (f"{key}={value}",)
+        given["overrides"] += tuple(settings_of_loop(given))
         common = {item.name: given.pop(item.name) for item in fields(Common) if item.name in given}
         return function(Common(**common), **given)
 

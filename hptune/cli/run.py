@@ -8,11 +8,13 @@ from hptune import cli
 from hptune.cli.check import REPORT_SECONDS, show_plan
 from hptune.cli.completion import stages
 from hptune.cli.options import Common, baseline_option, training_options
+from hptune.cli.own_loop import TakesCommand, first_options
 from hptune.errors import one_line
 
 
-@click.command("run")
+@click.command("run", cls=TakesCommand)
 @training_options
+@first_options
 @click.option(
     "--stages", metavar="A,B", shell_complete=stages, help="Stages to run [those of the config]."
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import click
 
 from hptune.cli.options import Common, training_options
+from hptune.cli.own_loop import TakesCommand, first_options
 
 
-@click.command("search")
+@click.command("search", cls=TakesCommand)
 @training_options
+@first_options
 @click.option(
     "--sampler", type=click.Choice(["random", "tpe", "grid"]), help="How points are chosen [tpe]."
 )

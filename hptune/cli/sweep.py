@@ -8,15 +8,17 @@ import click
 
 from hptune.cli.completion import sweep_keys
 from hptune.cli.options import Common, seeds_option, training_options
+from hptune.cli.own_loop import TakesCommand, first_options
 from hptune.errors import InputError
 from hptune.stages import STAGES, WEIGHT_DECAY
 
 
-@click.command("sweep")
+@click.command("sweep", cls=TakesCommand)
 @click.argument(
     "key", metavar="momentum|wd|batch-size|lr|dropout|KEY.PATH", shell_complete=sweep_keys
 )
 @training_options
+@first_options
 @click.option("--values", metavar="A,B,C", help="Candidates; a KEY.PATH needs them.")
 @seeds_option
 @click.option(

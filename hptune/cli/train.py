@@ -6,12 +6,13 @@ import click
 
 from hptune.cli.completion import policies
 from hptune.cli.options import Common, baseline_option, training_options
+from hptune.cli.own_loop import TakesCommand
 
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _MOMENTUM = click.FloatRange(min=0, max=1)
 
 
-@click.command("train")
+@click.command("train", cls=TakesCommand)
 @training_options
 @click.option(
     "--policy",

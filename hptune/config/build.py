@@ -51,7 +51,8 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     Raises:
         InputError: Something is not there or does not fit.
     """
-    if experiment.function is not None or (given is not None and given.loop is not None):
+    named = experiment.function is not None or experiment.command is not None
+    if named or (given is not None and given.loop is not None):
         return build_loop(experiment, given)
     if given is not None:
         return _changed(given, experiment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
@@ -20,6 +21,7 @@ from hptune.errors import InputError
 
 __all__ = ["BUNDLED", "dump", "load_experiment", "parse_setting", "parse_value", "with_value"]
 
+LOOP = "own-loop"
 BUNDLED = "the bundled digits experiment"
 
 
@@ -38,7 +40,10 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
         InputError: The file cannot be read, or says something that hptune does not understand.
     """
     where = BUNDLED if path is None else str(path)
-    written = parse_value(_read(path), where)
+    settings = [parse_setting(override) for override in overrides]
+    own_loop = path is None and any(key in ("command", "function") for key, _ in settings)
+    # A training loop of the user's own has nothing of the bundled experiment.
+    written = {"name": LOOP} if own_loop else parse_value(_read(path), where)
     if written is None:
         written = {}
     if not isinstance(written, dict):
@@ -48,10 +53,10 @@ def load_experiment(path: Path | None, overrides: Sequence[str] = ()) -> Experim
     if path is not None:
         _take_paths_from(path.resolve().parent, written)
     values = deepcopy(written)
-    for override in overrides:
-        _put(values, *parse_setting(override), "--set: ")
+    for key, value in settings:
+        _put(values, key, value, "--set: ")
     if path is None and values["name"] == written["name"]:
-        values["name"] = _name_of(values.get("data")) or written["name"]
+        values["name"] = _name_of_loop(values) or _name_of(values.get("data")) or written["name"]
     _take_paths_from(Path.cwd(), values)
     try:
         experiment = _validated(values)
@@ -81,6 +86,15 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def name_from(data: str) -> str:
     """Return what an experiment on data of a name is called; a folder will have this name."""
     return re.sub(r"[^\w.-]+", "-", data).strip("-.") or "experiment"
+
+
+def _name_of_loop(values: dict[str, Any]) -> str | None:
+    """Return what an experiment on a training loop of the user's own is called: as its script."""
+    command, function = values.get("command"), values.get("function")
+    words = shlex.split(command) if isinstance(command, str) else command or [str(function or "")]
+    scripts = [Path(word).stem for word in map(str, words) if word.endswith((".py", ".sh"))]
+    named = scripts or [str(words[-1]).rpartition(":")[2]]
+    return name_from(named[0]) if command or function else None
 
 
 def _name_of(data: Any) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,13 +13,14 @@ from torch import nn
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
+from hptune.own_loop import output, placeholders
+from hptune.own_loop.command import CommandLoop, name_of
 from hptune.own_loop.function import FunctionLoop
-from hptune.own_loop.task import loop_task
+from hptune.own_loop.sources import sources_of
+from hptune.own_loop.task import BATCH_SIZE, loop_task
 from hptune.results.settings import AUTO
 from hptune.task import Task
 from hptune.user_code import find
-
-BATCH_SIZE = 64  # that a loop is taken to have where nothing says so
 
 
 def build_loop(experiment: Experiment, given: Task | None) -> Task:
@@ -39,6 +41,8 @@ def build_loop(experiment: Experiment, given: Task | None) -> Task:
         assert isinstance(given.loop, FunctionLoop)
         function = given.loop.function
         return _function_task(function, experiment.loop.args, len(given.train))
+    if experiment.command is not None:
+        return _command_task(experiment, experiment.command)
     assert experiment.function is not None
     function = find(experiment.function, "function")
     return _function_task(function, experiment.loop.args, _examples(experiment))
@@ -66,6 +70,32 @@ def _function_task(function: Callable[[Any], Any], args: Mapping[str, Any], exam
         name=getattr(function, "__name__", type(function).__name__),
         fingerprint=hashlib.sha256(content.encode()).hexdigest()[:12],
         code=identity.code,
+    )
+
+
+def _command_task(experiment: Experiment, words: tuple[str, ...]) -> Task:
+    loop = experiment.loop
+    placeholders.check(words, list(loop.args))
+    output.check(loop.metrics)
+    code = sources_of(words, Path.cwd())
+    made = CommandLoop(
+        words=words,
+        args=loop.args,
+        metrics=loop.metrics,
+        results=loop.results,
+        timeout=loop.timeout,
+    )
+    # Of a command with placeholders an epoch is all that is known, and that is its iteration.
+    counts_epochs = loop.iterations_per_epoch is None and bool(made.takes)
+    size = experiment.hyper_parameters.batch_size or BATCH_SIZE
+    examples = size if counts_epochs else _examples(experiment)
+    how = [words, dict(loop.args), loop.metrics, loop.results, code, examples]
+    return loop_task(
+        made,
+        examples=examples,
+        name=name_of(words),
+        fingerprint=hashlib.sha256(json.dumps(how, default=str).encode()).hexdigest()[:12],
+        code=code,
     )
 
 

@@ -5,6 +5,7 @@ What pydantic cannot say in the user's words is an InputError, which passes thro
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -196,6 +197,14 @@ class Loop(Section):
         None, description="total batch size, null takes hyper_parameters.batch_size, else 64"
     )
     args: Arguments = Field(default_factory=dict, description="its own hyper-parameters")
+    metrics: dict[str, str] = Field(
+        default_factory=dict,
+        description="regular expressions of numbers that a command prints, by val_loss, val_NAME, test_NAME",
+    )
+    results: str | None = Field(
+        None, description="file that a command writes its values to: JSON, JSON lines or csv"
+    )
+    timeout: Positive | None = Field(None, description="seconds that a trial of a command may take")
 
 
 class Experiment(Section):
@@ -211,6 +220,9 @@ class Experiment(Section):
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto, or a list of accuracy and torchmetrics' names"
     )
+    command: tuple[str, ...] | None = Field(
+        None, description="a training script of your own, as it is typed or as a list of its words"
+    )
     function: str | None = Field(
         None, description="package.module:function of a trial, a training loop of your own"
     )
@@ -224,12 +236,31 @@ class Experiment(Section):
     procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")
     search: Search = Field(Search(), description="the joint search, beside the procedure")
 
+    @model_validator(mode="after")
+    def _one_loop(self) -> Self:
+        if self.command is not None and (self.function is not None or not self.command):
+            raise InputError(
+                f"command: {' '.join(self.command) or 'empty'!r}; must be one command, and no function "
+                "beside it; correct it"
+            )
+        return self
+
     @field_validator("name")
     @classmethod
     def _names_a_folder(cls, name: str) -> str:
         if not name.strip() or name in (".", "..") or any(c in name for c in "/\\\0"):
             raise ValueError("must be the name of a folder, without slashes")
         return name
+
+    @field_validator("command", mode="before")
+    @classmethod
+    def _as_words(cls, command: Any) -> Any:
+        if not isinstance(command, str):
+            return command
+        try:
+            return shlex.split(command)
+        except ValueError as error:
+            raise ValueError(f"must be a command line ({error})") from None
 
     @field_validator("metrics", mode="before")
     @classmethod

@@ -215,12 +215,15 @@ def _rich_console(**options: Any) -> RichConsole:
 
 def _short(trial: Trial) -> str:
     low = "" if trial.momentum_min is None else f"-{trial.momentum_min:g}"
-    return (
-        f"{trial.stage}  batch {trial.batch_size}  lr {trial.lr:.3g}  "
-        f"momentum {trial.momentum:g}{low}  wd {trial.weight_decay:g}"
-        + "".join(f"  {k}={v}" for k, v in trial.extra.items())
-        + f"  seed {trial.seed}"
-    )
+    told = {
+        "batch_size": f"batch {trial.batch_size}",
+        "lr": f"lr {trial.lr:.3g}",
+        "momentum": f"momentum {trial.momentum:g}{low}",
+        "weight_decay": f"wd {trial.weight_decay:g}",
+    }
+    words = [text for name, text in told.items() if name not in trial.fixed]
+    words += [f"{key}={value}" for key, value in trial.extra.items()]
+    return "  ".join([trial.stage, *words, f"seed {trial.seed}"])
 
 
 def shown(value: object, nothing: str = "-") -> str:

@@ -11,7 +11,10 @@ from typing import Any
 from hptune.policies import schedule
 from hptune.results.records import Trial
 from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
-from hptune.training.lengths import evaluation_points
+from hptune.task import Task
+from hptune.training.device import Device
+from hptune.training.lengths import evaluation_points, iterations_per_epoch
+from hptune.training.trial_run import Job
 
 Rates = list[tuple[float, float]]
 _SECTIONS = {"policy": PolicySpec, "optimizer": OptimizerSpec, "settings": TrainingSettings}
@@ -80,3 +83,19 @@ class Assignment:
         values["trial"] = Trial(**{**values["trial"], **sections})
         values["snapshot"] = None if values["snapshot"] is None else Path(values["snapshot"])
         return cls(**values)
+
+
+def assign(
+    args: Mapping[str, Any], task: Task, job: Job, device: Device, *, rehearsal: bool = False
+) -> Assignment:
+    """Return what a job asks of a loop of the user's own."""
+    return Assignment(
+        trial=job.trial,
+        per_epoch=iterations_per_epoch(len(task.train), job.trial.batch_size),
+        device=str(device.torch_device),
+        args=args,
+        snapshot=job.snapshot,
+        until=job.until,
+        tests=job.checkpoint is not None,
+        rehearsal=rehearsal,
+    )

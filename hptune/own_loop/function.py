@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hptune.errors import InputError, TrialError, one_line
-from hptune.own_loop.assignment import Assignment
+from hptune.own_loop.assignment import Assignment, assign
 from hptune.own_loop.record import Record
 from hptune.own_loop.told import TrialEnded
 from hptune.own_loop.trial import Trial
@@ -19,7 +19,6 @@ from hptune.results.records import Trial as TrialRecord
 from hptune.results.records import TrialResult
 from hptune.task import Task
 from hptune.training.device import Device, seeded
-from hptune.training.lengths import iterations_per_epoch
 from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress
 
@@ -96,19 +95,3 @@ class FunctionLoop:
                 trial.finish()
             except TrialEnded:
                 pass
-
-
-def assign(
-    args: Mapping[str, Any], task: Task, job: Job, device: Device, *, rehearsal: bool = False
-) -> Assignment:
-    """Return what a job asks of a loop of the user's own."""
-    return Assignment(
-        trial=job.trial,
-        per_epoch=iterations_per_epoch(len(task.train), job.trial.batch_size),
-        device=str(device.torch_device),
-        args=args,
-        snapshot=job.snapshot,
-        until=job.until,
-        tests=job.checkpoint is not None,
-        rehearsal=rehearsal,
-    )

@@ -29,6 +29,7 @@ class Record:
         task, job, device: What is trained, and where.
         assignment: What the loop was given.
         on_progress: Hears the progress, a few times a second at most.
+        since: When the trial began, by `time.perf_counter`; by default now.
 
     Attributes:
         status: How it ended, None while it goes on.
@@ -41,6 +42,7 @@ class Record:
         device: Device,
         assignment: Assignment,
         on_progress: OnProgress | None = None,
+        since: float | None = None,
     ) -> None:
         self._task, self._job, self._device = task, job, device
         self._on_progress, self._rates = on_progress, assignment.rates()
@@ -54,7 +56,7 @@ class Record:
         )
         self._tests: dict[str, float] = {}
         self._training_seconds, self._first = 0.0, 0
-        self._began = self._last_heard = time.perf_counter()
+        self._began = self._last_heard = since or time.perf_counter()
         self._seconds_before = 0.0
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self.seen: Mapping[str, Any] | None = None
@@ -83,6 +85,11 @@ class Record:
             self._last_heard = now
             self._on_progress(self._job, self._progress(values))
 
+    def trained(self, iteration: int, loss: float) -> None:
+        """Take in the training loss of an iteration, which those before it without one have too."""
+        losses = self._recorder.losses
+        losses += [loss] * (iteration + 1 - len(losses))
+
     def reading(self, iteration: int, values: Mapping[str, float]) -> None:
         """Take in validation or test values after an iteration."""
         self._take_reading(iteration, values)
@@ -103,7 +110,10 @@ class Record:
         self._fill(max(self._recorder.evaluations, default=-1))
         if self._job.checkpoint is not None and self.status is Status.COMPLETE:
             self._keep()
-        examples = len(self._recorder.losses) * self._job.trial.batch_size
+        speed = None
+        if self._training_seconds and "batch_size" not in self._job.trial.fixed:
+            examples = len(self._recorder.losses) * self._job.trial.batch_size
+            speed = examples / self._training_seconds
         return result_of(
             self._task,
             self._job.trial,
@@ -113,7 +123,7 @@ class Record:
             message=self._message,
             started=self._started,
             seconds=self._seconds(),
-            examples_per_second=examples / max(self._training_seconds, 1e-9),
+            examples_per_second=speed,
             peak_memory_mb=self._device.peak_memory_mb(),
         )
 

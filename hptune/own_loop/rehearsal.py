@@ -18,10 +18,11 @@ class Rehearsal:
 
     Args:
         iterations: Of the run that is rehearsed.
+        ranks: Processes that run the loop together: those of several read at the same iteration.
     """
 
-    def __init__(self, iterations: int) -> None:
-        self._iterations = iterations
+    def __init__(self, iterations: int, ranks: int = 1) -> None:
+        self._iterations, self._together = iterations, ranks > 1
         self._times: list[float] = []
 
     def took(self, seconds: float) -> None:
@@ -30,7 +31,7 @@ class Rehearsal:
 
     def reads_after(self, done: int) -> bool:
         """Say whether the validation set is read after so many iterations, which are enough then."""
-        long = sum(self._times) > SECONDS
+        long = self._together or sum(self._times) > SECONDS
         return done >= min(self._iterations, FEWEST if long else MOST)
 
     def is_over(self, done: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from hptune.step import Read
 from hptune.task import Batch, Loop, MetricSpec, Source, Task
 from hptune.training.device import Device
 
+BATCH_SIZE = 64  # that a loop is taken to have where nothing says so
 READ_FOR_TRAINED = 3  # examples that are read in the time in which one is trained
 # Words in the names of metrics that are better the lower they are; of any other, higher is better.
 _LOWER = {
@@ -105,15 +106,23 @@ def rehearsed(task: Task, seen: Mapping[str, Any], batch_size: int) -> Task:
     Args:
         batch_size: Of the rehearsal.
     """
-    iterations = seen["evaluation_seconds"] / max(seen["iteration_seconds"], 1e-9)
+    iterations = seen["evaluation_seconds"] / (seen["iteration_seconds"] or 1.0)
     # To a power of two, for times differ from one measurement to the next.
     cost = 2 ** round(math.log2(max(iterations * batch_size * READ_FOR_TRAINED, 1)))
-    metrics = {
+    return task.change(
+        seen=seen,
+        metrics=metric_specs(seen["metrics"]),
+        validation=Counted(cost),
+        notes=tuple(seen.get("notes", ())),
+    )
+
+
+def metric_specs(names: Sequence[str]) -> dict[str, MetricSpec]:
+    """Return metrics that a loop computes itself; which way is better, their names say."""
+    return {
         name: MetricSpec(_no_metric, higher_is_better=_LOWER.isdisjoint(name.lower().split("_")))
-        for name in seen["metrics"]
+        for name in names
     }
-    notes = tuple(seen.get("notes", ()))
-    return task.change(seen=seen, metrics=metrics, validation=Counted(cost), notes=notes)
 
 
 def rehearse(task: Task, trial: Trial, device: Device) -> Mapping[str, Any]:
@@ -124,7 +133,7 @@ def rehearse(task: Task, trial: Trial, device: Device) -> Mapping[str, Any]:
     """
     assert task.loop is not None
     seen = task.loop.rehearse(task, trial, device)
-    if "lr" not in seen["reads"]:
+    if "lr" not in seen["reads"] and seen["iteration_seconds"] is not None:
         raise InputError(
             f"{task.model}: neither reads trial.lr nor calls trial.schedule; must train by the "
             "trial's LR; write schedule = trial.schedule(optimizer), and schedule.step() after each "

@@ -20,18 +20,17 @@ from hptune.own_loop.told import Sink, Told
 from hptune.results.records import Status
 from hptune.training.device import random_state, reseed, restore_random_state
 
+_WHEN = "must be where trial.evaluate_now is true; add trial.log(val_loss=...) there"
+
 
 class Trial(Given):
     """What one training run is to do; iterate over it, once an optimizer step.
 
         def train(trial):
-            model = Net()
-            optimizer = torch.optim.SGD(model.parameters(), lr=trial.lr)
+            model, optimizer = ...
             schedule = trial.schedule(optimizer)
             for x, y in trial.batches(loader):
-                loss = criterion(model(x), y)
-                loss.backward()
-                optimizer.step(); optimizer.zero_grad(); schedule.step()
+                ...; optimizer.step(); schedule.step()
                 trial.log(train_loss=loss)
                 if trial.evaluate_now:
                     trial.log(val_loss=..., val_accuracy=...)
@@ -40,12 +39,14 @@ class Trial(Given):
         iterations, iterations_per_epoch, iteration, args, device: As of `Given`.
     """
 
-    def __init__(self, assignment: Assignment, sink: Sink) -> None:
+    def __init__(
+        self, assignment: Assignment, sink: Sink, *, rank: int = 0, ranks: int = 1
+    ) -> None:
         super().__init__(assignment)
-        self._assignment = assignment
+        self._assignment, self._speaks = assignment, rank == 0
         self._rates, self._evaluate_at = assignment.rates(), assignment.evaluate_at()
         self._told = Told(assignment, self._rates, sink)
-        self._rehearsal = Rehearsal(self.iterations) if assignment.rehearsal else None
+        self._rehearsal = Rehearsal(self.iterations, ranks) if assignment.rehearsal else None
         self._schedules: list[Schedule] = []
         self._optimizer: str | None = None
         self._notes: list[str] = []
@@ -120,6 +121,12 @@ class Trial(Given):
     # Where it is
 
     def __iter__(self) -> Iterator[int]:
+        at = self.iteration
+        used = max(
+            self._told.iterations, self._asked + 1, *(s.last_epoch for s in self._schedules), 0
+        )
+        if self._started and not self._is_over and at >= used:
+            self.iteration -= 1  # `zip(trial, loader)` took it when a pass was over
         return self
 
     def __next__(self) -> int:
@@ -196,9 +203,11 @@ class Trial(Given):
         """
         if self.iteration < 0:
             raise InputError(
-                "trial.log: before the first iteration; must be within the loop; iterate over the "
-                "trial, `for batch in trial.batches(loader)`"
+                "trial.log: before the first iteration; must be within the loop, `for batch in "
+                "trial.batches(loader)`; move it there"
             )
+        if not self._speaks:
+            return
         if train_loss is not None:
             self._told.loss(self.iteration, train_loss)
         if values:
@@ -227,6 +236,8 @@ class Trial(Given):
             check_names(self._loads or (), parts)
             for name, part in parts.items():
                 state_of(name, part)
+        elif not self._speaks:
+            self._saved_at = done
         elif self._snapshots.are_due(done):
             self._told.flush()
             history, random = self._told.history, random_state(self.device)
@@ -265,27 +276,25 @@ class Trial(Given):
         """
         if not self._started:
             raise TrialError(
-                "the loop returned without an iteration; must run trial.iterations of them; iterate "
-                "over the trial, `for batch in trial.batches(loader)`"
+                "the loop returned without an iteration; must run trial.iterations of them; write "
+                "`for batch in trial.batches(loader)`"
             )
         if not self._is_over:
             # Of an iteration that took no batch any more nothing was told.
-            done = self._told.iterations or self.iteration
+            done = self._told.iterations or self.iteration + (not self._speaks)
             if (
                 max(done, self.iteration + 1 if self._asked == self.iteration else 0)
                 < self.iterations
             ):
                 raise TrialError(
-                    f"the loop ended after {done} of {self.iterations} iterations; must run all of "
-                    "them, pass after pass over the data; use `for batch in trial.batches(loader)`, "
-                    "which begins the loader anew"
+                    f"the loop ended after {done} of {self.iterations} iterations; must run all, pass "
+                    "after pass; `for batch in trial.batches(loader)` begins the loader anew"
                 )
             self._end_iteration()
+        if not self._speaks:
+            return
         if not any("val_loss" in values for values in self._told.readings.values()):
-            raise TrialError(
-                "the loop logged no val_loss; must log it where trial.evaluate_now is true; add "
-                "trial.log(val_loss=...)"
-            )
+            raise TrialError(f"the loop logged no val_loss; {_WHEN}")
         self._told.flush()
         self._told.sink.ended(Status.COMPLETE, "")
 
@@ -304,14 +313,13 @@ class Trial(Given):
         at, done, told = self.iteration, self.iteration + 1, self._told
         if at < 0 or self._is_over:
             return
-        if self._asked == at and "val_loss" not in told.readings.get(at, {}):
-            raise TrialError(
-                f"no val_loss was logged at iteration {at}, where trial.evaluate_now was true; must "
-                "be logged before the next iteration; add trial.log(val_loss=...)"
-            )
+        if self._speaks and self._asked == at and "val_loss" not in told.readings.get(at, {}):
+            raise TrialError(f"no val_loss was logged at iteration {at}, when it was due; {_WHEN}")
         if self._rehearsal is not None:
             told.flush()
             self._rehearsal.took(told.stop_clock())
+            if not self._speaks:  # it is ended with the one that does
+                return
             if self._asked == at or self._rehearsal.is_over(done):
                 self._end_rehearsal(self._rehearsal)
         elif told.waits_long or done >= self.iterations:

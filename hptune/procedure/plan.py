@@ -58,6 +58,7 @@ class Plan:
         tests: Whether there is one; a bracket may begin at an LR that is usual for the optimizer.
         final_seeds: Repeats of the final run.
         trial_epochs: Length of the short runs where the user fixes it.
+        shortest: Iterations of a short run at least.
         range_test_epochs: Likewise of the LR range test.
         baseline_length: Over the final run's length, of a comparison that is trained beside it.
     """
@@ -70,6 +71,7 @@ class Plan:
     tests: bool = True
     final_seeds: int = 1
     trial_epochs: float | None = None
+    shortest: int = SHORTEST
     range_test_epochs: float | None = None
     baseline_length: float | None = None
 
@@ -85,7 +87,7 @@ class Plan:
             return max(1, round(self.trial_epochs * self.per_epoch))
         # A small budget is for a range test and a bracket all the same.
         affordable = self.budget / (BRACKET + 1) / self.search_seeds
-        return min(self.final, max(SHORTEST, int(self.final * min(SHORT, affordable))))
+        return min(self.final, max(self.shortest, int(self.final * min(SHORT, affordable))))
 
     @property
     def range_test(self) -> int:

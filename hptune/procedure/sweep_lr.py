@@ -15,13 +15,13 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure.compare import CONTENDERS, MOST_SEEDS, concluded, decide
 from hptune.procedure.lr_range import (
-    RangeTest,
     decide_lr,
     run_bracket,
     tested_and_bracketed,
 )
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import TELLING
+from hptune.procedure.range_test import RangeTest
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import label
 from hptune.results.records import Decision, Trial, TrialResult, Value

@@ -64,6 +64,9 @@ class Trial:
     settings: TrainingSettings = field(default_factory=partial(_default, "TrainingSettings"))
     extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
+    fixed: tuple[
+        str, ...
+    ] = ()  # fields that a loop of the user's own sets itself, to what nobody knows
 
     @property
     def id(self) -> str:
@@ -73,7 +76,8 @@ class Trial:
     @cached_property  # asked for many times; the hash takes as long as an iteration of a small net
     def digest(self) -> str:
         """Eight hexadecimal digits of what determines the outcome; the stage does not."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "stage"}
+        no_part = ("stage", "fixed")  # the latter follows from the task
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in no_part}
         content = json.dumps(values, sort_keys=True, default=_plain)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 

@@ -45,6 +45,7 @@ def result_row(result: TrialResult) -> Row:
     values = vars(trial) | vars(result) | dict(trial.extra)
     values |= {"trial": trial.id, "iterations": len(result.curve)}
     values |= {"optimizer": trial.optimizer.name, "policy": trial.policy.name}
+    values |= dict.fromkeys(trial.fixed)
     for part in _PARTS:
         metrics = getattr(result, f"{part}_metrics")
         values |= {f"{part}_{name}": value for name, value in metrics.items()}
@@ -68,7 +69,8 @@ def stored_result(trial: Trial, row: Row, curve: Curve) -> TrialResult:
 
 def row_difference(row: Row, trial: Trial) -> str:
     """Say in what a row of results.csv is not of a trial; "" where it is of it."""
-    wanted = {name: getattr(trial, name) for name in ("seed", *_HYPER)} | dict(trial.extra)
+    names = [name for name in ("seed", *_HYPER) if name not in trial.fixed]
+    wanted = {name: getattr(trial, name) for name in names} | dict(trial.extra)
     if row["status"] == Status.COMPLETE and trial.settings.early_stopping is None:
         wanted["iterations"] = trial.iterations
     for name, value in wanted.items():

@@ -31,6 +31,8 @@ from hptune.training.lengths import iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 
+_TAKEN = ("lr", "momentum", "weight_decay", "batch_size")
+
 
 @dataclass(frozen=True)
 class BatchCheck:
@@ -42,8 +44,10 @@ class BatchCheck:
         input_shape, output_shape: Of the batch, the batch dimension first; empty where unknown.
         loss: Of the untrained model; None where the batch has no target that counts.
         has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
+        has_lr: Whether LR can be chosen.
         has_schedule: Whether LR can follow a policy.
         has_batch_size: Whether the batch size can be chosen.
+        fixed: Hyper-parameters that the training loop sets itself.
     """
 
     parameters: int
@@ -54,8 +58,10 @@ class BatchCheck:
     has_momentum: bool = True
     has_betas: bool = False
     has_weight_decay: bool = True
+    has_lr: bool = True
     has_schedule: bool = True
     has_batch_size: bool = True
+    fixed: tuple[str, ...] = ()
 
 
 def check_batch(
@@ -113,8 +119,10 @@ def _of_loop(seen: Mapping[str, Any]) -> BatchCheck:
         has_momentum=seen["has_momentum"],
         has_betas=seen["has_betas"],
         has_weight_decay="weight_decay" in reads,
+        has_lr="lr" in reads,
         has_schedule="schedule" in reads,
         has_batch_size="batch_size" in reads,
+        fixed=tuple(name for name in _TAKEN if name not in reads),
     )
 
 

@@ -46,9 +46,12 @@ def measure_iteration(
     """
     if task.loop is not None:
         try:
-            return float(task.loop.rehearse(task, trial, device)["iteration_seconds"])
+            taken = task.loop.rehearse(task, trial, device)["iteration_seconds"]
         except InputError as error:
             raise TrialError(str(error)) from error
+        if taken is None:
+            raise TrialError(f"{task.model}: how long an iteration takes is not known")
+        return float(taken)
     times: list[float] = []
     try:
         with seeded(trial.seed, device.torch_device):

@@ -50,7 +50,8 @@ def run_paired(
     }
     trials = _affordable(runner, trials, len(trials) if least is None else least)
     dropped: Candidates = {}
-    for rung in RUNGS if dominated and len(trials) > 1 else ():
+    pauses = dominated is not None and len(trials) > 1 and runner.pauses
+    for rung in RUNGS if pauses else ():
         going = {label: ts for label, ts in trials.items() if label not in dropped}
         partial = _run_all(runner, going, rung)
         for label in dominated(partial) if dominated else ():

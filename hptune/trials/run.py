@@ -38,6 +38,11 @@ class Runner:
     budget: Budget = field(default_factory=Budget)
     execution: Execution | None = None  # by default one trial after another
 
+    @property
+    def pauses(self) -> bool:
+        """Whether a trial can be stopped half-way and go on later."""
+        return self.task.loop is None or bool(self.task.seen["saves"])
+
     def run(self, trials: Sequence[Trial], until: Sequence[int] = ()) -> list[TrialResult]:
         """Run trials, several at once where that is faster; return their results in the order given.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from hptune.procedure.lr_range import reading_settings
+from hptune.procedure.range_test import reading_settings
 from hptune.results.records import Trial
 from hptune.results.settings import PolicySpec
 from hptune.training.device import resolve_device

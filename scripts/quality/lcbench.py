@@ -205,6 +205,8 @@ class SurrogateSession:
         noise: As of `SurrogateRunner`.
     """
 
+    pauses = True
+
     def __init__(self, table: str, trainings: float, noise: float = 0.0) -> None:
         self.runner: Any = SurrogateRunner(table, Budget(trainings * EPOCHS), noise)
         self.searched: list[TrialResult] = []

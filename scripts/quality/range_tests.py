@@ -31,7 +31,8 @@ from hptune.data.sources.memory import TensorSource
 from hptune.errors import StageError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
-from hptune.procedure.lr_range import decide_lr, run_bracket, run_lr_range
+from hptune.procedure.lr_range import decide_lr, run_bracket
+from hptune.procedure.range_test import run_lr_range
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import OptimizerSpec, TrainingSettings

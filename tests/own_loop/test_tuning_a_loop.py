@@ -86,7 +86,7 @@ def test_what_a_loop_does_not_read_is_said_and_not_compared(
     assert "no LR range test, for the loop sets its LR itself" in told
     table = rows(tmp_path)
     assert "lr-range" not in set(table["policy"])
-    assert len(set(table["batch_size"])) == len(set(table["momentum"])) == 1
+    assert set(table[["batch_size", "momentum", "weight_decay"]].nunique(dropna=False)) == {1}
     assert len(set(table["lr"])) > 2
     stages = {d.stage: d.reason for d in tuned.decisions}
     for name in ("momentum", "weight-decay", "batch-size"):

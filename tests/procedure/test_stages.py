@@ -26,9 +26,10 @@ from hptune.procedure.batch_size import (
 from hptune.procedure.compare import PairedRuns, kept
 from hptune.procedure.duel import decide_duel, run_duel
 from hptune.procedure.final import decide_final, guessing, run_final_safely
-from hptune.procedure.lr_range import decide_lr, run_bracket, run_lr_range
+from hptune.procedure.lr_range import decide_lr, run_bracket
 from hptune.procedure.momentum import decide_momentum, run_momentum
 from hptune.procedure.plan import Plan
+from hptune.procedure.range_test import run_lr_range
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
 from hptune.procedure.weight_decay import (
@@ -67,6 +68,8 @@ def result(
 
 class Law:
     """Stands in for a Runner: trials end as a law says, and cost an epoch each."""
+
+    pauses = True
 
     def __init__(self, law, epochs: float = math.inf) -> None:
         self.law, self.budget, self.asked, self.progress = law, Budget(epochs), [], Silent()

@@ -123,6 +123,8 @@ def test_a_value_with_which_every_lr_breaks_comes_last(tmp_path: Path, monkeypat
 class Law:
     """Stands in for a Runner: a trial ends as a law says of its iterations and its seed."""
 
+    pauses = True
+
     def __init__(self, loss: Any, speed: float) -> None:
         self.loss, self.speed, self.ran = loss, speed, list[Any]()
 

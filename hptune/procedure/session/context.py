@@ -12,12 +12,12 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
-from hptune.procedure.plan import BESIDE_REFINEMENT, Plan
+from hptune.procedure.plan import BESIDE_REFINEMENT, SHORTEST, Plan
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Decision, Scalar, Trial, TrialResult
 from hptune.results.settings import AUTO, PolicySpec
-from hptune.stages import LR_RANGE, OPTIMIZER, SEARCH, SWEEP
+from hptune.stages import LR_RANGE, OPTIMIZER, SEARCH, SWEEP, TRAIN
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck
 from hptune.training.lengths import iterations_per_epoch
@@ -161,7 +161,20 @@ class Context:
         """Say why a loop of the user's own cannot be tuned in a hyper-parameter that it does not read."""
         if self.task.loop is None or name in self.task.seen["reads"]:
             return None
+        if "placeholders" in self.task.seen:
+            return f"the command has no {{{name}}}"
         return f"the loop does not read trial.{name}"
+
+    @property
+    def has_one_length(self) -> bool:
+        """Whether every trial is as long as a script makes it, whatever is asked of it."""
+        takes = set(self.task.seen.get("placeholders", ()))
+        return bool(takes) and not {"epochs", "iterations"} & takes
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether an epoch is a single iteration, for nobody knows how many it has."""
+        return len(self.task.train) == self.batch_size(quiet=True) and self.task.loop is not None
 
     def options(self, stage: str) -> Any:
         """Return the stage's section of the config; None where it has none."""
@@ -181,8 +194,9 @@ class Context:
 
     def batch_size(self, *, quiet: bool = False) -> int:
         """Return the batch size that holds now."""
-        default = self.problem.usual_batch_size
-        return round(self.inputs.number("batch_size", default, quiet=quiet))
+        default, task = self.problem.usual_batch_size, self.task
+        fixed = task.loop is not None and "batch_size" not in task.seen["reads"]
+        return round(self.inputs.number("batch_size", default, quiet=quiet or fixed))
 
     def plan(self, batch_size: int) -> Plan:
         """Return the lengths of the procedure's runs at a batch size, and the budget of its stages."""
@@ -196,7 +210,8 @@ class Context:
             test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
             tests=defaults.usual_lr(self.optimizer) is None and self.check().has_schedule,
             final_seeds=final.seeds,
-            trial_epochs=procedure.trial_epochs,
+            trial_epochs=self.epochs if self.has_one_length else procedure.trial_epochs,
+            shortest=1 if self.counts_epochs else SHORTEST,
             range_test_epochs=procedure.lr_range.epochs,
             baseline_length=None if final.baseline is None else final.baseline_length,
         )
@@ -228,13 +243,14 @@ class Context:
         quiet: bool = False,
     ) -> Trial:
         """Return a trial with the values that hold now."""
-        experiment, inputs = self.experiment, self.inputs
+        experiment, inputs, shown = self.experiment, self.inputs, self.check()
+        policy = experiment.policy
         if lr is None:
             lr = inputs.number("lr", 0.1, quiet=quiet)
-        momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=quiet)
+        own = quiet or "momentum" in shown.fixed
+        momentum = inputs.number("momentum", defaults.MOMENTUM, quiet=own)
         lowest = defaults.MOMENTUM_MIN if momentum > defaults.MOMENTUM_MIN else momentum
-        minimum = inputs.number("momentum_min", lowest, quiet=quiet)
-        shown, policy = self.check(), experiment.policy
+        minimum = inputs.number("momentum_min", lowest, quiet=own or not shown.has_schedule)
         if not shown.has_schedule:  # nothing cycles that the loop does not cycle itself
             policy, minimum = PolicySpec(name=defaults.OWN), momentum
         usual = defaults.weight_decay(shown.weight_layers, self.optimizer)
@@ -253,7 +269,19 @@ class Context:
             policy=policy,
             optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
+            fixed=shown.fixed,
         )
+
+    def decided(self, decisions: Iterable[Decision]) -> Experiment:
+        """Return the experiment with every decided value, and what holds now where it has none."""
+        experiment = tuned(self.experiment, decisions)
+        if not self.inputs.known("lr"):
+            return experiment
+        now = self.whole(TRAIN, quiet=True)
+        for name in HYPER_PARAMETERS:
+            if getattr(experiment.hyper_parameters, name) is None:
+                experiment = with_value(experiment, f"hyper_parameters.{name}", getattr(now, name))
+        return experiment
 
     def _lr_min(self, lr: float, policy: PolicySpec) -> float | None:
         """Return the minimum LR; None leaves it to a policy that does not cycle as the report's."""
@@ -281,12 +309,4 @@ def tuned(experiment: Experiment, decisions: Iterable[Decision]) -> Experiment:
             experiment = with_value(experiment, "training.epochs", decision.value)
         elif "." in name:
             experiment = with_value(experiment, name, decision.value)
-    return experiment
-
-
-def completed(experiment: Experiment, now: Trial) -> Experiment:
-    """Return an experiment in which the values that hold now stand where it has none."""
-    for name in HYPER_PARAMETERS:
-        if getattr(experiment.hyper_parameters, name) is None:
-            experiment = with_value(experiment, f"hyper_parameters.{name}", getattr(now, name))
     return experiment

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hptune.procedure import batch_size, lr_range
+from hptune.procedure import batch_size, range_test
 from hptune.procedure.plan import Plan, PlannedStage
 from hptune.procedure.session.context import Context
 from hptune.results.records import Trial
@@ -70,7 +70,7 @@ class Estimate:
         trials = planned.trials
         if tests := trials - planned.short_runs:
             trials = planned.short_runs
-            settings = lr_range.reading_settings(self._base, plan.range_test)
+            settings = range_test.reading_settings(self._base, plan.range_test)
             taken += self._trials(tests, plan.range_test, settings)
         if trials:
             short = self._context.shortened(self._base, plan)

@@ -12,12 +12,13 @@ from typing import Any, Self
 
 from hptune.config.load import dump, with_value
 from hptune.config.schema import Experiment
+from hptune.errors import InputError
 from hptune.procedure import final, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.changes import tell_of_changed_code
 from hptune.procedure.session.chosen import chosen_stages
-from hptune.procedure.session.context import Context, completed, tuned
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.place import check_same_experiment, stand_in
@@ -231,7 +232,10 @@ class Session:
     def plan(self, stages: Sequence[str] | None = None) -> list[PlannedStage]:
         """List what `run` will do, with a time estimate from a timed probe."""
         plan = self._context.plan(self._context.batch_size(quiet=True))
-        return Estimate(self._context).stages(plan, self._names(stages))
+        context, names = self._context, self._names(stages)
+        if context.task.loop is not None and context.task.seen["iteration_seconds"] is None:
+            return plan.stages(names)
+        return Estimate(context).stages(plan, names)
 
     def now(self) -> Trial:
         """Return a run of the final length with the values that hold now."""
@@ -305,7 +309,13 @@ class Session:
     def _learning_rate_first(self) -> Outcome:
         if self._context.inputs.known("lr"):
             return Outcome()
-        self.progress.message("No LR is given anywhere, so the LR range test runs first.")
+        if not self._context.check().has_lr:
+            raise InputError(
+                "lr: the command has no {lr}; must have it, or train with an LR that hptune knows; add "
+                "{lr}, or give --set hyper_parameters.lr=VALUE"
+            )
+        what = "the LR range test" if self._context.check().has_schedule else "its stage"
+        self.progress.message(f"No LR is given anywhere, so {what} runs first.")
         return self._alone(LR_RANGE)
 
     def _begin(self, stage: str, title: str | None = None) -> None:
@@ -333,9 +343,6 @@ class Session:
         self._context.inputs.take_in(outcome.decisions)
         if stage == OPTIMIZER:
             self._context.take_key(outcome.decisions[0])
-        decided = tuned(self._context.experiment, self.run_dir.decisions())
-        if self._context.inputs.known("lr"):
-            decided = completed(decided, self.now())
-        write_atomic(self.run_dir.tuned, dump(decided))
+        write_atomic(self.run_dir.tuned, dump(self._context.decided(self.run_dir.decisions())))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
