@@ -197,7 +197,7 @@ def _number(name: str, value: Tensor | float) -> float:
 
 def _as_float(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
         raise _not_one_number(name, type(value).__name__) from None
 
