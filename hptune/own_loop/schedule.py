@@ -80,7 +80,7 @@ class Schedule:
     def go_to(self, iteration: int) -> None:
         """Set LR and momentum of an iteration."""
         self.last_epoch = iteration
-        lr, momentum = self._rates[min(iteration, len(self._rates) - 1)]
+        lr, momentum = self._rates[iteration if iteration < len(self._rates) else -1]
         for optimizer, ratios in zip(self._optimizers, self._ratios, strict=True):
             # Asked for anew each time: loading a state puts other groups in their place.
             groups = optimizer.param_groups

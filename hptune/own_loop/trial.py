@@ -108,7 +108,7 @@ class Trial(Given):
             weight_decay=self._trial.weight_decay,
             reference=self._schedules[0].reference if self._schedules else None,
             moves_momentum=momentum,
-            next_one=lambda: self.iteration + self._is_last_part,
+            next_one=lambda: self.iteration + (self._part == self._parts - 1),
         )
         made.go_to(self.iteration + 1)
         self._reads |= {"lr", "schedule"}
@@ -162,7 +162,7 @@ class Trial(Given):
     @property
     def evaluate_now(self) -> bool:
         """Whether the validation set is to be read after this iteration's step."""
-        if not self._is_last_part:
+        if self._part < self._parts - 1:
             return False
         if self._rehearsal is not None:
             due = self._rehearsal.reads_after(self.iteration + 1)
@@ -297,10 +297,6 @@ class Trial(Given):
             raise TrialError(f"the loop logged no val_loss; {_WHEN}")
         self._told.flush()
         self._told.sink.ended(Status.COMPLETE, "")
-
-    @property
-    def _is_last_part(self) -> bool:
-        return self._part == self._parts - 1
 
     def _begin(self, history: dict[str, Any] | None = None) -> None:
         if not self._started:

@@ -66,6 +66,17 @@ def test_an_iteration_without_a_loss_has_that_of_the_one_before():
     assert curve.train_loss.tolist() == [1.0, 1.0, 1.0, 4.0, 4.0, 4.0, 7.0, 7.0]
 
 
+def test_a_loss_that_is_told_again_after_a_reading_moves_no_other():
+    def train(trial: hptune.Trial) -> None:
+        for at in trial:
+            trial.log(train_loss=1.0 + at)
+            if trial.evaluate_now:
+                trial.log(val_loss=1.0)
+                trial.log(train_loss=0.0)
+
+    assert run(train, iterations=6).curve.train_loss.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e9])
 def test_a_diverged_trial_ends_early_whatever_the_loop_catches(bad: float):
     caught, ended = [], []
