@@ -60,7 +60,9 @@ def test_divergence_ends_a_script_with_a_line(tmp_path: Path, capsys: pytest.Cap
             trial.log(train_loss=float("nan"))
     assert ended.value.code == 1
     told = capsys.readouterr().err
-    assert told.startswith("hptune: ") and told.count("\n") == 1 and "diverged at iteration 0" in told
+    assert (
+        told.startswith("hptune: ") and told.count("\n") == 1 and "diverged at iteration 0" in told
+    )
 
 
 @pytest.mark.parametrize(
