@@ -35,6 +35,11 @@ ALLOWED = {
     "console": {"report", "results"},
     "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
     "own_loop": {"analysis", "policies", "step", "task", "training", "results"},
+    # Outside hptune there is no experiment but the file.
+    "own_loop.outside": {"config", "training", "results"},
+    "own_loop.trial": {"training", "results"},
+    "huggingface": {"own_loop"},
+    "lightning": {"own_loop"},
     "procedure.session": {
         "config",
         "fingerprint",
@@ -48,7 +53,16 @@ ALLOWED = {
         "results",
     },
     # What was trained, put together again without its data.
-    "prediction": {"config", "data", "fingerprint", "models", "step", "task", "training", "results"},
+    "prediction": {
+        "config",
+        "data",
+        "fingerprint",
+        "models",
+        "step",
+        "task",
+        "training",
+        "results",
+    },
     "trials": {"training", "policies", "task", "results"},
     "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
     "config.loop": {"fingerprint", "own_loop", "task", "results"},

@@ -19,6 +19,7 @@ BLOCKS = [
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 ]
+EXTRAS = {"lightning": "lightning", "huggingface": "transformers", "onnx": "onnxruntime"}
 FIRST = BLOCKS[0][1]
 
 
@@ -45,15 +46,13 @@ def test_a_python_block_of_a_page(
     matplotlib.use("Agg")
     monkeypatch.chdir(folders[page])
     torch.manual_seed(0)
-    if "import onnxruntime" in block and find_spec("onnxruntime") is None:
-        pytest.skip('needs onnxruntime: pip install "hptune[onnx]"')
-    if "import lightning" in block:
-        if find_spec("lightning") is None:
-            pytest.skip('needs lightning: pip install "hptune[lightning]"')
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import lightning  # noqa: F401
-    exec(compile(block, page, "exec", dont_inherit=True), names[page])
+    with warnings.catch_warnings():
+        for extra, module in EXTRAS.items():
+            if f"import {module}" in block or f"from {module}" in block:
+                if find_spec(module) is None:
+                    pytest.skip(f'needs {module}: pip install "hptune[{extra}]"')
+                warnings.simplefilter("ignore")  # of what it does itself
+        exec(compile(block, page, "exec", dont_inherit=True), names[page])
 
 
 def test_a_tuned_run_takes_less_than_15_lines():

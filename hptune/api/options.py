@@ -134,6 +134,10 @@ def _experiment(task: Task | LoopTask, options: Options) -> Experiment:
         values["optimizer"] = dict(task.optimizer)
     if task.batch_size is not None:
         values["hyper_parameters.batch_size"] = min(task.batch_size, len(task.train))
+    if isinstance(task, LoopTask):
+        values["function"] = task.function
+        values["loop.iterations_per_epoch"] = task.iterations_per_epoch
+        values["loop.batch_size"] = task.batch_size
     for name, value in options.items():
         if name in ("optimizer", "policy") and isinstance(value, str):
             values[f"{name}.name"] = value

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hptune.api import way_back
 from hptune.api.loop import LoopTask
 from hptune.api.predicts import Predicts
 from hptune.api.task import Task
 from hptune.errors import InputError
+from hptune.own_loop.schedule import Optimizer, Schedule
 from hptune.prediction.predictor import Predictor
 from hptune.prediction.weights import weights_of, what_was_reached
 from hptune.report.plots.candidates import plot_candidates
@@ -103,6 +105,32 @@ class Result:
     def epochs(self) -> float:
         """Length of a final run that holds now."""
         return self.trial.iterations / (len(self.task.train) // self.trial.batch_size)
+
+    def configure(self, optimizer: Optimizer) -> None:
+        """Set LR, momentum and weight decay in an optimizer of yours; its groups keep their ratios."""
+        way_back.configure(self.trial, optimizer)
+
+    def schedule(self, optimizer: Optimizer, iterations: int) -> Schedule:
+        """Return a scheduler that drives an optimizer of yours through a run of so many iterations.
+
+        LR and momentum follow the policy, by `step()` after each step of the optimizer.
+
+        Raises:
+            InputError: The training loop is your own, and sets its LR itself.
+        """
+        return way_back.schedule(self.trial, optimizer, iterations, epochs=self.epochs)
+
+    def training_arguments(self) -> dict[str, Any]:
+        """Return keywords of `transformers.TrainingArguments` that come near to what was decided.
+
+        LR rises and falls linearly from and to 0, and beta1 is constant; for the very policy give
+        Trainer `optimizers=(optimizer, tuned.schedule(optimizer, max_steps))`.
+
+        Raises:
+            InputError: The optimizer or the policy is none that TrainingArguments knows by a name.
+        """
+        own_loop = self.task.loop is not None
+        return way_back.training_arguments(self.trial, self.epochs, own_loop=own_loop)
 
     @property
     def curve(self) -> pd.DataFrame:

@@ -191,7 +191,10 @@ class Loop(Section):
     """A training loop of one's own, in the place of data, model and loss."""
 
     iterations_per_epoch: Count | None = Field(
-        None, description="optimizer steps of an epoch at hyper_parameters.batch_size"
+        None, description="optimizer steps of an epoch at loop.batch_size"
+    )
+    batch_size: Count | None = Field(
+        None, description="total batch size, null takes hyper_parameters.batch_size, else 64"
     )
     args: Arguments = Field(default_factory=dict, description="its own hyper-parameters")
     metrics: dict[str, str] = Field(

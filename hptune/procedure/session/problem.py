@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hptune.config.build import build_task
+from hptune.config.loop import usual_batch_size
 from hptune.config.schema import Experiment
-from hptune.own_loop.task import BATCH_SIZE, rehearse, rehearsed
-from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN
+from hptune.own_loop.task import rehearse, rehearsed
+from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN, batch_size
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO, OptimizerSpec
@@ -70,8 +71,8 @@ class Problem:
 
     def _rehearsed(self, task: Task) -> Task:
         """Return the task of a loop with what a rehearsal of it shows, made once a run directory."""
-        key, size = f"rehearsal/{task.fingerprint}", self.experiment.hyper_parameters.batch_size
-        size = size or BATCH_SIZE
+        key = f"rehearsal/{task.fingerprint}"
+        size = self.experiment.hyper_parameters.batch_size or usual_batch_size(self.experiment)
         seen = self.run_dir.timing(key)
         if not isinstance(seen, dict):
             epochs, per_epoch = self.experiment.training.epochs, len(task.train) // size
@@ -101,6 +102,13 @@ class Problem:
                 seed=self.experiment.seed,
             )
         return self._checked
+
+    @property
+    def usual_batch_size(self) -> int:
+        """The batch size where none is decided or given."""
+        if self.task.loop is not None:
+            return usual_batch_size(self.experiment)
+        return batch_size(len(self.task.train))
 
     def choose_mode(self, probe: Trial) -> None:
         """Choose precision and graph for the device by timing iterations of a trial; this is kept."""

@@ -18,7 +18,7 @@ from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.changes import tell_of_changed_code
 from hptune.procedure.session.chosen import chosen_stages, refuse_fixed, without_fixed
-from hptune.procedure.session.context import Context, tuned
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.found import found_in
 from hptune.procedure.session.listed import listed_values
@@ -332,7 +332,6 @@ class Session:
         self._context.inputs.take_in(outcome.decisions)
         if stage == OPTIMIZER:
             self._context.take_key(outcome.decisions[0])
-        decided = tuned(self._context.experiment, self.run_dir.decisions())
-        write_atomic(self.run_dir.tuned, dump(decided))
+        write_atomic(self.run_dir.tuned, dump(self._context.decided(self.run_dir.decisions())))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
