@@ -48,7 +48,16 @@ ALLOWED = {
         "results",
     },
     # What was trained, put together again without its data.
-    "prediction": {"config", "data", "fingerprint", "models", "step", "task", "training", "results"},
+    "prediction": {
+        "config",
+        "data",
+        "fingerprint",
+        "models",
+        "step",
+        "task",
+        "training",
+        "results",
+    },
     "trials": {"training", "policies", "task", "results"},
     "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
     "config.loop": {"fingerprint", "own_loop", "task", "results"},
