@@ -86,7 +86,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
     y = np.where(x[:, :4].mean((1, 2, 3)) > x[:, 4:].mean((1, 2, 3)), "cat", "dog")
     np.savez(here / "pets.npz", x_train=x[:120], y_train=y[:120], x_test=x[120:], y_test=y[120:])
     np.savez(here / "new.npz", x=x[120:], y=y[120:])
-    (here / "net.py").write_text(NET)
+    (here / "own_net.py").write_text(NET)
     kinds: dict[str, tuple[list[str], Path | None]] = {
         "digits": ([], None),
         "images": (
@@ -96,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Trained]:
         "table": (["data.name=csv", "data.path=train.csv", "data.target=Survived"], None),
         "prices": (["data.name=csv", "data.path=prices.csv", "data.target=Price"], None),
         "npz": (["data.name=npz", "data.path=pets.npz"], here / "new.npz"),
-        "own": (["data.name=net:load", "model.name=net:small"], None),
+        "own": (["data.name=own_net:load", "model.name=own_net:small"], None),
     }
     common = "train --epochs 3 --lr 0.01 --batch-size 16 --seeds 2 --jobs 1 --quiet --device cpu"
     found = {}

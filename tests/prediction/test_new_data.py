@@ -168,19 +168,19 @@ def test_code_that_has_changed_is_told(
     trained: dict[str, Trained], monkeypatch: pytest.MonkeyPatch
 ):
     place = trained["own"].run
-    monkeypatch.chdir(place.parents[1])  # where its net.py is
+    monkeypatch.chdir(place.parents[1])  # where its module is
     x = np.random.default_rng(5).normal(3, 2, (9, 5))
     assert not hptune.load_run(place).predict(x).notes
-    path = Path("net.py")
+    path = Path("own_net.py")
     text = path.read_text()
     path.write_text(text.replace("nn.ReLU()", "nn.Tanh()"))
-    monkeypatch.delitem(sys.modules, "net")
+    monkeypatch.delitem(sys.modules, "own_net")
     try:
         notes = hptune.load_run(place).predict(x).notes
     finally:
         path.write_text(text)
-        monkeypatch.delitem(sys.modules, "net")
-    assert "changed since these weights were trained: net.py" in " ".join(notes)
+        monkeypatch.delitem(sys.modules, "own_net")
+    assert "changed since these weights were trained: own_net.py" in " ".join(notes)
 
 
 def test_what_cannot_predict_says_so(trained: dict[str, Trained], tmp_path: Path):
