@@ -64,6 +64,7 @@ class Trial:
     settings: TrainingSettings = field(default_factory=partial(_default, "TrainingSettings"))
     extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
+    devices: int = 1  # that each have a part of a batch, where its numbers depend on that
 
     @property
     def id(self) -> str:
@@ -74,6 +75,8 @@ class Trial:
     def digest(self) -> str:
         """Eight hexadecimal digits of what determines the outcome; the stage does not."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "stage"}
+        if self.devices == 1:
+            del values["devices"]
         content = json.dumps(values, sort_keys=True, default=_plain)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from hptune.errors import one_line
 from hptune.task import Batch
+from hptune.training.device import random_state, restore_random_state
 
 WARM_UP = 3  # passes before one is recorded: libraries choose their kernels in the first ones
 
@@ -66,7 +67,7 @@ class Captured:
         self._batch: tuple[Tensor, ...] = tuple(part.clone() for part in batch)
         # Neither the passes before the recorded one nor a recording that fails must show: in running
         # means, in gradients, or in what is drawn afterwards.
-        with _as_before(self._models, self._parameters, self._device):
+        with as_before(self._models, self._parameters, self._device):
             for n in range(WARM_UP):
                 _drop_gradients(self._parameters)
                 # A recording that fails leaves CUDA's random generators and memory pools unusable:
@@ -126,20 +127,21 @@ def new_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 @contextmanager
-def _as_before(
+def as_before(
     models: Sequence[nn.Module], parameters: Sequence[Tensor], device: torch.device
 ) -> Iterator[None]:
     """Put buffers and random states back as they were before the block, and drop gradients."""
     buffers = [buffer for model in models for buffer in model.buffers()]
     kept = [buffer.clone() for buffer in buffers]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            _drop_gradients(parameters)
-            with torch.no_grad():
-                for buffer, before in zip(buffers, kept, strict=True):
-                    buffer.copy_(before)
+    drawn = random_state(device)
+    try:
+        yield
+    finally:
+        restore_random_state(drawn, device)
+        _drop_gradients(parameters)
+        with torch.no_grad():
+            for buffer, before in zip(buffers, kept, strict=True):
+                buffer.copy_(before)
 
 
 def _drop_gradients(parameters: Sequence[Tensor]) -> None:

@@ -20,6 +20,7 @@ from hptune.step import Step
 from hptune.task import Batch
 from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device
+from hptune.training.model import LossOnBatch
 from hptune.training.torch_internals import without_vmap_warnings
 from hptune.training.trial_run import TrialRun
 
@@ -43,17 +44,6 @@ def pass_of(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
     return compute
 
 
-class _Loss(nn.Module):
-    """A model's loss on a batch as a module, so that whatever a step reads of it can be replaced."""
-
-    def __init__(self, model: nn.Module, step: Step) -> None:
-        super().__init__()
-        self.model, self._step = model, step
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self._step(self.model, batch)[0]
-
-
 class Stack:
     """The parameters and buffers of K models in one tensor each; the models' own are views of it.
 
@@ -65,7 +55,7 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
         self._device = device
-        self._base = _Loss(models[0], step)
+        self._base = LossOnBatch(models[0], step)
         parameters, buffers = stack_module_state(list(models))
         self.parameters = {
             name: stacked.detach().contiguous().requires_grad_(stacked.requires_grad)

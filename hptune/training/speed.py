@@ -51,8 +51,8 @@ def measure_iteration(
             end = time.perf_counter() + seconds
             for took, _ in timed_steps(lanes):
                 times.append(took)
-                enough = len(times) >= untimed + 4
-                if len(times) >= MOST or (enough and time.perf_counter() > end):
+                enough = len(times) >= untimed + 4 and time.perf_counter() > end
+                if device.ranks.shared(enough or len(times) >= MOST):
                     break
     except (HptuneError, OSError):
         raise

@@ -41,7 +41,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         captured: Captured = cell.cell_contents
         which = len(replays)
         replays.append(0)
-        with capture._as_before(captured._models, captured._parameters, device):
+        with capture.as_before(captured._models, captured._parameters, device):
             losses = compute()
             gradients = [p.grad for p in captured._parameters]
 

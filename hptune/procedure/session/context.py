@@ -239,6 +239,7 @@ class Context:
             policy=experiment.policy,
             optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
+            devices=self.problem.devices_that_matter(shown),
         )
 
     def _lr_min(self, lr: float, policy: PolicySpec) -> float | None:

@@ -40,11 +40,16 @@ class Estimate:
         threads = None
         if self._execution:  # as one trial alone is trained
             threads = self._execution.choose(task, [self._base]).threads
-        with cpu_threads(threads):
+            self._iteration = self._execution.seconds_of_iteration(
+                task, [self._base], seconds=MEASURED_SECONDS, undisturbed=False
+            )
+        else:
             self._iteration = measure_iteration(
                 task, self._base, device, seconds=MEASURED_SECONDS, undisturbed=False
             )
-            self._example = seconds_of_an_evaluated_example(context, self._base)
+        with cpu_threads(threads):
+            example = seconds_of_an_evaluated_example(context, self._base)
+        self._example = example / device.ranks.size
 
     def stages(self, plan: Plan, names: Sequence[str]) -> list[PlannedStage]:
         """Return the plan of some stages with the seconds that each will take."""
