@@ -57,8 +57,13 @@ class Device:
     def key(self) -> str:
         """The device and its precision, under which what was measured on it is kept."""
         precision = "" if self.dtype is torch.float32 else f"/{self.precision}"
+        return f"{self.place}{precision}"
+
+    @property
+    def place(self) -> str:
+        """The device as torch names it, with the number of those that train together."""
         several = f"*{self.ranks.size}" if self.ranks.size > 1 else ""
-        return f"{self.torch_device}{several}{precision}"
+        return f"{self.torch_device}{several}"
 
     @property
     def name(self) -> str:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hptune.step import Step
 from hptune.task import Batch
 from hptune.training.capture import as_before
 from hptune.training.device import Device
+from hptune.training.model import LossOnBatch
+
+
+def loss_on_batches(
+    model: nn.Module, step: Step, device: Device, accumulate: int
+) -> Callable[[Batch], Tensor]:
+    """Return what computes a model's loss on a batch, or on this process's part of one."""
+    if device.ranks.joined:
+        return SharedGradients(LossOnBatch(model, step), device, accumulate)
+    return lambda batch: step(model, batch)[0]
 
 
 class SharedGradients:

@@ -20,11 +20,11 @@ from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
 from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
-from hptune.training.model import LossOnBatch, make_model
+from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.recorder import CurveRecorder, filled
 from hptune.training.result import result_of
-from hptune.training.shared_gradients import SharedGradients
+from hptune.training.shared_gradients import loss_on_batches
 from hptune.training.snapshot import State, load_state, model_state, save_state
 from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
 
@@ -137,10 +137,7 @@ class TrialRun:
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._resume()
-        self._loss: Callable[[Batch], Tensor] = lambda batch: task.step(self.model, batch)[0]
-        if ranks.joined:
-            loss = LossOnBatch(self.model, task.step)
-            self._loss = SharedGradients(loss, device, settings.accumulate)
+        self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
         device.reset_peak_memory()
 
     def begin(self) -> None:

@@ -88,9 +88,7 @@ class Problem:
         if ranks.size == 1 or self.execution is None:
             return
         each = batch_size // ranks.size
-        told = (
-            f"each trial on {self.device.name}: {each} of its {batch_size} examples a step on each"
-        )
+        told = f"  each trial on {self.device.name}: {each} of its {batch_size} examples a step on each"
         if shown.batch_norms:
             over = f"the {each} examples on each device"
             over = f"all {batch_size} examples" if ranks.sync_batch_norm else over
@@ -102,7 +100,7 @@ class Problem:
         """Choose precision and graph for the device by timing iterations of a trial; this is kept."""
         on_cpu = self.device.torch_device.type == "cpu"
         what = "precision" if on_cpu else "capture"
-        key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"
+        key = f"{what}/{self.task.fingerprint}/{self.device.place}"
         seconds = self.run_dir.timing(key)
         if not isinstance(seconds, dict):
             seconds, why = measure_modes(self.task, probe, self.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -99,6 +100,8 @@ class Distributed:
         if task is not self._task:
             self.close()
             self._task = task
+            if self._places[0][0].torch_device.type == "cpu":
+                import_module("torch._dynamo")  # by DistributedDataParallel; once for all forks
         for team in [team for team in self._teams if not team.job and not team.is_alive]:
             self._end(team)
         missing = Counter(self._places)
