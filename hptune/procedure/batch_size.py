@@ -43,8 +43,9 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     """Compare batch sizes at near-constant time; confirm the LR of one that is new."""
     options, base = context.options(BATCH_SIZE), context.short(BATCH_SIZE)
     examples = len(context.task.train)
-    sizes = values or options.values or default_values(base.batch_size, examples)
-    check(context, sizes)
+    given = values or options.values or ()
+    check(context, given)
+    sizes = given or default_values(base.batch_size, examples)
     runs = context.paired(seeds)
     if not runs.worth(base, len(sizes)):
         return kept(runs, base, ("batch_size",), len(sizes))

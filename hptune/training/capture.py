@@ -27,6 +27,10 @@ Pass = Callable[[Batch], Tensor]
 Replay = Callable[[], None]
 
 
+# Of recordings in this process: one that fails leaves CUDA in a state that another cannot begin in.
+_failed: list[str] = []
+
+
 class Captured:
     """A pass that is recorded with its first batch and replayed with those like it.
 
@@ -64,6 +68,8 @@ class Captured:
     def _capture(self, batch: Batch) -> None:
         if not isinstance(batch, list | tuple) or not all(isinstance(t, Tensor) for t in batch):
             raise TypeError("the batch is not a sequence of tensors")
+        if _failed:
+            raise RuntimeError(f"a recording failed before in this process ({_failed[0]})")
         self._batch: tuple[Tensor, ...] = tuple(part.clone() for part in batch)
         # Neither the passes before the recorded one nor a recording that fails must show: in running
         # means, in gradients, or in what is drawn afterwards.
@@ -75,7 +81,11 @@ class Captured:
                 with refusing_to_wait(self._device) if n == WARM_UP - 1 else nullcontext():
                     self._aside(lambda: self._compute(self._batch))
             _drop_gradients(self._parameters)
-            self._losses, replay = cuda_graph(lambda: self._compute(self._batch), self._device)
+            try:
+                self._losses, replay = cuda_graph(lambda: self._compute(self._batch), self._device)
+            except Exception as error:
+                _failed.append(one_line(error))
+                raise
             self._gradients = [parameter.grad for parameter in self._parameters]
         self._replay = replay
 

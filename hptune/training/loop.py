@@ -123,11 +123,16 @@ class Lanes:
 
     def step(self) -> Tensor:
         """Take an optimizer step in each lane; return the losses of its batch, still on the device."""
+        losses = self.gradients()
+        for run in self._runs:
+            run.update()
+        return losses
+
+    def gradients(self) -> Tensor:
+        """Leave the gradients on the next batch in each lane; return the losses, still on the device."""
         losses = self._pass(next(self._batches))
         for _ in self._passes:
             losses = losses + self._pass(next(self._batches))
-        for run in self._runs:
-            run.update()
         return losses
 
     @property

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from hptune.results.records import Trial
 from hptune.step import Step
 from hptune.task import Batch
 from hptune.training.capture import Captured, Pass, new_stream
@@ -28,20 +29,21 @@ How = Literal["alone", "stacked", "concurrent"]
 
 
 def pass_of(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
-    """Return the pass of all trials, replayed where that pays in so many iterations.
-
-    Only what is one pass a step, with gradients that need no scaling, can be replayed.
-    """
+    """Return the pass of all trials, replayed where it can be and that pays in so many iterations."""
     first, models = runs[0], [run.model for run in runs]
     compute: Pass = first.gradients
     if how == "stacked":
         compute = Stack(models, first.task.step, first.device).gradients
     elif how == "concurrent":
         compute = concurrent(runs)
-    one_pass = first.trial.settings.accumulate == 1 and not first.scaler.is_enabled()
-    if one_pass and first.device.uses_graph(iterations):
+    if can_be_recorded(first.trial, first.device) and first.device.uses_graph(iterations):
         return Captured(compute, models, first.device.torch_device)
     return compute
+
+
+def can_be_recorded(trial: Trial, device: Device) -> bool:
+    """Say whether a trial's passes can be replayed: one a step, with gradients that need no scaling."""
+    return trial.settings.accumulate == 1 and device.dtype is not torch.float16
 
 
 class Stack:

@@ -71,7 +71,7 @@ class Ranks:
     def shared(self, value: T) -> T:
         """Return the first process's value."""
         if self.joined:
-            dist.broadcast_object_list(values := [value])
+            dist.broadcast_object_list(values := [value], src=0)
             (value,) = values
         return value
 
@@ -80,14 +80,16 @@ class Ranks:
         if not self.joined:
             return [value]
         values: list[Any] | None = [None] * self.size if self.leads else None
-        dist.gather_object(value, values)
+        dist.gather_object(value, values, dst=0)
         return values or []
 
     def share_buffers(self, model: nn.Module) -> None:
         """Give all processes the buffers of the first one, as each training pass begins with."""
         if self.joined:
-            for buffer in model.buffers():
-                dist.broadcast(buffer, 0)
+            with torch.no_grad():
+                for buffer in model.buffers():
+                    dist.broadcast(values := buffer.contiguous(), 0)
+                    buffer.copy_(values)
 
     def converted(self, model: nn.Module) -> nn.Module:
         """Return a model with batch norms that normalise over all devices, where that is asked for."""
@@ -123,5 +125,6 @@ def join(ranks: Ranks, place: torch.device, meeting: Path) -> Ranks:
         timeout=timedelta(seconds=PATIENCE),
     )
     joined = replace(ranks, joined=True)
+    joined.total(torch.ones((), device=place))
     joined.shared(None)
     return joined
