@@ -96,9 +96,16 @@ def four_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let torch say that there are four GPUs."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **how: True)
-    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    current = ["cuda:0"]
+    # Of the four one knows bf16.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **how: current[-1] == "cuda:2")
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: current.append(str(device)))
     monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
+
+
+def test_a_named_gpu_is_the_current_one_before_it_is_asked_for_anything(four_cards: None):
+    assert resolve_device("cuda:2").dtype is torch.bfloat16
+    assert resolve_device("cuda:3").dtype is torch.float32
 
 
 def test_gpus_are_divided_among_trials(four_cards: None):
@@ -106,7 +113,7 @@ def test_gpus_are_divided_among_trials(four_cards: None):
         return [[str(place.torch_device) for place in team] for team in teams(device, jobs)]
 
     two = resolve_device("cuda", devices=2)
-    assert not two.needs_probe and two.dtype is torch.bfloat16
+    assert not two.needs_probe
     assert places(two, None) == [["cuda:0", "cuda:1"]]
     assert places(two, 8) == [["cuda:0", "cuda:1"], ["cuda:2", "cuda:3"]]
     assert places(resolve_device("cuda:all", devices=3), 4) == [["cuda:0", "cuda:1", "cuda:2"]]

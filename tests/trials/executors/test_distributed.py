@@ -42,8 +42,10 @@ from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.step import LossOf, PassesOver
 from hptune.task import Task
 from hptune.training import ranks
+from hptune.training.device import resolve_device
 from hptune.training.ranks import Ranks
 from hptune.training.trial_run import Job
+from hptune.trials.executors import team
 from hptune.trials.executors.distributed import Distributed
 from hptune.trials.executors.execution import teams
 from hptune.trials.executors.inline import Inline
@@ -54,6 +56,7 @@ TWO = replace(CPU, ranks=Ranks(2))
 @pytest.fixture
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Distributed]:
     monkeypatch.setattr(ranks, "PATIENCE", 20.0)  # so that no test waits for long
+    monkeypatch.setattr(team, "AFTER_A_FAILURE", 0.3)
     executor = Distributed(teams(TWO, 1))
     yield executor
     executor.close()
@@ -168,7 +171,7 @@ def test_batch_norms_see_what_is_on_their_device(pair: Distributed):
     task = mlp_task(0.0)
     trial = mlp_trial(iterations=20, settings=TrainingSettings(evaluations=2))
     apart, parts = on_two(pair, task, trial), alone(task, in_two_parts(trial))
-    np.testing.assert_allclose(apart.curve.train_loss, parts.curve.train_loss, atol=1e-5)
+    np.testing.assert_array_equal(apart.curve.train_loss, parts.curve.train_loss)
     whole = alone(task, trial)
     assert abs(apart.curve.train_loss - whole.curve.train_loss).max() > 1e-3
     # The averages are the first device's, as those of each part are over half of the examples.
@@ -336,5 +339,34 @@ def test_several_teams_train_at_once_and_are_kept_until_the_task_changes(tmp_pat
         assert executor._teams == first
         results_of(executor, net_task(make_model=plain), jobs_in(tmp_path, candidates(1)))
         assert not set(executor._teams) & set(first)
+    finally:
+        executor.close()
+
+
+@pytest.fixture
+def gpus() -> Iterator[Distributed]:
+    executor = Distributed(teams(resolve_device("cuda", "fp32", devices=2), 1))
+    yield executor
+    executor.close()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_two_gpus_have_the_curve_of_one(gpus: Distributed):
+    task, device = net_task("three-layer"), resolve_device("cuda:1", "fp32")
+    trial = NET_TRIAL.change(iterations=50, lr=0.01, lr_min=0.001)
+    (whole,) = results_of(Inline(device), task, [Job(trial)]).values()
+    assert_same(on_two(gpus, task, trial), whole, 1e-2)  # TF32 in the workers
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_batch_norms_of_two_gpus_see_the_whole_batch_where_that_is_asked_for():
+    two = resolve_device("cuda", "fp32", devices=2, sync_batch_norm=True)
+    executor, task = Distributed(teams(two, 1)), mlp_task(0.0)
+    try:
+        trial = mlp_trial(iterations=20)
+        (whole,) = results_of(Inline(resolve_device("cuda:0", "fp32")), task, [Job(trial)]).values()
+        assert_same(on_two(executor, task, trial), whole, 1e-2)
     finally:
         executor.close()
