@@ -147,6 +147,13 @@ def resolve_device(
     return Device(device, _dtype(device, precision), needs_probe=needs_probe, ranks=ranks)
 
 
+def pinned(device: torch.device) -> torch.device:
+    """Return a GPU by its number where it is the current one, which another process would not know."""
+    if str(device) == "cuda":
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
 def every_card(name: str) -> int | None:
     """Return how many GPUs a device's name asks for, where it asks for all of them."""
     return torch.cuda.device_count() if name == ALL_CARDS else None

@@ -19,7 +19,7 @@ from hptune.errors import one_line
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.training.check_batch import first_batch
-from hptune.training.device import seeded
+from hptune.training.device import pinned, seeded
 from hptune.training.lengths import micro_batch
 from hptune.training.memory import available_memory, estimated_memory
 from hptune.training.model import make_model
@@ -94,7 +94,8 @@ def _is_taken(context: Context, size: int) -> bool:
 def _fits(problem: Problem, size: int, available: int) -> bool:
     """Return whether a batch size fits in the mode that is chosen; tried once a run directory."""
     device = problem.device
-    mode = (str(device.torch_device), device.precision, str(device.graph_from_iteration))
+    place = device.torch_device if device.ranks.size > 1 else pinned(device.torch_device)
+    mode = (str(place), device.precision, str(device.graph_from_iteration))
     key = f"fits/{problem.task.fingerprint}/{device.key}/{mode[-1]}/{size}"
     known = problem.run_dir.timing(key)
     if isinstance(known, bool):

@@ -18,7 +18,7 @@ from hptune.errors import InputError, did_you_mean
 from hptune.results.records import Scalar, Trial
 from hptune.results.run_dir import RunDir
 from hptune.task import Task
-from hptune.training.device import Device, cpu_threads
+from hptune.training.device import Device, cpu_threads, pinned
 from hptune.training.speed import measure_iteration
 from hptune.trials.executors import DISTRIBUTED, EXECUTORS
 from hptune.trials.executors.executor import Executor
@@ -131,7 +131,7 @@ class Execution:
         """Trials that may run beside each other."""
         if self.device.ranks.size > 1:
             return len(teams(self.device, self.jobs))
-        return len(devices(self.device, self.jobs or usable_cores())) if self._kind.several else 1
+        return len(devices(self.device, self.jobs)) if self._kind.several else 1
 
     @property
     def facts(self) -> dict[str, Scalar]:
@@ -176,7 +176,7 @@ def devices(device: Device, jobs: int | None) -> tuple[Device, ...]:
     if str(place) == "cuda" and jobs is not None:
         count = min(jobs, torch.cuda.device_count())
         return tuple(replace(device, torch_device=torch.device("cuda", n)) for n in range(count))
-    return (device,)
+    return (replace(device, torch_device=pinned(place)),)
 
 
 def teams(device: Device, jobs: int | None) -> tuple[tuple[Device, ...], ...]:
