@@ -74,10 +74,13 @@ class Distributed:
         """
         self._use(task, 1)
         team = self._teams[0]
-        seconds = team.ask(measure_together, (trial, dict(how)))
-        if team.failure:
-            self._end(team)
-            raise TrialError(f"model {task.model}: {team.failure}")
+        try:
+            seconds = team.ask(measure_together, (trial, dict(how)))
+            if team.failure:
+                raise TrialError(f"model {task.model}: {team.failure}")
+        except BaseException:
+            self._end(team)  # some of its processes may still be at it
+            raise
         return float(seconds)
 
     def close(self) -> None:

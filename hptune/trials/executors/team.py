@@ -22,7 +22,7 @@ from hptune.training.ranks import join
 from hptune.training.speed import measure_iteration
 from hptune.training.trial_run import Job
 from hptune.trials.executors.executor import Listener
-from hptune.trials.executors.processes import WorkerProcess
+from hptune.trials.executors.processes import CannotShareError, WorkerProcess
 from hptune.trials.executors.worker import Ended, Said, Stopped, Told, Work, train
 
 AFTER_A_FAILURE = 2.0  # seconds: in which another process that has died, and is why, is noticed
@@ -61,9 +61,17 @@ class Team:
         self.job: Job | None = None
         self._folder = TemporaryDirectory(prefix="hptune-")
         self._workers: list[WorkerProcess] = []
-        for place in places:
-            copied = [*others, *self.connections]
-            self._workers.append(WorkerProcess(task, place, copied))
+        try:
+            for place in places:
+                copied = [*others, *self.connections]
+                self._workers.append(WorkerProcess(task, place, copied))
+        except CannotShareError as error:
+            self.close()
+            raise CannotShareError(
+                f"--devices-per-trial: {len(places)}; model, data or loss cannot be sent to another "
+                f"process ({one_line(error.__cause__ or error)}); define them in a module, or use one "
+                "device"
+            ) from error
         self.ask(meet, Path(self._folder.name) / "meeting")
         if self.failure:
             self.close()

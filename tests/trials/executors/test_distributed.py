@@ -5,6 +5,7 @@ Two processes on the CPU, which exchange gradients through gloo as GPUs do throu
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
@@ -36,7 +37,7 @@ from hptune.data.sources.augment import Augment
 from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import Normalize
 from hptune.data.sources.stream import StreamSource
-from hptune.errors import InputError
+from hptune.errors import HptuneError, InputError, TrialError
 from hptune.results.records import Status, Trial, TrialResult
 from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.step import LossOf, PassesOver
@@ -45,7 +46,7 @@ from hptune.training import ranks
 from hptune.training.device import resolve_device
 from hptune.training.ranks import Ranks
 from hptune.training.trial_run import Job
-from hptune.trials.executors import team
+from hptune.trials.executors import processes, team
 from hptune.trials.executors.distributed import Distributed
 from hptune.trials.executors.execution import teams
 from hptune.trials.executors.inline import Inline
@@ -341,6 +342,26 @@ def test_several_teams_train_at_once_and_are_kept_until_the_task_changes(tmp_pat
         assert not set(executor._teams) & set(first)
     finally:
         executor.close()
+
+
+def test_a_task_that_cannot_be_sent_to_processes_that_start_anew_is_one_line(
+    pair: Distributed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(processes, "_context", lambda device: multiprocessing.get_context("spawn"))
+    with pytest.raises(
+        HptuneError, match="--devices-per-trial: 2; model, data or loss cannot be se"
+    ):
+        on_two(pair, net_task("mlp"), NET_TRIAL)  # whose factory is a local function
+
+
+def test_a_measurement_that_fails_leaves_no_process_at_it(pair: Distributed):
+    task, trial = (
+        net_task(make_model=partial(Failing, complain)),
+        NET_TRIAL.change(lr=1e3, lr_min=1e3),
+    )
+    with pytest.raises(TrialError, match="on device 2 of 2: "):
+        pair.seconds_of_iteration(task, trial, {"seconds": 0.1})
+    assert not pair._teams and on_two(pair, task, NET_TRIAL).status is Status.COMPLETE
 
 
 @pytest.fixture
