@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from hptune.procedure import batch_size, lr_range
 from hptune.procedure.plan import Plan, PlannedStage
@@ -40,14 +41,12 @@ class Estimate:
         threads = None
         if self._execution:  # as one trial alone is trained
             threads = self._execution.choose(task, [self._base]).threads
-            self._iteration = self._execution.seconds_of_iteration(
-                task, [self._base], seconds=MEASURED_SECONDS, undisturbed=False
-            )
-        else:
-            self._iteration = measure_iteration(
-                task, self._base, device, seconds=MEASURED_SECONDS, undisturbed=False
-            )
+        how: dict[str, Any] = {"seconds": MEASURED_SECONDS, "undisturbed": False}
         with cpu_threads(threads):
+            if self._execution and device.ranks.size > 1:
+                self._iteration = self._execution.seconds_of_iteration(task, [self._base], **how)
+            else:
+                self._iteration = measure_iteration(task, self._base, device, **how)
             example = seconds_of_an_evaluated_example(context, self._base)
         self._example = example / device.ranks.size
 
