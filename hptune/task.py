@@ -26,7 +26,13 @@ class Source(Protocol):
         ...
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Batch]:
         """Yield batches of one pass over the data.
 
@@ -40,6 +46,7 @@ class Source(Protocol):
             seed: Of the shuffle and the augmentation; None reads for evaluation.
             epoch: Which pass this is, from 0.
             skip: Batches at the start of the pass not to deliver.
+            every: Deliver one of so many of the others, the first of each, without reading the rest.
         """
         ...
 

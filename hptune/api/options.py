@@ -19,12 +19,12 @@ from hptune.console.terminal import Console
 from hptune.data import GIVEN, DataSpec
 from hptune.errors import HptuneError, InputError, did_you_mean
 from hptune.procedure.session.session import Session
-from hptune.training.device import seeded
+from hptune.training.device import ALL_CARDS, seeded
 
 # Where in the YAML each keyword stands.
 _KEYS = {
     **{name: name for name in ("optimizer", "policy", "seed")},
-    **{name: f"training.{name}" for name in ("epochs", "precision")},
+    **{name: f"training.{name}" for name in ("epochs", "precision", "devices_per_trial")},
     **{name: f"hyper_parameters.{name}" for name in HyperParameters.model_fields},
 }
 _OF_THE_TASK = ("data", "loss", "metrics")
@@ -46,7 +46,8 @@ class Options(TypedDict, total=False):
             `batch_size`.
         seed: Of weights, order and augmentation.
         precision: auto, fp32, bf16 or fp16.
-        device: auto, cpu, cuda, cuda:N or mps.
+        device: auto, cpu, cuda, cuda:N, mps, or cuda:all for every GPU.
+        devices_per_trial: On how many of them, or processes on the CPU, each trial is trained.
         out: Run directory; functions that share one use each other's decisions, and what is
             done there is not done again. None takes a temporary one.
         restart: Whether trials that are there are run again.
@@ -69,6 +70,7 @@ class Options(TypedDict, total=False):
     seed: int
     precision: str
     device: str
+    devices_per_trial: int
     out: str | Path | None
     restart: bool
     jobs: int | Literal["auto"]
@@ -94,6 +96,8 @@ def session(
     if not starting:
         flags |= {k: v for k, v in experiment.hyper_parameters if k in options and v is not None}
     restart, jobs = options.get("restart", False), options.get("jobs", 1)
+    if options.get("device") == ALL_CARDS and "jobs" not in options:
+        jobs = "auto"
     progress = _Console(silent=not options.get("progress", True))
     try:
         with _undisturbed(experiment.seed):
@@ -189,11 +193,12 @@ def _keyword(found: re.Match[str]) -> str:
 
 @contextmanager
 def _undisturbed(seed: int) -> Iterator[None]:
-    """Give the caller's random states and precision of products back after the block."""
+    """Give the caller's random states, precision of products and current GPU back after the block."""
     # The precision is changed on CUDA alone. torch refuses its older names beside its newer ones.
-    kinds = []
+    kinds, card = [], None
     if torch.cuda.is_available():
         kinds = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]  # type: ignore[attr-defined]
+        card = torch.cuda.current_device()
     before = [kind.fp32_precision for kind in kinds]
     try:
         with seeded(seed, torch.device("cpu")):
@@ -201,3 +206,5 @@ def _undisturbed(seed: int) -> Iterator[None]:
     finally:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision
+        if card is not None:
+            torch.cuda.set_device(card)

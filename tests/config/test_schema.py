@@ -34,7 +34,11 @@ def test_every_key_has_a_text(section: type[BaseModel]):
 
 def test_training_fills_the_record_with_the_same_defaults():
     assert Training().settings() == TrainingSettings()
-    assert set(TrainingSettings.model_fields) == set(Training.model_fields) - {"epochs"}
+    assert set(TrainingSettings.model_fields) == set(Training.model_fields) - {
+        "epochs",
+        "devices_per_trial",
+        "batch_norm",
+    }
 
 
 def test_an_optimizers_name_is_small_and_its_tuples_are_lists():

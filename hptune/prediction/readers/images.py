@@ -89,11 +89,17 @@ class ImageFiles:
         return moved
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Any]:
         """Yield (images, classes) in order, without those that cannot be read."""
         with quiet(), ThreadPoolExecutor(os.cpu_count()) as pool:
-            for at in range(0, len(self), batch_size):
+            for at in range(skip * batch_size, len(self), every * batch_size):
                 part = self._files[at : at + batch_size]
                 decoded = list(pool.map(self._decoded, part))
                 there = [k for k, image in enumerate(decoded) if image is not None]

@@ -7,13 +7,28 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hptune.config.load import load_experiment
-from hptune.config.schema import Experiment
+from hptune.config.schema import Experiment, Training
 from hptune.errors import InputError
 from hptune.procedure.session.context import tuned
 from hptune.results.paths import RunPaths
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO
 from hptune.stages import OPTIMIZER, STAGES
+from hptune.training.device import Device, resolve_device
+
+
+def training_device(name: str, training: Training) -> Device:
+    """Return the device of a name, and on how many like it each trial is trained.
+
+    Raises:
+        InputError: The device is unknown or absent, or lacks the precision.
+    """
+    return resolve_device(
+        name,
+        training.precision,
+        devices=training.devices_per_trial,
+        sync_batch_norm=training.batch_norm == "sync",
+    )
 
 
 def stand_in(out: Path) -> TemporaryDirectory[str]:

@@ -22,7 +22,7 @@ from hptune.procedure.session.context import Context
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.found import found_in
 from hptune.procedure.session.listed import listed_values
-from hptune.procedure.session.place import check_same_experiment, stand_in
+from hptune.procedure.session.place import check_same_experiment, stand_in, training_device
 from hptune.procedure.session.problem import Problem
 from hptune.procedure.session.time_limit import TimeLimit
 from hptune.results.atomic import write_atomic
@@ -40,7 +40,7 @@ from hptune.stages import (
     swept,
 )
 from hptune.task import Task
-from hptune.training.device import resolve_device
+from hptune.training.device import every_card
 from hptune.trials.budget import Budget
 from hptune.trials.executors.execution import Execution, warn_if_mixed
 from hptune.trials.progress import Progress
@@ -88,7 +88,8 @@ class Session:
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
         """
-        place = resolve_device(device, experiment.training.precision)
+        place = training_device(device, experiment.training)
+        jobs = every_card(device) if jobs is None else jobs
         folder = stand_in(out) if dry else None
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
