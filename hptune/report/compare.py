@@ -238,7 +238,7 @@ def _notes(runs: Sequence[ComparedRun], records: Sequence[RunRecord]) -> list[st
         else:
             unfair.append(f"{name} ({rounded(low)} to {rounded(high)})")
     if fair or unfair:
-        same = f"the same {' and '.join(fair)}" if fair else ""
+        same = f"the same {', '.join(fair)}" if fair else ""
         other = f"different {', '.join(unfair)}" if unfair else ""
         notes.append(
             f"Their runs of full length cost {', but '.join(filter(None, (same, other)))}."
