@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
+    from hptune.api.experiment import load_experiment
     from hptune.api.lightning import from_lightning
     from hptune.api.options import Options
     from hptune.api.run import lr_find, sweep, train, tune
     from hptune.api.task import Task
-    from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
     from hptune.own_loop.child import trial
@@ -53,7 +53,7 @@ _HOMES = {
     "hptune.api.options": ("Options",),
     "hptune.api.run": ("lr_find", "sweep", "train", "tune"),
     "hptune.api.task": ("Task",),
-    "hptune.config.load": ("load_experiment",),
+    "hptune.api.experiment": ("load_experiment",),
     "hptune.data.spec": ("DataSpec", "Splits"),
     "hptune.errors": ("HptuneError", "InputError"),
     "hptune.own_loop.child": ("trial",),

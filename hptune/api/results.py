@@ -15,7 +15,8 @@ from hptune.api import way_back
 from hptune.api.loop import LoopTask
 from hptune.api.predicts import Predicts
 from hptune.api.task import Task
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
+from hptune.explain import short
 from hptune.own_loop.schedule import Optimizer, Schedule
 from hptune.prediction.predictor import Predictor
 from hptune.prediction.weights import weights_of, what_was_reached
@@ -152,6 +153,10 @@ class Result:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what was found as the report does, into axes of yours or new ones."""
+        if ax is not None and not hasattr(ax, "plot"):
+            raise InputError(
+                f"ax: {short(ax)}; must be axes of matplotlib, or None; give plt.gca()"
+            )
         with house_style():
             if ax is None:
                 import matplotlib.pyplot as plt
@@ -278,7 +283,17 @@ class Trained(Result, Predicts):
 
     def load(self, model: nn.Module) -> nn.Module:
         """Load the trained weights into a model of yours, and return it."""
-        model.load_state_dict(self.state_dict())
+        if not isinstance(model, nn.Module):
+            raise InputError(
+                f"model: {short(model)}; must be a torch.nn.Module to load into; make one"
+            )
+        try:
+            model.load_state_dict(self.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                f"model: a {type(model).__name__}; must have the parameters of what was trained "
+                f"({one_line(error)}); make the same model"
+            ) from None
         return model
 
     def model(self) -> nn.Module:

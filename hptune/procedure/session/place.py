@@ -5,15 +5,32 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hptune.config.load import load_experiment
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
+from hptune.explain import short
 from hptune.procedure.session.context import tuned
 from hptune.results.paths import RunPaths
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO
 from hptune.stages import OPTIMIZER, STAGES
+
+
+def checked_place(experiment: Any, out: Any) -> Path:
+    """Return where a session is to work, for whoever opens one in Python.
+
+    Raises:
+        InputError: These are no experiment and no path.
+    """
+    for name, value, kinds, rule in (
+        ("experiment", experiment, (Experiment,), "what hptune.load_experiment returns"),
+        ("out", out, (str, Path), "the path of a folder"),
+    ):
+        if not isinstance(value, kinds):
+            raise InputError(f"{name}: {short(value)}; must be {rule}; give that")
+    return Path(out)
 
 
 def stand_in(out: Path) -> TemporaryDirectory[str]:

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from hptune.config.load import dump, with_value
+from hptune.config.named import how_to_train
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import final, search, sweep_key, sweep_lr
@@ -22,7 +23,7 @@ from hptune.procedure.session.context import Context
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.found import found_in
 from hptune.procedure.session.listed import listed_values
-from hptune.procedure.session.place import check_same_experiment, stand_in
+from hptune.procedure.session.place import check_same_experiment, checked_place, stand_in
 from hptune.procedure.session.problem import Problem
 from hptune.procedure.session.time_limit import TimeLimit
 from hptune.results.atomic import write_atomic
@@ -88,6 +89,7 @@ class Session:
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
         """
+        out = checked_place(experiment, out)
         place = resolve_device(device, experiment.training.precision)
         folder = stand_in(out) if dry else None
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
@@ -332,6 +334,7 @@ class Session:
         self._context.inputs.take_in(outcome.decisions)
         if stage == OPTIMIZER:
             self._context.take_key(outcome.decisions[0])
-        write_atomic(self.run_dir.tuned, dump(self._context.decided(self.run_dir.decisions())))
+        decided = self._context.decided(self.run_dir.decisions())
+        write_atomic(self.run_dir.tuned, how_to_train(decided) + dump(decided))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome
