@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
+    from hptune.api.compare import compare
     from hptune.api.experiment import load_experiment
     from hptune.api.lightning import from_lightning
     from hptune.api.options import Options
@@ -36,6 +37,7 @@ __all__ = [
     "Task",
     "Trial",
     "TrialEnded",
+    "compare",
     "from_lightning",
     "load_experiment",
     "load_run",
@@ -49,6 +51,7 @@ __all__ = [
 
 # Where the public names live; importing hptune imports none of it, torch least of all.
 _HOMES = {
+    "hptune.api.compare": ("compare",),
     "hptune.api.lightning": ("from_lightning",),
     "hptune.api.options": ("Options",),
     "hptune.api.run": ("lr_find", "sweep", "train", "tune"),

@@ -18,6 +18,7 @@ from hptune.api.words import in_python_words
 from hptune.checked import CountNumber, NotNegativeNumber, PositiveNumber, SeedNumber, plain
 from hptune.config.load import name_from, with_value
 from hptune.config.schema import Experiment, HyperParameters, Model
+from hptune.console.notebook import Notebook, in_notebook
 from hptune.console.terminal import Console
 from hptune.data import GIVEN, DataSpec
 from hptune.errors import InputError
@@ -135,10 +136,8 @@ def session(
         flags |= {k: v for k, v in experiment.hyper_parameters if k in options and v is not None}
     executor = options.get("executor", "auto")
     jobs = options.get("jobs", 1 if executor == "auto" else "auto")
-    restart, progress = (
-        options.get("restart", False),
-        _Console(silent=not options.get("progress", True)),
-    )
+    restart, silent = options.get("restart", False), not options.get("progress", True)
+    progress = _Notebook(silent=silent) if in_notebook() else _Terminal(silent=silent)
     with _undisturbed(experiment.seed):
         started, keep_start = with_kept_start(task, out, restart, progress.message)
         opened = Session.open(
@@ -206,7 +205,12 @@ def _experiment(task: Task | LoopTask, options: Options) -> Experiment:
     return experiment
 
 
-class _Console(Console):
+class _Terminal(Console):
+    def message(self, text: str) -> None:
+        super().message(in_python_words(text))
+
+
+class _Notebook(Notebook):
     def message(self, text: str) -> None:
         super().message(in_python_words(text))
 

@@ -138,12 +138,12 @@ def compare_runs(paths: Sequence[Path], *, with_curves: bool = False) -> RunsCom
 def _check(paths: Sequence[Path]) -> None:
     if not FEWEST <= len(paths) <= MOST:
         raise InputError(
-            f"RUN: {len(paths)} given; must be {FEWEST} to {MOST} run directories; name "
+            f"runs: {len(paths)} given; must be {FEWEST} to {MOST} run directories; name "
             + ("another to compare it with" if len(paths) < FEWEST else "fewer of them")
         )
     places = [path.resolve() for path in paths]
     if twice := [path for path, at in zip(paths, places, strict=True) if places.count(at) > 1]:
-        raise InputError(f"RUN: {twice[0]} is named twice; must be different runs; leave one out")
+        raise InputError(f"runs: {twice[0]} is named twice; must be different runs; leave one out")
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

@@ -51,7 +51,7 @@ def test_lr_find(task):
     assert found.curves["trial"].nunique() == len(found.trials)
     axes = found.plot()
     assert axes.get_xscale() == "log" and len(axes.lines) == 3
-    assert "lr" in repr(found) and found.decision.reason in repr(found)
+    assert f"maximum LR {found.lr:.4g}" in repr(found) and "next: .decisions" in repr(found)
 
 
 def test_sweep_by_its_names(task):
@@ -317,3 +317,18 @@ def test_what_is_wrong_is_told_in_a_line(task, call, message: str):
     with pytest.raises(InputError) as error:
         call(task)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_results_are_compared_with_one_another_and_with_directories(task, tmp_path: Path):
+    quick = {"epochs": 1, "seeds": 2, "progress": False}
+    one = hptune.train(task, lr=0.1, **quick)
+    hptune.train(task, lr=0.01, out=tmp_path / "small", **quick)
+    found = hptune.compare(one, tmp_path / "small")
+    assert list(found.table["mean"]) == [
+        pytest.approx(run.mean) for run in found.table.itertuples()
+    ]
+    assert found.table["seeds"].tolist() == [2, 2] and "paired over 2 seeds" in repr(found)
+    assert "| small |" in found.to_markdown() and r"\toprule" in found.to_latex()
+    assert len(found.plot(by="iteration").get_lines()) == 2
+    with pytest.raises(InputError, match="by: 'iterations'; must be of epoch, iteration"):
+        found.plot(by="iterations")

@@ -270,6 +270,10 @@ ROWS: dict[str, tuple[Call, str]] = {
         lambda: hptune.Session.open(3, "out", progress=None),
         "experiment: 3; must be what hptune.load_experiment returns",
     ),
+    # runs side by side
+    "compare nothing": (lambda: hptune.compare(), "runs: 0 given; must be 2 to 8"),
+    "compare number": (lambda: hptune.compare(3, 4), "runs: 3; must be a run directory"),
+    "compare absent": (lambda: hptune.compare("no", "where"), "no: no such run directory"),
     # the scheduler
     **{
         f"scheduled {name}": (cycle(optimizer=value), "must be an optimizer that is made already")

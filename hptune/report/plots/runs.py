@@ -28,6 +28,8 @@ from hptune.results.records import FloatArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+AXES = ("epoch", "iteration", "seconds")
+
 
 def draw_runs(compared: RunsCompared, form: str, *, by: str, style: str) -> bytes:
     """Return the plot as a file: png, svg or pdf."""
