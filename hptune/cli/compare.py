@@ -13,7 +13,7 @@ EXAMPLES = """\b
 Examples:
   hptune compare runs/digits runs/auto
   hptune compare runs/* --latex > table.tex
-  hptune compare runs/sgd runs/adamw --plot curves.pdf --by seconds --style paper
+  hptune compare runs/sgd runs/adamw --plot curves.pdf --style paper
 """
 
 

@@ -41,7 +41,7 @@ def answer(
     names = sorted(latest.keys() - set(_FOLLOW), key=[*PARAMETERS, *latest].index)
     values = [_value(record, latest, name) for name in names]
     told = _next(record) if following is None else following
-    return [head, *values, *_cost(record), *_warnings(record), *told]
+    return [head, *values, *_cost(record), *_warnings(record, following is None), *told]
 
 
 def _headline(run: FinalRun | None, latest: dict[str, Decision], stage: str | None) -> str:
@@ -80,12 +80,12 @@ def _cost(record: RunRecord) -> Iterator[str]:
         yield from (f"      {other}" for other in told[1:])
 
 
-def _warnings(record: RunRecord) -> Iterator[str]:
+def _warnings(record: RunRecord, in_shell: bool) -> Iterator[str]:
     found = [*record.manifest.get("notes", ()), *warnings(record)]
     for text in found[:_WARNINGS]:
         yield shorten(f"warning: {text}", WIDTH, placeholder=" ...")
     if more := len(found) - _WARNINGS if len(found) > _WARNINGS else 0:
-        yield f"         and {more} more, told by --why"
+        yield f"         and {more} more, told by {'--why' if in_shell else '.decisions'}"
 
 
 def _next(record: RunRecord) -> Iterator[str]:

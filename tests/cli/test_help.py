@@ -41,6 +41,12 @@ def test_every_command_has_two_examples_that_it_takes(name: str):
         assert sweep is None or did_you_mean(sweep, ["wd", "dropout", "optimizer.name"])
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_fits_eighty_columns(name: str, capsys):
+    assert run([name, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 @pytest.mark.parametrize("args", [[], ["--help"]])
 def test_bare_hptune_shows_the_commands_in_the_order_of_use(args: list[str], capsys):
     assert run(args) == 0
