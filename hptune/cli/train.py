@@ -13,7 +13,7 @@ _MOMENTUM = click.FloatRange(min=0, max=1)
 
 EXAMPLES = """\b
 Examples:
-  hptune train                       # with what was decided in the run directory
+  hptune train                       # with what the run directory has decided
   hptune train runs/digits/tuned.yaml --seeds 4 --out runs/again
   hptune train --policy 1cycle --lr 0.1 --epochs 60 --baseline step
 """
