@@ -14,6 +14,7 @@ from hptune.explain import explain, short
 from hptune.section import Count, NotNegative, Positive, Seed, Whole
 
 F = TypeVar("F", bound=Callable[..., Any])
+_DIGITS = {2: 3, 4: 7}  # that a float of so many bytes holds
 _BY_PLACE = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
 
 
@@ -80,8 +81,12 @@ def _taken(name: str, kind: Any, value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a number of NumPy or torch as Python's own."""
-    return value.tolist() if hasattr(value, "tolist") else value
+    """Return a number of NumPy or torch as Python's own: a float32 of 0.1 is 0.1."""
+    if not hasattr(value, "tolist"):
+        return value
+    found = value.tolist()
+    digits = _DIGITS.get(getattr(getattr(value, "dtype", None), "itemsize", 8))
+    return float(f"{found:.{digits}g}") if digits and isinstance(found, float) else found
 
 
 def _number(value: Any) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 
 from hptune.api.loop import LoopTask, loop_task
 from hptune.api.task import Task
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 from hptune.training.device import seeded
 from hptune.user_code import SCRIPT, find
 
@@ -40,7 +40,15 @@ def given_task(given: Any, options: dict[str, Any]) -> Task | LoopTask:
     if not makes_a_task(given):
         return loop_task(given, options)
     with seeded(int(options.get("seed", 0)), torch.device("cpu")):
-        task = given()
+        try:
+            task = given()
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"task: {given.__name__} fails ({type(error).__name__}: {one_line(error)}); must return an "
+                "hptune.Task; correct it"
+            ) from error
     if not isinstance(task, Task):
         raise InputError(
             f"task: {given.__name__} returns a {type(task).__name__}; must return an hptune.Task; "

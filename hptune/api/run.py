@@ -17,7 +17,7 @@ from hptune.api.options import Options, check_key, session
 from hptune.api.results import LrFind, Result, Sweep, Trained, Tuned
 from hptune.api.task import Task
 from hptune.api.words import public
-from hptune.checked import CountNumber
+from hptune.checked import CountNumber, plain
 from hptune.errors import InputError
 from hptune.explain import short
 from hptune.own_loop.trial import Trial
@@ -170,7 +170,7 @@ def tune(
 def _listed(values: Any) -> list[Any]:
     if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
         raise InputError(f"values: {short(values)}; must be a list of values; put it in brackets")
-    return list(values)
+    return [plain(value) for value in values]
 
 
 def _result(

@@ -6,7 +6,7 @@ import torch
 
 from hptune.config.schema import Experiment
 from hptune.data import GIVEN
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
 from hptune.task import Task
 from hptune.training.device import seeded
 from hptune.user_code import find
@@ -34,7 +34,15 @@ def named_task(experiment: Experiment) -> Task:
             "correct the name"
         )
     with seeded(experiment.seed, torch.device("cpu")):
-        task = make()
+        try:
+            task = make()
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(
+                f"task: {name!r} fails ({type(error).__name__}: {one_line(error)}); must return an "
+                "hptune.Task; correct it"
+            ) from error
     if not isinstance(task, Task):
         raise InputError(
             f"task: {name!r} returns a {type(task).__name__}; must return an hptune.Task; correct it"

@@ -99,6 +99,7 @@ ROWS: dict[str, tuple[Call, str]] = {
     "task of no module": (lambda: tune("no.where:task", **QUICK), "cannot be imported"),
     "task path": (lambda: lr_find(Path("x"), epochs=1), "task: a PosixPath"),
     "task function of None": (lambda: train(lambda: None, **QUICK), "returns a NoneType"),
+    "task function fails": (lambda: train(lambda: 1 / 0, **QUICK), "fails (ZeroDivisionError"),
     "task missing": (lambda: train(**QUICK), "task: missing; must be given"),
     "task two": (lambda: train(task(), 3, **QUICK), "3: given without a name"),
     # seeds
@@ -327,7 +328,9 @@ def test_numbers_of_numpy_and_torch_are_numbers():
     options = {"lr": np.float32(0.1), "batch_size": np.int64(8), "epochs": torch.tensor(1.0)}
     found = tried(**options, seeds=np.int64(1), weight_decay=np.float64(1e-3))()
     assert found.batch_size == 8 and type(found.trial.batch_size) is int
-    assert found.lr == pytest.approx(0.1) and type(found.lr) is float
+    assert found.lr == 0.1 and type(found.lr) is float
+    listed = sweep(task(), "wd", torch.tensor([1e-3, 1e-2]), **QUICK)
+    assert listed.value in (1e-3, 1e-2)
 
 
 def test_results_refuse_what_they_cannot_use():
