@@ -143,6 +143,8 @@ def _shared(comparison: Comparison) -> str:
     shared = "All began with the same weights and saw the same batches."
     if len({c.seeds for c in comparison.candidates}) > 1:
         shared += " Lines: the seeds that all ran. Numbers: all seeds, put on the same footing."
+    if min(len(c.seeds) for c in comparison.candidates) > 1:
+        shared += " Bands: one standard deviation over the seeds."
     return shared
 
 
