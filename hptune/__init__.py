@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hptune import schedulers
+    from hptune.api.compare import compare
+    from hptune.api.experiment import load_experiment
     from hptune.api.lightning import from_lightning
     from hptune.api.options import Options
     from hptune.api.run import lr_find, sweep, train, tune
     from hptune.api.task import Task
-    from hptune.config.load import load_experiment
     from hptune.data import DataSpec, Splits
     from hptune.errors import HptuneError, InputError
     from hptune.own_loop.child import trial
@@ -36,6 +37,7 @@ __all__ = [
     "Task",
     "Trial",
     "TrialEnded",
+    "compare",
     "from_lightning",
     "load_experiment",
     "load_run",
@@ -49,11 +51,12 @@ __all__ = [
 
 # Where the public names live; importing hptune imports none of it, torch least of all.
 _HOMES = {
+    "hptune.api.compare": ("compare",),
     "hptune.api.lightning": ("from_lightning",),
     "hptune.api.options": ("Options",),
     "hptune.api.run": ("lr_find", "sweep", "train", "tune"),
     "hptune.api.task": ("Task",),
-    "hptune.config.load": ("load_experiment",),
+    "hptune.api.experiment": ("load_experiment",),
     "hptune.data.spec": ("DataSpec", "Splits"),
     "hptune.errors": ("HptuneError", "InputError"),
     "hptune.own_loop.child": ("trial",),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors", "losses", "section", "stages", "step", "user_code"}
+EVERYWHERE = {"checked", "errors", "explain", "losses", "section", "stages", "step", "user_code"}
 ALL = {
     "analysis",
     "config",
@@ -68,6 +68,7 @@ ALLOWED = {
     "config.loop": {"fingerprint", "own_loop", "task", "results"},
     # Seeds what a model may draw its weights with.
     "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
+    "config.named": {"data", "task", "training"},
     "training": {"policies", "step", "task", "results"},
     "analysis": {"results"},
     "report": {"analysis", "results"},
@@ -81,7 +82,9 @@ ALLOWED = {
     "step": {"losses"},
     "fingerprint": {"step", "task"},
     "task": {"step"},
+    "checked": set(),
     "errors": set(),
+    "explain": set(),
     "section": set(),
     "stages": set(),
     "user_code": set(),

@@ -34,6 +34,12 @@ baseline_option = click.option(
     help="Train a comparison too, by a policy of the usual kind at its usual length.",
 )
 seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+style_option = click.option(
+    "--style",
+    type=click.Choice(["screen", "paper"]),
+    default="screen",
+    help="paper: 3.3 inches wide, 8 points, fonts embedded [screen].",
+)
 # Options that stand for a key of the config.
 _KEYS = {
     "seed": "seed",

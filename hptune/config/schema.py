@@ -233,6 +233,11 @@ class Experiment(Section):
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto, or a list of accuracy and torchmetrics' names"
     )
+    task: str | None = Field(
+        None,
+        description="package.module:function that makes an hptune.Task, in the place of data, model, "
+        "loss and metrics",
+    )
     command: tuple[str, ...] | None = Field(
         None, description="a training script of your own, as it is typed or as a list of its words"
     )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hptune.config.load import dump, load_experiment
 from hptune.config.schema import Experiment, Training
+from hptune.errors import InputError
 from hptune.policies import POLICIES
 from hptune.results.records import Trial
 from hptune.results.settings import OptimizerSpec, TrainingSettings
@@ -73,7 +74,7 @@ def test_what_python_gives_and_what_comes_back_from_yaml_are_one(tmp_path: Path)
 
 def test_a_changed_section_is_checked():
     assert TrainingSettings().change(evaluations=3).evaluations == 3
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match="evaluations: 0; must be"):
         TrainingSettings().change(evaluations=0)
 
 

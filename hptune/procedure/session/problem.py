@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from hptune.config.build import build_task
 from hptune.config.loop import usual_batch_size
+from hptune.config.named import named_task
 from hptune.config.schema import Experiment
+from hptune.fingerprint import digest_of_targets
 from hptune.own_loop.task import rehearse, rehearsed
 from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN, batch_size
 from hptune.results.records import Trial
@@ -61,9 +63,12 @@ class Problem:
     def task(self) -> Task:
         """The task."""
         if self._task is None:
+            if self.given is None and self.experiment.task is not None:
+                self.given = named_task(self.experiment)
             task = build_task(self.experiment, self.given)
             if task.loop is None:
                 self.run_dir.add_fact("validation_examples", len(task.validation))
+                self.run_dir.add_fact("judged_by", digest_of_targets([task.validation, task.test]))
             else:
                 task = self._rehearsed(task)
             self._task = task
