@@ -19,6 +19,7 @@ from hptune.data import GIVEN, DataSpec
 from hptune.errors import HptuneError, InputError, did_you_mean
 from hptune.procedure.session.session import Session
 from hptune.training.device import seeded
+from hptune.training.interrupt import signals_handled
 
 # Where in the YAML each keyword stands.
 _KEYS = {
@@ -89,7 +90,8 @@ def session(
     flags = {"epochs": experiment.training.epochs} if "epochs" in options else {}
     if not starting:
         flags |= {k: v for k, v in experiment.hyper_parameters if k in options and v is not None}
-    restart, jobs = options.get("restart", False), options.get("jobs", 1)
+    restart = options.get("restart", False)
+    jobs = options.get("jobs", 1 if experiment.execution.executor == "auto" else "auto")
     progress = _Console(silent=not options.get("progress", True))
     try:
         with _undisturbed(experiment.seed):
@@ -104,7 +106,7 @@ def session(
                 jobs=None if jobs == "auto" else jobs,
                 task=started,
             )
-            with opened:
+            with opened, signals_handled():
                 keep_start()  # now that the directory is this process's
                 yield opened
     except HptuneError as error:

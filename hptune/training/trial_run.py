@@ -189,7 +189,7 @@ class TrialRun:
         if evaluated and self.recorder.stops_early(settings.early_stopping):
             self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
         elif iteration + 1 == job.until and job.until < self.trial.iterations:
-            self._save(iteration + 1)
+            self.save(iteration + 1)
             self._pause(iteration)
         else:
             self._save_if_due(iteration + 1)
@@ -257,12 +257,14 @@ class TrialRun:
         began = time.perf_counter()
         interval = max(SNAPSHOT_SECONDS, self._snapshot_took / SNAPSHOT_SHARE)
         if self.job.snapshot is not None and began - self._last_snapshot > interval:
-            self._save(next_iteration)
+            self.save(next_iteration)
             self._last_snapshot = time.perf_counter()
             self._snapshot_took = self._last_snapshot - began
 
-    def _save(self, next_iteration: int) -> None:
-        assert self.job.snapshot is not None, "a trial pauses into its snapshot"
+    def save(self, next_iteration: int) -> None:
+        """Write the snapshot that the trial goes on from, where its job has a file for it."""
+        if self.job.snapshot is None:
+            return
         state = {
             "trial": self.trial.digest,
             "iteration": next_iteration,
