@@ -164,80 +164,81 @@ def test_a_worker_that_dies_is_told_in_a_line_and_its_trial_runs_once_more(
         assert lost.message == "given up, its worker died again"
 
 
-SWEEP = [
-    "sweep", "lr", "--values", "0.01,0.02,0.03", "--device", "cpu",
-    "--set", "training.epochs=120", "--set", "hyper_parameters.lr=0.01",
-]  # fmt: skip
+SLOWED = """
+import time
+from pathlib import Path
+from torch.nn import functional as F
+
+def loss(outputs, targets):
+    if Path({mark!r}).exists():
+        time.sleep(0.02)
+    return F.cross_entropy(outputs, targets)
+"""
 
 
-def test_a_node_that_is_lost_in_the_middle_changes_no_result(
-    nodes: Nodes,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-):
-    assert run([*SWEEP, "--executor", "inline", "--out", str(tmp_path / "inline")]) == 0
-    curves = tmp_path / "ray" / "curves"
+class Sweep:
+    """A sweep with a loss of the user's own, which takes long as long as a file is there."""
 
-    heard = set[str]()
+    def __init__(self, folder: Path) -> None:
+        self.slow = folder / "slow"
+        module = f"slowed_{folder.name}"  # another one in each test: this process keeps modules
+        (folder / f"{module}.py").write_text(SLOWED.format(mark=str(self.slow)))
+        self.command = [
+            "sweep", "lr", "--values", "0.01,0.02,0.03", "--device", "cpu",
+            "--set", f"loss={module}:loss", "--set", "training.epochs=45",
+            "--set", "hyper_parameters.lr=0.01",
+        ]  # fmt: skip
 
-    def progressed(self: Any, job: Any, trial_progress: Any) -> None:
-        heard.add(job.trial.id)
-        if len(heard) == 3:  # all nodes are at work
-            heard.update("only once")
-            nodes.lose_one()
-
-    monkeypatch.setattr("hptune.trials.run.ProgressAdapter.progressed", progressed)
-    assert run([*SWEEP, "--executor", "ray", "--out", str(tmp_path / "ray")]) == 0
-    shown = "".join(capsys.readouterr())
-    assert shown.count("it runs again") == 1 and "raylet" not in shown
-    assert without_times(tmp_path / "ray") == without_times(tmp_path / "inline")
-    for curve in (tmp_path / "inline" / "curves").iterdir():
-        ours, theirs = (
-            np.genfromtxt(f, delimiter=",", names=True) for f in (curve, curves / curve.name)
-        )
-        np.testing.assert_array_equal(ours["val_loss"], theirs["val_loss"])
+    def on_nodes(self, out: Path) -> int:
+        return run([*self.command, "--executor", "ray", "--out", str(out)])
 
 
-LONG = [*SWEEP, "--set", "training.epochs=240", "--values", "0.01,0.02", "--executor", "ray"]
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    monkeypatch.chdir(tmp_path)
+    return Sweep(tmp_path)
+
+
+def at_work(monkeypatch: pytest.MonkeyPatch, method: str, then: Any) -> dict[str, Any]:
+    """Call something once three trials have been heard of by a method of the listener."""
+    heard = dict[str, Any]()
+
+    def hear(self: Any, job: Any, *progress: Any) -> None:
+        if job.trial.id not in heard:
+            heard[job.trial.id] = progress
+            if len(heard) == 3:
+                then()
+
+    monkeypatch.setattr(f"hptune.trials.run.ProgressAdapter.{method}", hear)
+    return heard
 
 
 def test_trials_on_nodes_are_saved_when_the_driver_is_to_end_and_go_on_from_there(
-    nodes: Nodes,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    nodes: Nodes, sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    began = dict[str, int]()
-
-    def progressed(self: Any, job: Any, trial_progress: Any) -> None:
-        began.setdefault(job.trial.id, trial_progress.began)
-        if len(began) == 2 and not any(began.values()):
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    monkeypatch.setattr("hptune.trials.run.ProgressAdapter.progressed", progressed)
-    assert run([*LONG, "--out", str(tmp_path)]) == 130
+    sweep.slow.touch()
+    heard = at_work(monkeypatch, "progressed", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert sweep.on_nodes(Path("ray")) == 130
     assert "interrupted; what was finished is saved" in capsys.readouterr().err
-    assert {path.stem for path in (tmp_path / "snapshots").iterdir()} == set(began)
-    began.clear()
-    assert run([*LONG, "--out", str(tmp_path)]) == 0
-    assert len(began) == 2 and all(began.values())
-    assert [row["status"] for row in without_times(tmp_path)] == ["complete"] * 2
+    assert {path.stem for path in Path("ray/snapshots").iterdir()} == set(heard)
+    again = at_work(monkeypatch, "progressed", sweep.slow.unlink)
+    assert sweep.on_nodes(Path("ray")) == 0
+    assert set(again) == set(heard) and all(where.began > 0 for (where,) in again.values())
+    assert [row["status"] for row in without_times(Path("ray"))] == ["complete"] * 3
 
 
 @pytest.mark.slow
-def test_a_driver_that_is_killed_is_taken_up_by_the_same_command(nodes: Nodes, tmp_path: Path):
-    command = [*LONG, "--set", "training.epochs=3000", "--out", str(tmp_path)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hptune", *command, "--address", nodes.address]
-    )
+def test_a_driver_that_is_killed_is_taken_up_by_the_same_command(nodes: Nodes, sweep: Sweep):
+    sweep.slow.touch()
+    options = ["--executor", "ray", "--out", "ray", "--address", nodes.address]
+    process = subprocess.Popen([sys.executable, "-m", "hptune", *sweep.command, *options])
     # A snapshot comes back every five seconds.
-    wait_for(lambda: len(list((tmp_path / "snapshots").glob("*.pt"))) == 2, 90)
+    wait_for(lambda: any(Path("ray/snapshots").glob("*.pt")), 90)
     process.kill()
     process.wait()
-    wait_for(lambda: ray.available_resources().get("CPU") == nodes.executor.slots)
-    assert run(command) == 0
-    assert [row["status"] for row in without_times(tmp_path)] == ["complete"] * 2
+    sweep.slow.unlink()
+    assert sweep.on_nodes(Path("ray")) == 0
+    assert [row["status"] for row in without_times(Path("ray"))] == ["complete"] * 3
 
 
 def wait_for(condition: Any, seconds: float = 30) -> None:
@@ -250,3 +251,26 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
 def test_a_trial_that_no_node_has_room_for_is_told_in_a_line(nodes: Nodes):
     with pytest.raises(InputError, match="2 CPUs for a trial; no node of the cluster has so much"):
         Ray(CPU, Cluster(nodes.address, cpus=2), None, print)
+
+
+def test_a_node_that_is_lost_in_the_middle_changes_no_result(
+    nodes: Nodes, sweep: Sweep, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    assert run([*sweep.command, "--executor", "inline", "--out", "inline"]) == 0
+    sweep.slow.touch()
+
+    def lose_one() -> None:
+        nodes.lose_one()
+        sweep.slow.unlink()
+
+    at_work(monkeypatch, "started", lose_one)
+    assert sweep.on_nodes(Path("ray")) == 0
+    shown = "".join(capsys.readouterr())
+    assert shown.count("it runs again") == 1 and "raylet" not in shown
+    assert without_times(Path("ray")) == without_times(Path("inline"))
+    for curve in Path("inline/curves").iterdir():
+        ours, theirs = (
+            np.genfromtxt(file, delimiter=",", names=True)
+            for file in (curve, Path("ray/curves") / curve.name)
+        )
+        np.testing.assert_array_equal(ours["val_loss"], theirs["val_loss"])
