@@ -34,6 +34,7 @@ ATTEMPTS = 4
 LONGER = 2  # times
 HELD = 3  # readings in a row of a loss that a test reached
 FACTOR = 3.0  # between neighbouring candidates: one seed tells no closer ones apart
+WIDE = 5  # candidates side by side: a bracket begins with as many, and goes on two by two
 RULE = "bracketed by short runs: {}; within the noise the lower of two"
 
 
@@ -235,6 +236,9 @@ def run_bracket(
     candidates: Candidates = {}
     # On both sides: far above the best LR the losses lie so close together that they show no way down.
     wanted = [lr, lr * FACTOR, lr / FACTOR]
+    steps = 1
+    if runs.runner.side_by_side >= WIDE:  # what usually follows, at once
+        steps, wanted = 2, [*wanted, lr / FACTOR**2, lr * FACTOR**2]
     while wanted and len(candidates) < CANDIDATES:
         further = run(wanted)
         if not further:
@@ -246,9 +250,11 @@ def run_bracket(
         learned = runs.by.at_end(best) < min(reached + ranking.noise, runs.by.start(best))
         # Where none has learned, all of them are too high.
         if below is None or not learned:
-            wanted = [min(map(float, candidates)) / FACTOR]
+            lowest = min(map(float, candidates))
+            wanted = [lowest / FACTOR**n for n in range(1, steps + 1)]
         else:
-            wanted = [float(ranking.best) * FACTOR] if above is None else []
+            highest = float(ranking.best)
+            wanted = [highest * FACTOR**n for n in range(1, steps + 1)] if above is None else []
     if below and above:
         better = min(below, above, key=lambda lr: ranking.scores[_label(lr)])
         candidates |= run([math.sqrt(float(ranking.best) * better)])

@@ -6,7 +6,7 @@ import errno
 import warnings
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock
 
 # Of network file systems without a service for locks, of Lustre without `-o flock`, of FUSE.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -30,7 +30,7 @@ def locked(path: Path) -> BaseFileLock:
             )  # newer filelocks do the same for ENOSYS, and warn of it
             lock.acquire(timeout=0)
     except (OSError, NotImplementedError) as error:
-        if getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS or isinstance(error, Timeout):
+        if getattr(error, "errno", errno.ENOSYS) not in _NO_LOCKS:
             raise
         lock = SoftFileLock(path.with_name(f"{path.name}.held"))  # the attempt leaves `path` itself
         lock.acquire(timeout=0)

@@ -38,7 +38,12 @@ class Runner:
     budget: Budget = field(default_factory=Budget)
     execution: Execution | None = None  # by default one trial after another
 
-    def run(self, trials: Sequence[Trial], until: Sequence[int] = ()) -> list[TrialResult]:
+    @property
+    def side_by_side(self) -> int:
+        """Candidates that stages try at once where they could follow each other, 1 at least."""
+        return 1 if self.execution is None else self.execution.side_by_side
+
+    def run(self, trials: Sequence[Trial], until: Sequence[int | None] = ()) -> list[TrialResult]:
         """Run trials, several at once where that is faster; return their results in the order given.
 
         A trial that the run directory holds is not run again. A trial that fails is a row
@@ -46,8 +51,8 @@ class Runner:
 
         Args:
             trials: What to run.
-            until: Iterations after which each trial pauses; by default none does. What has
-                paused is no row yet, and goes on when it is run again.
+            until: Iterations after which each trial pauses, None where it does not; by default none
+                does. What has paused is no row yet, and goes on when it is run again.
 
         Raises:
             InputError: A trial cannot run at all.
@@ -57,7 +62,8 @@ class Runner:
         for trial, pause in zip(trials, until or repeat(None, len(trials)), strict=True):
             known = self.run_dir.result(trial)
             if known is None:
-                jobs.append(self._job(trial, pause))
+                if all(job.trial.id != trial.id for job in jobs):
+                    jobs.append(self._job(trial, pause))
                 continue
             results[trial.id] = known
             if pause is None:

@@ -68,6 +68,8 @@ def result(
 class Law:
     """Stands in for a Runner: trials end as a law says, and cost an epoch each."""
 
+    side_by_side = 1
+
     def __init__(self, law, epochs: float = math.inf) -> None:
         self.law, self.budget, self.asked, self.progress = law, Budget(epochs), [], Silent()
         self.task = SimpleNamespace(metrics={"accuracy": SimpleNamespace(higher_is_better=True)})
