@@ -35,8 +35,8 @@ MOMENTUM = (0.1, 0.99)
 LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
 SHORT_SHARE = 2 / 3  # of what is left goes to short runs, the rest to whole ones
 MOST_SHORT = 40  # short runs, by when they have shown what they can
-# In how many the short runs are proposed at least, and then the whole ones, however many go side by
-# side: each round knows what those before it found.
+# In how many the short runs are proposed at least, however many go side by side: each round knows what
+# those before it found.
 ROUNDS = 4
 MOST = 200  # trials: the model's cost grows with their cube
 LR_STEP = 3.0
@@ -102,6 +102,8 @@ def run_refine(
     reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
     # Where whole runs would take more than half, none is made: the model reads those of a third.
     turn = budget.allowed - (reserve if 2 * reserve <= left else 0.0)
+    share = (turn - budget.spent) / (SHORT * trials.epochs) / ROUNDS
+    at_once = max(round(min(runner.side_by_side, MOST_SHORT / ROUNDS, share)), 1)
     while len(results) < MOST:
         seen = trials.usable([*known, *results])
         if first and (not results or not trials.modelled(seen, by)):
@@ -115,19 +117,18 @@ def run_refine(
             best = surface.best()
             short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
             whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
-            rivals = [trials.base, trials.trial(best)]
-            wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)]
-            wanted = list({trial.digest: trial for trial in wanted}.values())[: runner.side_by_side]
-            if not wanted:
-                length = 1.0 if whole else SHORT
-                end = budget.allowed if whole else turn
-                share = (end - budget.spent) / (length * trials.epochs) / ROUNDS
-                count = max(round(min(runner.side_by_side, share + 0.5)), 1)
-                for k in range(count):
-                    proposed = propose(surface, region, near=best, seed=len(seen) + k)
-                    wanted.append(trials.trial(proposed, length))
-                    if k + 1 < count:  # the next one is to lie elsewhere
-                        surface = surface.believing(trials.setting(wanted[-1]))
+            length, end, most = SHORT, turn, at_once
+            if whole:  # at once: the model knows by now what short runs tell
+                length, end, most = 1.0, budget.allowed, runner.side_by_side
+            affordable = (end - budget.spent) / (length * trials.epochs) + 1e-9
+            count = max(int(min(affordable, most)), 1)
+            rivals = {trial.digest: trial for trial in (trials.base, trials.trial(best))}
+            wanted = [t for t in rivals.values() if whole and not trials.ran_whole(t, seen)][:count]
+            for k in range(len(wanted), count):
+                for before in wanted[-1:]:  # the next one is to lie elsewhere
+                    surface = surface.believing(trials.setting(before))
+                proposed = propose(surface, region, near=best, seed=len(seen) + k)
+                wanted.append(trials.trial(proposed, length))
         unseen = list[Trial]()
         for trial in wanted:
             unseen.append(_unseen(trial, [*(r.trial for r in (*seen, *results)), *unseen]))

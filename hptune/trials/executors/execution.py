@@ -120,7 +120,7 @@ class Execution:
             return self._candidates or 1
         kept = self._run_dir.timing("candidates")
         if not isinstance(kept, int):
-            self._run_dir.set_timing("candidates", kept := self.at_once)
+            self._run_dir.set_timing("candidates", kept := max(self.at_once, 1))
         return kept
 
     @property

@@ -80,17 +80,20 @@ class Ray:
                 '--executor ray: needs Ray, which is not installed; run pip install "hptune[ray]"'
             ) from None
         self._ray: Any = ray
-        self._owned = not ray.is_initialized()
+        self._owned, self._local = not ray.is_initialized(), False
         if self._owned:
             self._connect(cluster.address, tell)
         self._serve: Any = self._ray.remote(_serve).options(
             num_returns="streaming", max_retries=0, num_cpus=self._cpus, num_gpus=self._gpus
         )
         if not self.slots:
-            raise InputError(
-                f"--executor ray: {self._wanted} for a trial; no node of the cluster has so much; "
-                "lower --cpus-per-trial or --gpus-per-trial, or add nodes"
-            )
+            told = f"{self._wanted} for a trial; no node of the cluster has so much"
+            if self._local:
+                raise InputError(
+                    f"--executor ray: {told}; lower --cpus-per-trial or --gpus-per-trial, or give "
+                    "the --address of a cluster that has"
+                )
+            tell(f"  {told} now; trials wait until one has")  # it may grow
 
     @property
     def slots(self) -> int:
@@ -201,6 +204,7 @@ class Ray:
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         options: dict[str, Any] = {}
         if address == "local":
+            self._local = True
             cores = max(usable_cores(), self._cpus * (self._jobs or 1))
             options = {"num_cpus": cores, "include_dashboard": False}
             # Ray would report the use of what is started here to its makers.

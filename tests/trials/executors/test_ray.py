@@ -30,7 +30,6 @@ from factories import (
 )
 
 from hptune.cli import run
-from hptune.errors import InputError
 from hptune.results.records import Status
 from hptune.trials.executors import Cluster
 from hptune.trials.executors.inline import Inline
@@ -249,8 +248,11 @@ def wait_for(condition: Any, seconds: float = 30) -> None:
 
 
 def test_a_trial_that_no_node_has_room_for_is_told_in_a_line(nodes: Nodes):
-    with pytest.raises(InputError, match="2 CPUs for a trial; no node of the cluster has so much"):
-        Ray(CPU, Cluster(nodes.address, cpus=2), None, print)
+    told = list[str]()
+    Ray(CPU, Cluster(nodes.address, cpus=2, gpus=0.5), None, told.append)
+    assert told == [
+        "  2 CPUs and 0.5 GPU for a trial; no node of the cluster has so much now; trials wait until one has"
+    ]
 
 
 def test_a_node_that_is_lost_in_the_middle_changes_no_result(
