@@ -116,9 +116,9 @@ def test_the_batch_script_hands_the_signal_on_and_queues_the_job_again(
     assert (tmp_path / "hptune").read_text().split() == [
         "run", "mine.yaml", "--out", "/shared/mine", "--executor", "ray",
     ]  # fmt: skip
-    head, other = sorted(
-        (tmp_path / "ray").read_text().splitlines(), key=lambda line: "--head" not in line
-    )
+    calls = (tmp_path / "ray").read_text().splitlines()
+    (head,) = [call for call in calls if "--head" in call]
+    (other,) = [call for call in calls if "--address" in call]
     assert "--node-ip-address=10.0.0.1 --port=20007" in head
     assert "--address=10.0.0.1:20007" in other
 

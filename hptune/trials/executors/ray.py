@@ -230,7 +230,8 @@ class Ray:
         except Exception as error:
             raise InputError(
                 f"--address: {address!r}; no Ray cluster answers there ({one_line(error, 200)}); "
-                "start one by `ray start --head`, or leave --address out"
+                "start one by `ray start --head`, or leave --address out; where a cluster asks for a "
+                "token, RAY_AUTH_MODE=token must be set here too"
             ) from error
         finally:
             if main:
