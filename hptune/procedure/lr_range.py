@@ -88,10 +88,8 @@ def concluded_bracket(test: RangeTest | None, candidates: Candidates, by: Criter
 
 def tested(context: Context, runs: PairedRuns, base: Trial) -> RangeTest:
     """Run the LR range test of a problem, as its experiment says."""
-    options, (low, high) = (
-        context.options(LR_RANGE),
-        defaults.lr_range(adaptive=context.is_adaptive),
-    )
+    options = context.options(LR_RANGE)
+    low, high = defaults.lr_range(adaptive=context.is_adaptive)
     return run_lr_range(
         runs.runner,
         base,
@@ -235,10 +233,8 @@ def run_bracket(
 
     candidates: Candidates = {}
     # On both sides: far above the best LR the losses lie so close together that they show no way down.
-    wanted = [lr, lr * FACTOR, lr / FACTOR]
-    steps = 1
-    if runs.runner.side_by_side >= WIDE:  # what usually follows, at once
-        steps, wanted = 2, [*wanted, lr / FACTOR**2, lr * FACTOR**2]
+    steps = (1, 2) if runs.runner.side_by_side >= WIDE else (1,)  # what usually follows, at once
+    wanted = [lr, *(at for n in steps for at in (lr * FACTOR**n, lr / FACTOR**n))]
     while wanted and len(candidates) < CANDIDATES:
         further = run(wanted)
         if not further:
@@ -250,11 +246,9 @@ def run_bracket(
         learned = runs.by.at_end(best) < min(reached + ranking.noise, runs.by.start(best))
         # Where none has learned, all of them are too high.
         if below is None or not learned:
-            lowest = min(map(float, candidates))
-            wanted = [lowest / FACTOR**n for n in range(1, steps + 1)]
+            wanted = [min(map(float, candidates)) / FACTOR**n for n in steps]
         else:
-            highest = float(ranking.best)
-            wanted = [highest * FACTOR**n for n in range(1, steps + 1)] if above is None else []
+            wanted = [] if above else [float(ranking.best) * FACTOR**n for n in steps]
     if below and above:
         better = min(below, above, key=lambda lr: ranking.scores[_label(lr)])
         candidates |= run([math.sqrt(float(ranking.best) * better)])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 import uuid
@@ -40,6 +41,7 @@ from hptune.trials.executors.worker import Ended, Said, Stopped, Told
 # Deaths after which a trial is given up: of its worker twice, as in processes; of its node, which is
 # taken back without its fault, so often that it must be what kills them.
 MOST_DEATHS, DEATH = 20, 10
+REACHED = 10.0  # seconds by when a cluster's head answers
 Tell = Callable[[str], None]
 PATIENCE = 30.0  # seconds without a trial at work, by when it is told what is waited for
 
@@ -226,12 +228,15 @@ class Ray:
         main = threading.current_thread() is threading.main_thread()
         before = signal.getsignal(signal.SIGTERM)
         try:
+            if address not in ("auto", "local"):  # Ray itself tries for two minutes
+                host, _, port = address.rpartition(":")
+                socket.create_connection((host, int(port)), REACHED).close()
             self._ray.init(address, log_to_driver=False, logging_level="ERROR", **options)
         except Exception as error:
             raise InputError(
-                f"--address: {address!r}; no Ray cluster answers there ({one_line(error, 200)}); "
-                "start one by `ray start --head`, or leave --address out; where a cluster asks for a "
-                "token, RAY_AUTH_MODE=token must be set here too"
+                f"--address: {address!r}; no Ray cluster answers there ({one_line(error, 200)}); must "
+                "be auto or HOST:PORT of one; start one by `ray start --head` or leave --address out; "
+                "where a cluster asks for a token, set RAY_AUTH_MODE=token here too"
             ) from error
         finally:
             if main:

@@ -40,6 +40,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 TIMES = {"seconds", "examples_per_second", "peak_memory_mb", "started"}
 
 
+QUICK = ["sweep", "lr", "--values", "0.1,0.2", "--device", "cpu", "--executor", "ray"]
+
+
 class Nodes:
     """Three nodes of one CPU each, with the executor that joined them."""
 
@@ -91,6 +94,19 @@ def test_trials_on_nodes_are_those_of_inline_to_the_bit(nodes: Nodes, tmp_path: 
     # What the nodes got is told: this very file too, for the code that is in it.
     (told,) = nodes.told
     assert "hptune" in told and "test_ray.py" in told and "MiB" in told
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "nowhere", "ray://127.0.0.1:10001"])
+def test_a_cluster_that_does_not_answer_is_told_in_a_line(
+    address: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    assert run([*QUICK, "--address", address, "--out", str(tmp_path)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error")]
+    assert f"--address: {address!r}" in line and "must be auto or HOST:PORT" in line
 
 
 def test_files_travel_so_that_trials_pause_branch_and_keep_their_weights(
