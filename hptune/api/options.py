@@ -24,6 +24,7 @@ from hptune.data import GIVEN, DataSpec
 from hptune.errors import InputError
 from hptune.procedure.session.session import Session
 from hptune.training.device import ALL_CARDS, seeded
+from hptune.training.interrupt import signals_handled
 
 # Where in the YAML each keyword stands.
 _KEYS = {
@@ -136,7 +137,7 @@ def session(
     flags = {"epochs": experiment.training.epochs} if "epochs" in options else {}
     if not starting:
         flags |= {k: v for k, v in experiment.hyper_parameters if k in options and v is not None}
-    executor = options.get("executor", "auto")
+    executor = options.get("executor") or experiment.execution.executor
     jobs = options.get("jobs", 1 if executor == "auto" else "auto")
     if options.get("device") == ALL_CARDS and "jobs" not in options:
         jobs = "auto"
@@ -155,7 +156,7 @@ def session(
             jobs=jobs if isinstance(jobs, int) else None,
             task=started,
         )
-        with opened:
+        with opened, signals_handled():
             keep_start()  # now that the directory is this process's
             yield opened
 

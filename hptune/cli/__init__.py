@@ -20,6 +20,7 @@ from hptune.errors import (
     did_you_mean,
     one_line,
 )
+from hptune.training.interrupt import signals_handled
 
 STARTED = time.monotonic()  # of this process, about
 
@@ -130,7 +131,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are one line on stderr."""
     try:
-        group.main(args=list(args), prog_name="hptune", standalone_mode=False)
+        with signals_handled():
+            group.main(args=list(args), prog_name="hptune", standalone_mode=False)
         return EXIT_DONE
     except click.exceptions.Exit as exit_:
         return exit_.exit_code

@@ -48,6 +48,9 @@ _KEYS = {
     "budget": "search.budget",
     "procedure_budget": "procedure.budget",
     "devices_per_trial": "training.devices_per_trial",
+    "address": "execution.address",
+    "cpus_per_trial": "execution.cpus_per_trial",
+    "gpus_per_trial": "execution.gpus_per_trial",
 }
 
 
@@ -62,7 +65,7 @@ class Common:
     json: bool
     quiet: bool
     jobs: int | None = None
-    executor: str = "auto"
+    executor: str | None = None
     track: tuple[str, ...] = ()
     restart: bool = False
 
@@ -186,16 +189,29 @@ def training_options(function: Function) -> Function:
         click.option(
             "--executor",
             type=click.Choice(list(EXECUTORS)),
-            default="auto",
             help="How trials are run: "
             + "; ".join(f"{kind.name}, {kind.summary}" for kind in EXECUTORS.values())
-            + " [auto].",
+            + " [execution.executor].",
         ),
         click.option(
             "--jobs",
             type=_Jobs(min=1),
             metavar="N|auto",
-            help="Trials at once [auto: the cores, or the GPUs].",
+            help="Trials at once [auto: the cores, the GPUs, or what a cluster has room for].",
+        ),
+        click.option(
+            "--address",
+            metavar="auto|HOST:PORT",
+            help="ray: the cluster [one of this machine, that is started].",
+        ),
+        click.option(
+            "--cpus-per-trial", metavar="N", type=click.IntRange(min=1), help="ray: CPUs [1]."
+        ),
+        click.option(
+            "--gpus-per-trial",
+            metavar="F",
+            type=click.FloatRange(min=0),
+            help="ray: GPUs, also a part of one [1 where CUDA trains].",
         ),
     ):
         function = option(function)

@@ -220,6 +220,25 @@ class Loop(Section):
     timeout: Positive | None = Field(None, description="seconds that a trial of a command may take")
 
 
+class Execution(Section):
+    """How trials are run, and where; flags of the command line come first."""
+
+    executor: str = Field("auto", description="as --executor: how trials are run")
+    jobs: Count | None = Field(None, description="trials at once, null takes cores, GPUs or nodes")
+    address: str | None = Field(
+        None, description="of a Ray cluster: auto or HOST:PORT, null starts one of this machine"
+    )
+    cpus_per_trial: Count = Field(1, description="of a Ray cluster; a trial trains with as many")
+    gpus_per_trial: NotNegative | None = Field(
+        None, description="of a Ray cluster, also a part of one; null is one where CUDA trains"
+    )
+    candidates: Count | None = Field(
+        None,
+        description="that stages try at once where they could follow each other, null is 1, or the "
+        "room that a Ray cluster has",
+    )
+
+
 class Experiment(Section):
     """A whole experiment."""
 
@@ -253,6 +272,7 @@ class Experiment(Section):
     hyper_parameters: HyperParameters = Field(HyperParameters(), description="to start from")
     procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")
     search: Search = Field(Search(), description="the joint search, beside the procedure")
+    execution: Execution = Field(Execution(), description="how trials are run, and where")
 
     @model_validator(mode="after")
     def _one_loop(self) -> Self:

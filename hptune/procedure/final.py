@@ -41,11 +41,15 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     """Train with the decided values over several seeds, and read the test set of those that count."""
     spent, base, runs = context.budget.spent, context.whole(FINAL), context.paired(seeds)
     before = Outcome()
-    if duel := run_duel(runs, base):
+    # The other seeds at once with the duel, where there is room: mostly the decided LR wins it.
+    ahead = range(1, seeds if runs.runner.side_by_side > 2 else 1)
+    others = [base.change(seed=base.seed + k) for k in ahead]
+    if duel := run_duel(runs, base, others):
         before = concluded(duel, decide_duel(duel, runs.by), runs.by, columns=("lr",))
         lr = before.decisions[0].value
         base = next(r.trial for r in before.results if r.trial.lr == lr)
-        before.results = [r for r in before.results if r.trial.lr != lr]
+        ran = [r for other in others if (r := runs.runner.run_dir.result(other))]
+        before.results = [r for r in (*before.results, *ran) if r.trial.lr != lr]
         spent += sum(rival.epochs for rival in before.results)
     results, lowered = run_final_safely(
         runs.runner,

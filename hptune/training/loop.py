@@ -13,6 +13,7 @@ from torch import Tensor
 from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Source, Task
+from hptune.training import interrupt
 from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch, micro_batch
@@ -98,16 +99,27 @@ class Lanes:
             run.begin()
 
     def train(self) -> Iterator[TrialRun]:
-        """Run the iterations; yield each run when it has ended."""
+        """Run the iterations; yield each run when it has ended.
+
+        Raises:
+            KeyboardInterrupt: A signal came; what is left has been saved.
+        """
+        with interrupt.in_flight():
+            yield from self._train()
+
+    def _train(self) -> Iterator[TrialRun]:
         first, losses = self._runs[0], list[Tensor]()
         if first.ended:
             yield from self._runs
             return
+        if interrupt.requested():  # while the trial before ended
+            raise KeyboardInterrupt
         for iteration in range(first.first_iteration, first.trial.iterations):
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
-            if iteration not in first.evaluate_at and len(losses) < BLOCK:
+            stops = interrupt.requested() and iteration + 1 < first.trial.iterations
+            if iteration not in first.evaluate_at and len(losses) < BLOCK and not stops:
                 continue
             block = self._ranks.mean(torch.stack(losses))
             read = block.view(len(losses), -1).T.tolist()  # waits for the device
@@ -120,6 +132,10 @@ class Lanes:
                 if not self._runs:
                     return
                 self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration - 1)
+            if stops:
+                for run in self._runs:
+                    run.save(iteration + 1)
+                raise KeyboardInterrupt
         for run in self._runs:
             run.ended = Status.COMPLETE, ""
             yield run

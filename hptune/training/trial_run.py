@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import HptuneError
-from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Task
@@ -22,6 +21,7 @@ from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate,
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.planned import planned
 from hptune.training.recorder import CurveRecorder, filled
 from hptune.training.result import result_of
 from hptune.training.shared_gradients import loss_on_batches
@@ -98,18 +98,8 @@ class TrialRun:
             split.to(device.torch_device) for split in (task.train, task.validation)
         )
         per_epoch = iterations_per_epoch(len(self.train_data), trial.batch_size)
-        planned = schedule(
-            trial.policy.name,
-            trial.iterations,
-            lr=trial.lr,
-            lr_min=trial.lr_min,
-            momentum=trial.momentum,
-            momentum_min=trial.momentum_min,
-            momentum_mode=trial.policy.momentum,
-            iterations_per_epoch=per_epoch,
-            args=trial.policy.args,
-        )
-        self.rates = list(zip(planned.lr.tolist(), planned.momentum.tolist(), strict=True))
+        course = planned(trial, per_epoch)
+        self.rates = list(zip(course.lr.tolist(), course.momentum.tolist(), strict=True))
         reseed(trial.seed)
         ranks = device.ranks
         self.model = ranks.converted(make_model(task, device)).train()
@@ -128,7 +118,7 @@ class TrialRun:
         is_half = device.dtype is torch.float16
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=is_half)
         weight_decays = [(0, trial.weight_decay)]
-        self.recorder = CurveRecorder(planned, per_epoch, list(task.metrics), weight_decays)
+        self.recorder = CurveRecorder(course, per_epoch, list(task.metrics), weight_decays)
         self.monitor = DivergenceMonitor(settings.divergence_factor)
         due = evaluation_points(trial.iterations, settings.evaluations)
         self.evaluate_at = {done - 1 for done in due}
@@ -193,7 +183,7 @@ class TrialRun:
         if evaluated and self.recorder.stops_early(settings.early_stopping):
             self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
         elif iteration + 1 == job.until and job.until < self.trial.iterations:
-            self._save(iteration + 1)
+            self.save(iteration + 1)
             self._pause(iteration)
         else:
             self._save_if_due(iteration + 1)
@@ -268,12 +258,14 @@ class TrialRun:
         began = time.perf_counter()
         interval = max(SNAPSHOT_SECONDS, self._snapshot_took / SNAPSHOT_SHARE)
         if self.device.ranks.shared(began - self._last_snapshot > interval):
-            self._save(next_iteration)
+            self.save(next_iteration)
             self._last_snapshot = time.perf_counter()
             self._snapshot_took = self._last_snapshot - began
 
-    def _save(self, next_iteration: int) -> None:
-        assert self.job.snapshot is not None, "a trial pauses into its snapshot"
+    def save(self, next_iteration: int) -> None:
+        """Write the snapshot that the trial goes on from, where its job has a file for it."""
+        if self.job.snapshot is None:
+            return
         random = self.device.ranks.at_first(random_state(self.device.torch_device))
         if not random:  # another process writes it
             return

@@ -70,6 +70,7 @@ class Law:
     """Stands in for a Runner: trials end as a law says, and cost an epoch each."""
 
     pauses = True
+    side_by_side = 1
 
     def __init__(self, law, epochs: float = math.inf) -> None:
         self.law, self.budget, self.asked, self.progress = law, Budget(epochs), [], Silent()

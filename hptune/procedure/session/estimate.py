@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hptune.procedure import batch_size, range_test
+from hptune.procedure import batch_size, range_test, refine
 from hptune.procedure.plan import Plan, PlannedStage
 from hptune.procedure.session.context import Context
 from hptune.results.records import Trial
@@ -78,7 +78,10 @@ class Estimate:
             taken += self._trials(tests, plan.range_test, settings)
         if trials:
             short = self._context.shortened(self._base, plan)
-            together = 1 if planned.stage == REFINE else trials
+            together = trials
+            if planned.stage == REFINE:
+                room = self._execution.side_by_side if self._execution else 1
+                together = min(room, max(trials // refine.ROUNDS, 1))
             rounds = trials / together
             taken += rounds * self._trials(together, short.iterations, short.settings)
         if planned.stage == REFINE:

@@ -41,6 +41,7 @@ from hptune.stages import (
 from hptune.task import Task
 from hptune.training.device import every_card
 from hptune.trials.budget import Budget
+from hptune.trials.executors import Cluster
 from hptune.trials.executors.execution import Execution, warn_if_mixed
 from hptune.trials.progress import Progress
 
@@ -68,7 +69,7 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
-        executor: str = "auto",
+        executor: str | None = None,
         jobs: int | None = None,
         task: Task | None = None,
         dry: bool = False,
@@ -79,8 +80,8 @@ class Session:
             out: The run directory; made where it is not there.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
-            executor: How trials are run: "auto" chooses by a timed probe.
-            jobs: Trials at once; None takes the usable cores or the devices.
+            executor: How trials are run: "auto" chooses by a timed probe; None goes by the experiment.
+            jobs: Trials at once; None goes by the experiment, else by the usable cores or the devices.
             task: The problem where it was put together in Python; None builds the experiment's.
             dry: Whether nothing is to be run: then nothing is written there, nor made.
 
@@ -94,7 +95,16 @@ class Session:
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
             place.check_same_experiment(run_dir, experiment, restart=restart)
-            execution = Execution(on, run_dir, executor=executor, jobs=jobs, tell=progress.message)
+            asked = experiment.execution
+            execution = Execution(
+                on,
+                run_dir,
+                executor=executor or asked.executor,
+                jobs=jobs or asked.jobs,
+                cluster=Cluster(asked.address, asked.cpus_per_trial, asked.gpus_per_trial),
+                candidates=asked.candidates,
+                tell=progress.message,
+            )
             if not restart and run_dir.rows():
                 warn_if_mixed(run_dir, execution.facts, progress.message)
             facts = {"precision": on.precision, "seed": experiment.seed, **execution.facts}

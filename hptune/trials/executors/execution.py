@@ -20,7 +20,7 @@ from hptune.results.run_dir import RunDir
 from hptune.task import Task
 from hptune.training.device import Device, cpu_threads, pinned
 from hptune.training.speed import measure_iteration
-from hptune.trials.executors import DISTRIBUTED, EXECUTORS
+from hptune.trials.executors import DISTRIBUTED, EXECUTORS, Cluster
 from hptune.trials.executors.executor import Executor
 
 PARALLEL = 0.8  # of what as many cores would gain if they did not share memory and caches
@@ -35,6 +35,8 @@ class Execution:
         run_dir: Keeps what was measured.
         executor: The name of one in the table of executors.
         jobs: Trials at once; None takes the usable cores or the devices.
+        cluster: Of what a cluster's executor needs to know.
+        candidates: That stages may try side by side; see `side_by_side`.
         tell: Hears where the user's choice cannot be followed.
 
     Attributes:
@@ -51,6 +53,8 @@ class Execution:
         *,
         executor: str = "auto",
         jobs: int | None = None,
+        cluster: Cluster | None = None,
+        candidates: int | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         if jobs == 1 and executor == "auto":
@@ -75,6 +79,7 @@ class Execution:
                 "leave one of them out"
             )
         self.device, self.jobs, self.tell = device, jobs, tell
+        self.cluster, self._candidates = cluster or Cluster(), candidates
         self.kept: dict[Any, Any] = {}
         self._run_dir, self._used = run_dir, list[str]()
         self._told = set[str]()
@@ -131,7 +136,23 @@ class Execution:
         """Trials that may run beside each other."""
         if self.device.ranks.size > 1:
             return len(teams(self.device, self.jobs))
+        if counted := getattr(self._module, "at_once", None):
+            return int(counted(self))
         return len(devices(self.device, self.jobs)) if self._kind.several else 1
+
+    @property
+    def side_by_side(self) -> int:
+        """Candidates that stages try at once where they could follow each other.
+
+        As the user says, else the room that a cluster had when the run directory was begun: the
+        decisions depend on it, so a resumed run takes the same. 1 without a cluster.
+        """
+        if self._candidates is not None or not hasattr(self._module, "at_once"):
+            return self._candidates or 1
+        kept = self._run_dir.timing("candidates")
+        if not isinstance(kept, int):
+            self._run_dir.set_timing("candidates", kept := max(self.at_once, 1))
+        return kept
 
     @property
     def facts(self) -> dict[str, Scalar]:

@@ -23,6 +23,7 @@ import torch
 from hptune.errors import HptuneError, one_line
 from hptune.results.records import Trial
 from hptune.task import Task
+from hptune.training import interrupt
 from hptune.training.device import Device
 from hptune.training.result import failed
 from hptune.training.trial_run import Job
@@ -54,12 +55,17 @@ class Processes:
         self._use(task)
         each = math.ceil(len(jobs) / len(self._workers))  # no worker is to be without
         waiting, attempts = deque(grouped(jobs, min(self.group.size, each))), Counter[str]()
+        stopping = interrupt.Stopping()
         try:
-            while waiting or self._busy:
+            for _ in stopping.holding(lambda: waiting or self._busy):
+                if stopping.begins():
+                    waiting.clear()
+                    for worker in self._busy:
+                        worker.process.terminate()  # saves first
                 for worker in self._workers:
                     if waiting and not worker.busy:
                         worker.train(waiting.popleft(), self.group, listener)
-                ready = wait([worker.connection for worker in self._busy])
+                ready = wait([worker.connection for worker in self._busy], interrupt.LOOK)
                 for worker in [worker for worker in self._busy if worker.connection in ready]:
                     report = worker.report()
                     if isinstance(report, Told):
@@ -73,6 +79,8 @@ class Processes:
                     elif report is None:
                         lost, death = list(worker.jobs.values()), worker.death()
                         self._end(worker)
+                        if interrupt.requested():
+                            continue
                         self._start(worker.device)
                         attempts.update(job.trial.id for job in lost)
                         for job in lost:
