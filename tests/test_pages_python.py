@@ -20,6 +20,7 @@ BLOCKS = [
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 ]
 FIRST = BLOCKS[0][1]
+OPTIONAL = {"lightning": ("lightning",), "transformers": ("transformers", "accelerate")}
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +40,14 @@ def test_a_python_block_of_a_page(
     matplotlib.use("Agg")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    if "import lightning" in block:
-        if find_spec("lightning") is None:
-            pytest.skip('needs lightning: pip install "hptune[lightning]"')
-        with warnings.catch_warnings():
+    needed = [name for name in OPTIONAL if re.search(rf"^(import|from) {name}\b", block, re.M)]
+    for package in (package for name in needed for package in OPTIONAL[name]):
+        if find_spec(package) is None:
+            pytest.skip(f"needs {package}")
+    with warnings.catch_warnings():
+        if needed:  # they warn of what a page does not show, such as workers
             warnings.simplefilter("ignore")
-            import lightning  # noqa: F401
-    exec(compile(block, page, "exec", dont_inherit=True), names[page])
+        exec(compile(block, page, "exec", dont_inherit=True), names[page])
 
 
 def test_a_tuned_run_takes_less_than_15_lines():
