@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import hptune
 from hptune.config.schema import Experiment
+from hptune.results.evidence import Candidate, Comparison, FinalRun, Model, RangeTest
 from hptune.results.paths import RunPaths
-from hptune.results.records import Curve
+from hptune.results.records import Curve, Decision, Trial, TrialResult
 from hptune.results.tables import curve_text, decisions_text, results_text
 
 COMMANDS = """# Every command and option
@@ -25,7 +27,7 @@ COMMANDS = """# Every command and option
     :command: group
     :prog_name: hptune
     :depth: 1
-    :style: table
+    :style: plain
     :list_subcommands: true
 """
 WORDS = {"array": "list", "object": "keys with values", "string": "text", "integer": "whole number"}
@@ -39,8 +41,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Name the files that links out of docs/ lead to: the site has no such pages."""
+    if page.file.generated_by:
+        return markdown
     return re.sub(r"\[([^\]]+)\]\(\.\./([^)]+)\)", r"\1 (`\2`)", markdown)
 
 
@@ -78,12 +82,8 @@ def contracts() -> str:
         f"## {title}\n\n{', '.join(f'`{column}`' for column in text.strip().split(','))}"
         for title, text in headers.items()
     ]
-    records = [
-        *(f"::: hptune.results.records.{name}" for name in ("Trial", "TrialResult", "Curve")),
-        "::: hptune.results.records.Decision",
-        "::: hptune.results.evidence",
-        "::: hptune.results.paths.RunPaths",
-    ]
+    records = (Trial, TrialResult, Curve, Decision)
+    evidence = (Comparison, Candidate, RangeTest, FinalRun, Model)
     return "\n\n".join(
         [
             "# Files of a run",
@@ -92,7 +92,7 @@ def contracts() -> str:
             _table(("file", "holds"), ((f"`{name}`", what) for name, what in files)),
             *tables,
             "## The records that they hold",
-            *records,
+            *(f"::: {own.__module__}.{own.__name__}" for own in (*records, *evidence, RunPaths)),
         ]
     )
 

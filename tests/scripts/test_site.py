@@ -37,7 +37,7 @@ def text(page: Path) -> str:
 
 def test_the_reference_has_every_command_key_column_and_public_name(site: Path):
     commands = (site / "reference/commands.html").read_text()
-    assert all(f'id="{name}"' in commands for name in COMMANDS)
+    assert all(f'id="hptune-{name}"' in commands for name in COMMANDS)
     assert "--from-snapshot" in commands
     keys = text(site / "reference/config.html")
     assert all(name in keys for name in Experiment.model_fields)
@@ -56,7 +56,7 @@ def test_links_out_of_the_pages_are_named_and_lead_nowhere(site: Path):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", ["index", "how-to", "how-it-decides", "reference/config"])
+@pytest.mark.parametrize("page", ["index", "how-to", "judgement", "reference/files"])
 def test_accessible_and_from_this_folder_alone(browser: Any, site: Path, page: str, scheme: str):
     open_page(browser, site / f"{page}.html", scheme=scheme)
     assert browser.get_log("browser") == []
