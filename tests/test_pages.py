@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -43,6 +44,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for language, block in BLOCKS[name]:
             if language == "python" and block.startswith("# net.py"):
                 (here / "net.py").write_text(block)
+            if language == "python" and ".to_csv(" in block:
+                with contextlib.chdir(here):
+                    exec(block, {})
             if language == "yaml":
                 (here / "flowers.yaml").write_text(block)
         rng = np.random.default_rng(0)

@@ -83,7 +83,8 @@ class Task(Record):
         kind: "classification", "regression" or "multilabel". None goes by the loss, else by the
             targets: whole numbers are classes, others a regression.
         split_seed: Of the split, independent of the run's seed.
-        data, model: Names for the tables.
+        data: Its name, for the tables.
+        model: Its name, likewise.
 
     Attributes:
         batch_size: Of the DataLoader that was given, None where there was none.

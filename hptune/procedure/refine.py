@@ -199,7 +199,8 @@ def decide_refine(
     ]
     # Side by side as far as they are of one length: whole runs, else those of a third.
     compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
-    record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if compared else []
+    ran = bool(own and compared)  # else there is no decision that rests on them
+    record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if ran else []
     if surface:
         record.append(_model(surface, trials, region, usable, chosen, by))
     return Outcome(decisions, own, record)
