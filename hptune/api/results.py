@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hptune.api import way_back
+from hptune.api.frames import frame, rows_of
 from hptune.api.loop import LoopTask
 from hptune.api.predicts import Predicts
 from hptune.api.shown import as_html, as_text
@@ -30,7 +31,6 @@ from hptune.report.views import comparisons, models, range_test, select
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
-from hptune.results.tables import result_row
 from hptune.training.device import seeded
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class Result:
     @property
     def trials(self) -> pd.DataFrame:
         """The trials, a row each, with the columns of results.csv."""
-        return _rows(self.results)
+        return rows_of(self.results)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what was found as the report does, into axes of yours or new ones."""
@@ -251,7 +251,9 @@ class Trained(Result, Predicts):
     def metrics(self) -> dict[str, float]:
         """Losses and metrics at the end, on validation and test data: the mean over the seeds."""
         reached = (
-            _rows(self._completed).filter(regex="^(train_loss$|val_|test_)").dropna(axis="columns")
+            rows_of(self._completed)
+            .filter(regex="^(train_loss$|val_|test_)")
+            .dropna(axis="columns")
         )
         return {str(name): float(mean) for name, mean in reached.mean().items()}
 
@@ -338,19 +340,3 @@ class Tuned(Trained):
 
 def _val_loss(result: TrialResult) -> float:
     return math.inf if result.val_loss is None else result.val_loss
-
-
-def frame(curve: Curve, **first: str) -> pd.DataFrame:
-    """Return a curve with the columns of its CSV, after others that hold one value."""
-    import pandas as pd
-
-    columns = {**first, **vars(curve)}
-    metrics, seconds = columns.pop("metrics"), columns.pop("seconds")
-    named = {f"val_{name}": values for name, values in metrics.items()}
-    return pd.DataFrame({**columns, **named, "seconds": seconds})
-
-
-def _rows(results: Sequence[TrialResult]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame([result_row(result) for result in results])
