@@ -1,4 +1,4 @@
-"""Curves and trials as tables of pandas."""
+"""Curves and trials as DataFrames, with the columns of their CSVs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def frame(curve: Curve, **first: str) -> pd.DataFrame:
     return pd.DataFrame({**columns, **named, "seconds": seconds})
 
 
-def rows(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """Return trials, a row each, with the columns of results.csv."""
+def rows_of(results: Sequence[TrialResult]) -> pd.DataFrame:
+    """Return trials with the columns of results.csv."""
     import pandas as pd
 
     return pd.DataFrame([result_row(result) for result in results])

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hptune.api import way_back
-from hptune.api.frames import frame, rows
+from hptune.api.frames import frame, rows_of
 from hptune.api.loop import LoopTask
 from hptune.api.predicts import Predicts
 from hptune.api.shown import as_html, as_text
@@ -150,7 +150,7 @@ class Result:
     @property
     def trials(self) -> pd.DataFrame:
         """The trials, a row each, with the columns of results.csv."""
-        return rows(self.results)
+        return rows_of(self.results)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what was found as the report does, into axes of yours or new ones."""
@@ -251,7 +251,9 @@ class Trained(Result, Predicts):
     def metrics(self) -> dict[str, float]:
         """Losses and metrics at the end, on validation and test data: the mean over the seeds."""
         reached = (
-            rows(self._completed).filter(regex="^(train_loss$|val_|test_)").dropna(axis="columns")
+            rows_of(self._completed)
+            .filter(regex="^(train_loss$|val_|test_)")
+            .dropna(axis="columns")
         )
         return {str(name): float(mean) for name, mean in reached.mean().items()}
 

@@ -34,11 +34,11 @@ COMMANDS = {
     "train": "Train with the decided values.",
     "run": "Run the whole procedure, resumable.",
     "search": "Search jointly through Optuna, to compare or to refine.",
-    "predict": "Predict new data with what was trained.",
-    "export": "Write what was trained for torch, TorchScript or ONNX.",
     "show": "Show a run directory's answer and trials.",
     "report": "Write a page and plots of a run directory.",
     "compare": "Put runs side by side: values, scores, differences, cost.",
+    "predict": "Predict new data with what was trained.",
+    "export": "Write what was trained for torch, TorchScript or ONNX.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",
     "cache": "Show or clear the cache of decoded images.",
@@ -48,6 +48,7 @@ HEADINGS = {
     "init": "Begin",
     "lr-find": "Tune and train, one by one or all at once",
     "show": "Look at what came of it",
+    "predict": "Use what was trained",
     "diagnose": "Beside",
 }
 PROJECT = Path("pyproject.toml")

@@ -13,8 +13,14 @@ from hptune.errors import InputError
 
 ENDINGS = {"torch": ".pt", "torchscript": ".ts", "onnx": ".onnx"}
 
+EXAMPLES = """\b
+Examples:
+  hptune export runs/digits --format onnx -o digits.onnx
+  hptune export runs/digits --format torch
+"""
 
-@click.command("export")
+
+@click.command("export", epilog=EXAMPLES)
 @run_argument
 @click.option(
     "--format",

@@ -33,8 +33,14 @@ model_option = click.option(
 )
 quiet_option = click.option("--quiet", is_flag=True, help="No notes on stderr.")
 
+EXAMPLES = """\b
+Examples:
+  hptune predict runs/house test.csv -o submission.csv --id Id
+  hptune predict runs/flowers new/*.jpg --probabilities --ensemble
+"""
 
-@click.command("predict")
+
+@click.command("predict", epilog=EXAMPLES)
 @run_argument
 @click.argument("data", nargs=-1, type=click.Path(path_type=Path))
 @click.option(

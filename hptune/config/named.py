@@ -58,6 +58,6 @@ def named_task(experiment: Experiment) -> Task:
 
 def how_to_train(experiment: Experiment) -> str:
     """Return the comment at the head of tuned.yaml: how an experiment of Python is trained again."""
-    if experiment.data.name != GIVEN:
+    if experiment.data.name != GIVEN or experiment.function or experiment.command:
         return ""
     return _FROM_PYTHON if experiment.task is None else _FROM_SHELL.format(experiment.task)
