@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -48,18 +50,28 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             for i in range(60):
                 pixels = (level + rng.integers(0, 60, (20 + i % 3, 20, 3))).astype(np.uint8)
                 Image.fromarray(pixels).save(here / "flowers" / kind / f"{i}.png")
+        for script in (ROOT / "configs" / "loops").glob("*.py"):
+            shutil.copy(script, here)
     return found
 
 
+# A trial of a script is a process that imports torch.
+MARKED = [
+    pytest.param(page, words, marks=[pytest.mark.slow] * ("--" in words)) for page, words in LINES
+]
+
+
 @pytest.mark.parametrize(
-    ("page", "words"), LINES, ids=lambda it: it if isinstance(it, str) else " ".join(it)
+    ("page", "words"), MARKED, ids=lambda it: it if isinstance(it, str) else " ".join(it)
 )
 def test_a_command_of_a_page(
     page: str, words: list[str], folders: dict[str, Path], monkeypatch, capsys
 ):
     monkeypatch.chdir(folders[page])
     monkeypatch.syspath_prepend(str(folders[page]))
-    words = list(words)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    place = words.index("--") if "--" in words else len(words)
+    words, command = list(words[:place]), words[place:]
     if words[0] in TRAINING:
         words += SHORT
         if "flowers.yaml" in words or Path("hptune.yaml").exists():
@@ -70,7 +82,7 @@ def test_a_command_of_a_page(
     if "CURVE.csv" in words:
         curve = next(Path("runs/digits/curves").glob("train-*.csv"))
         shutil.copy(curve, "CURVE.csv")
-    assert run(words) == 0, capsys.readouterr().err
+    assert run([*words, *command]) == 0, capsys.readouterr().err
 
 
 def test_the_pages_show_every_command():

@@ -131,9 +131,15 @@ def rank_survivors(
         lost = max(results, key=lambda r: list(Status).index(r.status))
         raise StageError(
             f"{lost.trial.stage}: all of {', '.join(candidates)} {lost.status}: "
-            f"{lost.message or 'the loss was not finite'}; lower the LR, or check model and data"
+            f"{lost.message or 'the loss was not finite'}; {_remedy(lost)}"
         )
     return ranking
+
+
+def _remedy(lost: TrialResult) -> str:
+    if lost.status is Status.FAILED:
+        return f"logs/{lost.trial.id}.txt has what it said; mend that"
+    return "lower the LR, or check model and data"
 
 
 def dominated(

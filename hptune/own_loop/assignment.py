@@ -79,7 +79,10 @@ class Assignment:
     def parse(cls, text: str) -> Assignment:
         """Return what `text` has written."""
         values = json.loads(text)
-        sections = {n: kind(**values["trial"][n]) for n, kind in _SECTIONS.items()}
+        sections: dict[str, Any] = {
+            name: kind(**values["trial"][name]) for name, kind in _SECTIONS.items()
+        }
+        sections["fixed"] = tuple(values["trial"]["fixed"])
         values["trial"] = Trial(**{**values["trial"], **sections})
         values["snapshot"] = None if values["snapshot"] is None else Path(values["snapshot"])
         return cls(**values)

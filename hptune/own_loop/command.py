@@ -7,6 +7,7 @@ not touched gets its values by placeholders, "--lr {lr}", and is read by what it
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +32,8 @@ from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress
 
 POLL = (0.02, 0.2)  # seconds between two looks at a process, at first and later
-CONCLUDES = 10.0  # seconds for a process that has said that it is done
+# Seconds for a process that has said that it is done, and for one that was broken off.
+CONCLUDES, STOPS = 10.0, 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,9 @@ class CommandLoop:
                 told = True
                 _take_in(record, json.loads(line))
                 if record.status is not None:
-                    wait(process, CONCLUDES)  # a rank that waits for this one is ended
+                    # A rank that waits for this one is ended after that.
+                    done = record.status is Status.COMPLETE
+                    wait(process, CONCLUDES if done else STOPS)
                     return
         if process.returncode:
             raise TrialError(how_it_ended(process.returncode, log))
@@ -172,7 +176,10 @@ class CommandLoop:
             if "train_loss" in values:
                 record.trained(at, values.pop("train_loss"))
             record.reading(at, values)
-        record.ended(Status.COMPLETE, "")
+        if math.isfinite(readings[-1].get("val_loss", 0.0)):
+            record.ended(Status.COMPLETE, "")
+        else:
+            record.ended(Status.DIVERGED, "the validation loss is not finite")
         return record.result()
 
 

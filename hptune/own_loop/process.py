@@ -16,6 +16,7 @@ from pathlib import Path
 from hptune.errors import InputError, one_line
 
 GRACE = 5.0  # seconds for a process to end by itself when it is told to
+OTHERS = 0.5  # for what it had started, once it has ended itself
 _TAIL = 3  # last lines of the output that a message repeats
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -63,6 +64,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
+            end_at = time.monotonic() + OTHERS
+            while _has_others(process.pid) and time.monotonic() < end_at:
+                time.sleep(0.02)
             if not _has_others(process.pid):
                 return
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
-from hptune.procedure.compare import PairedRuns, decide, kept, not_compared
+from hptune.procedure.compare import PairedRuns, decide, kept
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
@@ -45,8 +45,6 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     sizes = values or options.values or default_values(base.batch_size, examples)
     check(context, sizes)
     runs = context.paired(seeds)
-    if unread := context.unread("batch_size"):
-        return not_compared(base, ("batch_size",), unread)
     if not runs.worth(base, len(sizes)):
         return kept(runs, base, ("batch_size",), len(sizes))
     sizes = sizes_that_fit(context, sizes) or [base.batch_size]

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import Ranking, rank, rank_survivors
-from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns, chosen_among, concluded, decide
 from hptune.procedure.defaults import lr_min
@@ -50,10 +49,6 @@ def tested_and_bracketed(
         quiet: Whether nothing is told of the values that hold.
     """
     size, runs = context.batch_size(quiet=quiet), context.paired(seeds)
-    if not context.check().has_lr:
-        raise InputError(
-            "lr: the command has no {lr}; must have it for its LR to be looked for; add --lr {lr}, say"
-        )
     length = context.plan(size).range_test
     base = context.base(LR_RANGE, length, batch_size=size, lr=1.0, quiet=quiet)
     base = base.change(extra=extra or {})

@@ -52,7 +52,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     """
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
     base, sizes = context.whole(REFINE), [size]
-    if context.check().has_batch_size:
+    if "batch_size" not in base.fixed:
         sizes = sizes_that_fit(context, default_values(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
     region = region_around(base, sizes, has_momentum=context.check().has_momentum)
@@ -71,10 +71,13 @@ def region_around(base: Trial, sizes: Sequence[int], *, has_momentum: bool = Tru
     low, high = MOMENTUM if has_momentum else (base.momentum, base.momentum)
     decay = base.weight_decay or LEAST_DECAY
     lowest = min(decay / DECAY_FACTOR, LEAST_DECAY) if base.weight_decay else LEAST_DECAY
+    decays = (lowest, decay * DECAY_FACTOR)
+    if "weight_decay" in base.fixed:
+        decays = (decay, decay)
     return Region(
         lr=(base.lr / LR_FACTOR, base.lr * LR_FACTOR),
         momentum=(min(low, base.momentum), max(high, base.momentum)),
-        weight_decay=(lowest, decay * DECAY_FACTOR),
+        weight_decay=decays,
         batch_sizes=tuple(sorted(sizes)),
     )
 
@@ -172,7 +175,7 @@ def decide_refine(
             seconds=sum(r.seconds for r in own) if name == "lr" else 0.0,
         )
         for name, value in values.items()
-        if value is not None and (own or name == "lr")
+        if value is not None and (own or name == "lr") and not _is_fixed(name, chosen)
     ]
     # Side by side as far as they are of one length: whole runs, else those of a third.
     compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
@@ -180,6 +183,11 @@ def decide_refine(
     if surface:
         record.append(_model(surface, trials, region, usable, chosen, by))
     return Outcome(decisions, own, record)
+
+
+def _is_fixed(name: str, trial: Trial) -> bool:
+    """Say whether a loop of the user's own sets a value itself."""
+    return name.removesuffix("_min") in trial.fixed
 
 
 def modelled_again(

@@ -37,8 +37,7 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     """Compare weight decays; where another than the present one wins, confirm the LR with it."""
     options, base = context.options(WEIGHT_DECAY), context.short(WEIGHT_DECAY)
     if not context.check().has_weight_decay:
-        why = context.unread("weight_decay") or f"{context.optimizer} has no weight decay"
-        return not_compared(base, ("weight_decay",), why)
+        return not_compared(base, ("weight_decay",), f"{context.optimizer} has no weight decay")
     given, runs = values or options.values, context.paired(seeds)
     net = (context.check().weight_layers, context.optimizer)
     grid = given or first_grid(*net)

@@ -44,9 +44,7 @@ class BatchCheck:
         input_shape, output_shape: Of the batch, the batch dimension first; empty where unknown.
         loss: Of the untrained model; None where the batch has no target that counts.
         has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
-        has_lr: Whether LR can be chosen.
         has_schedule: Whether LR can follow a policy.
-        has_batch_size: Whether the batch size can be chosen.
         fixed: Hyper-parameters that the training loop sets itself.
     """
 
@@ -58,9 +56,7 @@ class BatchCheck:
     has_momentum: bool = True
     has_betas: bool = False
     has_weight_decay: bool = True
-    has_lr: bool = True
     has_schedule: bool = True
-    has_batch_size: bool = True
     fixed: tuple[str, ...] = ()
 
 
@@ -119,9 +115,7 @@ def _of_loop(seen: Mapping[str, Any]) -> BatchCheck:
         has_momentum=seen["has_momentum"],
         has_betas=seen["has_betas"],
         has_weight_decay="weight_decay" in reads,
-        has_lr="lr" in reads,
         has_schedule="schedule" in reads,
-        has_batch_size="batch_size" in reads,
         fixed=tuple(name for name in _TAKEN if name not in reads),
     )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.results.records import Decision
 from hptune.results.settings import AUTO
-from hptune.stages import OPTIMIZER, STAGES, choose
+from hptune.stages import OPTIMIZER, REFINE, STAGES, Stage, choose
 
 KEY = STAGES[OPTIMIZER].parameter
 
@@ -39,3 +39,33 @@ def chosen_stages(
         return others
     known = named and names == others and any(d.parameter == KEY for d in decisions)
     return others if known else [OPTIMIZER, *others]
+
+
+def without_fixed(
+    names: Sequence[str], fixed: Collection[str], tell: Callable[[str], None]
+) -> list[str]:
+    """Return the stages but for those on values that a training loop of the user's own sets itself.
+
+    Args:
+        names: Of stages.
+        fixed: What the loop sets.
+        tell: Is told in a line of those that are left out.
+    """
+    left = [name for name in names if STAGES[name].parameter in fixed and name != REFINE]
+    if left:
+        tell(f"  left out, for the training loop does not take their values: {', '.join(left)}")
+    return [name for name in names if name not in left]
+
+
+def refuse_fixed(stage: Stage | None, fixed: Collection[str]) -> None:
+    """Refuse to sweep what a training loop of the user's own sets itself.
+
+    Raises:
+        InputError: It does.
+    """
+    name = "" if stage is None else stage.parameter
+    if name in fixed:
+        raise InputError(
+            f"{name}: the training loop does not take it; must, for its values to be compared; use "
+            f"trial.{name} in it, or {{{name}}} in the command"
+        )

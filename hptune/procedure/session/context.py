@@ -157,14 +157,6 @@ class Context:
         """Examples of the validation set; None where only a loop of the user's own knows."""
         return len(self.task.validation) if self.task.loop is None else None
 
-    def unread(self, name: str) -> str | None:
-        """Say why a loop of the user's own cannot be tuned in a hyper-parameter that it does not read."""
-        if self.task.loop is None or name in self.task.seen["reads"]:
-            return None
-        if "placeholders" in self.task.seen:
-            return f"the command has no {{{name}}}"
-        return f"the loop does not read trial.{name}"
-
     @property
     def has_one_length(self) -> bool:
         """Whether every trial is as long as a script makes it, whatever is asked of it."""

@@ -17,9 +17,10 @@ from hptune.procedure import final, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session.changes import tell_of_changed_code
-from hptune.procedure.session.chosen import chosen_stages
+from hptune.procedure.session.chosen import chosen_stages, refuse_fixed, without_fixed
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.estimate import Estimate
+from hptune.procedure.session.found import found_in
 from hptune.procedure.session.listed import listed_values
 from hptune.procedure.session.place import check_same_experiment, stand_in
 from hptune.procedure.session.problem import Problem
@@ -123,6 +124,7 @@ class Session:
     def lr_find(self, *, seeds: int | None = None) -> Outcome:
         """Run the LR range stage."""
         self._context.use(self.run_dir.decisions())
+        refuse_fixed(STAGES[LR_RANGE], self._context.check().fixed)
         return self._optimizer_first() + self._alone(LR_RANGE, seeds=seeds)
 
     def sweep(
@@ -140,6 +142,7 @@ class Session:
         """
         context, named = self._context, swept(key)
         context.use(self.run_dir.decisions())
+        refuse_fixed(named, context.check().fixed)
         values, outcome = listed_values(context, key, values), Outcome()
         if key != sweep_lr.OPTIMIZER:  # whose LR has nothing to do with another's
             outcome = self._optimizer_first() + self._learning_rate_first()
@@ -242,34 +245,20 @@ class Session:
         return self._context.whole(TRAIN, quiet=True)
 
     def check(self) -> dict[str, Any]:
-        """Run one batch and say what was found."""
-        context = self._context
-        task, shown, device = context.task, context.check(), context.runner.device
+        """Run one batch, or rehearse a loop of the user's own, and say what was found."""
+        found = found_in(self._context)
         self._tell_notes()
-        return {
-            "data": task.data,
-            "train": len(task.train),
-            "validation": len(task.validation),
-            "test": None if task.test is None else len(task.test),
-            "classes": task.classes,
-            "model": task.model,
-            "parameters": shown.parameters,
-            "weight_layers": shown.weight_layers,
-            "batch_size": context.batch_size(quiet=True),
-            "input_shape": list(shown.input_shape),
-            "output_shape": list(shown.output_shape),
-            "initial_loss": shown.loss,
-            "memory_mb": device.peak_memory_mb(),
-            "device": device.name,
-            "precision": device.precision,
-            "notes": list(task.notes),
-        }
+        return found
 
     # How it is done
 
     def _names(self, stages: Sequence[str] | None) -> list[str]:
         """Return the stages that will run."""
-        return chosen_stages(self._context.experiment, stages, self.run_dir.decisions())
+        context = self._context
+        names = chosen_stages(context.experiment, stages, self.run_dir.decisions())
+        if context.task.loop is None:
+            return names
+        return without_fixed(names, context.check().fixed, self.progress.message)
 
     def _alone(
         self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
@@ -309,7 +298,7 @@ class Session:
     def _learning_rate_first(self) -> Outcome:
         if self._context.inputs.known("lr"):
             return Outcome()
-        if not self._context.check().has_lr:
+        if "lr" in self._context.check().fixed:
             raise InputError(
                 "lr: the command has no {lr}; must have it, or train with an LR that hptune knows; add "
                 "{lr}, or give --set hyper_parameters.lr=VALUE"

@@ -71,6 +71,11 @@ class TimeLimit:
     def _chosen(self, asked: Lengths, names: Sequence[str]) -> dict[str, Any]:
         """Measure, and return what fits, with the seconds that it is expected to take."""
         context, limit = self._context, self._seconds
+        if context.task.loop is not None and context.task.seen["iteration_seconds"] is None:
+            raise InputError(
+                "--time: with a command of placeholders, whose speed nobody knows before it has run; "
+                "must be foreseen; give --epochs and --budget instead"
+            )
         context.progress.message("timing a few iterations, alone and several trials at once ...")
         estimate, plan = Estimate(context), context.plan(context.batch_size(quiet=True))
 
