@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -45,6 +46,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             if language == "yaml":
                 (here / "flowers.yaml").write_text(block)
         rng = np.random.default_rng(0)
+        for table, rows in (("train", 150), ("test", 20)):
+            column = rng.normal(30, 10, rows)
+            named = np.where(column + rng.normal(0, 5, rows) > 30, "yes", "no")
+            columns = {"PassengerId": range(900, 900 + rows), "Age": column, "Survived": named}
+            frame = pd.DataFrame(columns).drop(columns=["Survived"] if table == "test" else [])
+            frame.to_csv(here / f"{table}.csv", index=False)
         for kind, level in (("daisy", 40), ("rose", 160)):
             (here / "flowers" / kind).mkdir(parents=True)
             for i in range(60):
@@ -52,6 +59,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
                 Image.fromarray(pixels).save(here / "flowers" / kind / f"{i}.png")
         for script in (ROOT / "configs" / "loops").glob("*.py"):
             shutil.copy(script, here)
+        shutil.copytree(here / "flowers" / "rose", here / "new")
     return found
 
 
@@ -67,6 +75,8 @@ MARKED = [
 def test_a_command_of_a_page(
     page: str, words: list[str], folders: dict[str, Path], monkeypatch, capsys
 ):
+    if "onnx" in words:
+        pytest.importorskip("onnxscript", reason='needs onnx: pip install "hptune[onnx]"')
     monkeypatch.chdir(folders[page])
     monkeypatch.syspath_prepend(str(folders[page]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

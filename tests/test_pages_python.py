@@ -19,7 +19,7 @@ BLOCKS = [
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 ]
-EXTRAS = {"lightning": "lightning", "huggingface": "transformers"}
+EXTRAS = {"lightning": "lightning", "huggingface": "transformers", "onnx": "onnxruntime"}
 FIRST = BLOCKS[0][1]
 
 
@@ -29,16 +29,22 @@ def names() -> dict[str, dict[str, Any]]:
     return {page.name: {"__name__": "page"} for page in PAGES}
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder a page, which keeps what the blocks before have written."""
+    return {page.name: tmp_path_factory.mktemp("user") for page in PAGES}
+
+
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=lambda it: it.strip().splitlines()[-1][:40])
 def test_a_python_block_of_a_page(
     page: str,
     block: str,
     names: dict[str, dict[str, Any]],
-    tmp_path: Path,
+    folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ):
     matplotlib.use("Agg")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folders[page])
     torch.manual_seed(0)
     with warnings.catch_warnings():
         for extra, module in EXTRAS.items():

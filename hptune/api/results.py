@@ -13,9 +13,14 @@ from torch import Tensor, nn
 
 from hptune.api import way_back
 from hptune.api.loop import LoopTask
+from hptune.api.predicts import Predicts
+from hptune.api.shown import as_html, as_text
 from hptune.api.task import Task
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
+from hptune.explain import short
 from hptune.own_loop.schedule import Optimizer, Schedule
+from hptune.prediction.predictor import Predictor
+from hptune.prediction.weights import weights_of, what_was_reached
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
@@ -149,15 +154,20 @@ class Result:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what was found as the report does, into axes of yours or new ones."""
+        if ax is not None and not hasattr(ax, "plot"):
+            raise InputError(
+                f"ax: {short(ax)}; must be axes of matplotlib, or None; give plt.gca()"
+            )
         with house_style():
             if ax is None:
                 import matplotlib.pyplot as plt
 
                 ax = plt.subplots(layout="constrained")[1]  # makes room for the legend
-            self._draw(ax)
+            self.draw(ax)
         return ax
 
-    def _draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes) -> None:
+        """Draw what was found into axes, in the style that holds."""
         raise NotImplementedError
 
     @property
@@ -169,19 +179,16 @@ class Result:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        lines = [type(self).__name__]
-        width = max((len(d.parameter) for d in self.decisions), default=0)
-        for d in self.decisions:
-            value = f"{d.value:.4g}" if isinstance(d.value, float) else str(d.value)
-            lines.append(f"  {d.parameter:<{width}}  {value:<8}  {d.rule}: {d.reason}")
-            lines += [f"{'':{width + 14}}warning: {warning}" for warning in d.warnings]
-        return "\n".join(lines)
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 class LrFind(Result):
     """What an LR range test found."""
 
-    def _draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes) -> None:
         found = range_test(self.evidence)
         assert found is not None  # the stage has just recorded it
         test, reading = found
@@ -219,7 +226,7 @@ class Sweep(Result):
         assert comparison is not None  # the stage has just recorded it
         return comparison
 
-    def _draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes) -> None:
         plot_candidates(self.comparison, self._by_trial, ax)
 
     @property
@@ -230,14 +237,15 @@ class Sweep(Result):
         return next(result for result in self.results if result.trial.id in trials)
 
 
-class Trained(Result):
+class Trained(Result, Predicts):
     """A trained model, once a seed, and what it reached."""
 
     @property
     def decision(self) -> Decision:
         """What the trained model reached: mean over the seeds, and whether it over- or underfits."""
-        reached = ("test_", "val_")  # a baseline's is another's
-        return [d for d in self.decisions if d.parameter.startswith(reached)][-1]
+        reached = what_was_reached(self.decisions)
+        assert reached is not None  # the stage has just decided it
+        return reached
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -274,7 +282,17 @@ class Trained(Result):
 
     def load(self, model: nn.Module) -> nn.Module:
         """Load the trained weights into a model of yours, and return it."""
-        model.load_state_dict(self.state_dict())
+        if not isinstance(model, nn.Module):
+            raise InputError(
+                f"model: {short(model)}; must be a torch.nn.Module to load into; make one"
+            )
+        try:
+            model.load_state_dict(self.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                f"model: a {type(model).__name__}; must have the parameters of what was trained "
+                f"({one_line(error)}); make the same model"
+            ) from None
         return model
 
     def model(self) -> nn.Module:
@@ -283,7 +301,13 @@ class Trained(Result):
             model = self.task.make_model()
         return self.load(model).cpu().eval()
 
-    def _draw(self, ax: Axes) -> None:
+    def _predictor(self, ensemble: bool, device: str) -> Predictor:
+        done = sorted(self._completed, key=_val_loss)
+        trials = [result.trial.id for result in (done if ensemble else done[:1])]
+        weights = weights_of(self.out, trials, signature=self.task.signature)
+        return Predictor(self.task, weights, device=device, test=lambda: self.task.test)
+
+    def draw(self, ax: Axes) -> None:
         plot_losses([result.curve for result in self._completed], ax)
 
     @property
@@ -295,7 +319,7 @@ class Trained(Result):
 
     @property
     def _main(self) -> TrialResult:
-        return min(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
+        return min(self._completed, key=_val_loss)
 
 
 class Tuned(Trained):
@@ -312,6 +336,10 @@ class Tuned(Trained):
             for model in models(self.evidence)
             for name, (low, high) in model.intervals.items()
         }
+
+
+def _val_loss(result: TrialResult) -> float:
+    return math.inf if result.val_loss is None else result.val_loss
 
 
 def frame(curve: Curve, **first: str) -> pd.DataFrame:

@@ -34,6 +34,12 @@ baseline_option = click.option(
     help="Train a comparison too, by a policy of the usual kind at its usual length.",
 )
 seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+style_option = click.option(
+    "--style",
+    type=click.Choice(["screen", "paper"]),
+    default="screen",
+    help="paper: 3.3 inches wide, 8 points, fonts embedded [screen].",
+)
 # Options that stand for a key of the config.
 _KEYS = {
     "seed": "seed",
@@ -41,6 +47,7 @@ _KEYS = {
     "sampler": "search.sampler",
     "budget": "search.budget",
     "procedure_budget": "procedure.budget",
+    "devices_per_trial": "training.devices_per_trial",
 }
 
 
@@ -133,7 +140,12 @@ def common_options(function: Function) -> Function:
         "--device",
         default="auto",
         envvar="HPTUNE_DEVICE",
-        help="auto, cpu, cuda, cuda:N or mps [auto].",
+        help="auto, cpu, cuda, cuda:N, mps, or cuda:all for every GPU [auto].",
+    )
+    @click.option(
+        "--devices-per-trial",
+        type=click.IntRange(min=1),
+        help="GPUs, or processes on a CPU, that train each trial together [1].",
     )
     @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run.")
     @click.option("--json", is_flag=True, help="One JSON document on stdout, nothing else.")

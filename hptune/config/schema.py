@@ -59,12 +59,25 @@ class Length(Section):
     epochs: Positive = Field(30, description="length of the final run")
 
 
-class Training(TrainingSettings, Length):
+class Devices(Section):
+    """On what each trial is trained; no part of its settings, for its numbers hardly depend on it."""
+
+    devices_per_trial: Count = Field(
+        1, description="GPUs, or processes on a CPU, that each trial is trained on"
+    )
+    batch_norm: Literal["device", "sync"] = Field(
+        "device",
+        description="what batch norms normalise over with several: the examples on each device, or "
+        "the whole batch",
+    )
+
+
+class Training(Devices, TrainingSettings, Length):
     """How every trial is trained, and how long the final run is."""
 
     def settings(self) -> TrainingSettings:
         """Return the record that trials carry."""
-        return TrainingSettings(**self.model_dump(exclude={"epochs"}))
+        return TrainingSettings(**self.model_dump(include=set(TrainingSettings.model_fields)))
 
 
 class HyperParameters(Section):
@@ -219,6 +232,11 @@ class Experiment(Section):
     )
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto, or a list of accuracy and torchmetrics' names"
+    )
+    task: str | None = Field(
+        None,
+        description="package.module:function that makes an hptune.Task, in the place of data, model, "
+        "loss and metrics",
     )
     command: tuple[str, ...] | None = Field(
         None, description="a training script of your own, as it is typed or as a list of its words"

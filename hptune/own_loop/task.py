@@ -49,7 +49,13 @@ class Counted:
         return self
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Batch]:
         """Refuse: the loop reads its data itself."""
         raise _own()

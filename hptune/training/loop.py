@@ -17,6 +17,7 @@ from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.training.passes import How, pass_of
+from hptune.training.ranks import ALONE, Ranks
 from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress, TrialRun
 
@@ -86,7 +87,10 @@ class Lanes:
         self._runs, self._how, first = list(runs), how, runs[0]
         if any(run.first_iteration != first.first_iteration for run in runs):
             raise ValueError("they were interrupted at different iterations")
-        self._batches = batches_from(first.train_data, first.trial, first.first_iteration)
+        self._ranks = first.device.ranks
+        self._batches = batches_from(
+            first.train_data, first.trial, first.first_iteration, self._ranks
+        )
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
         self._pass = pass_of(runs, how, first.trial.iterations - first.first_iteration)
         for run in runs:
@@ -105,7 +109,8 @@ class Lanes:
             losses.append(self.step())
             if iteration not in first.evaluate_at and len(losses) < BLOCK:
                 continue
-            read = torch.stack(losses).view(len(losses), -1).T.tolist()  # waits for the device
+            block = self._ranks.mean(torch.stack(losses))
+            read = block.view(len(losses), -1).T.tolist()  # waits for the device
             losses.clear()
             for run, own in zip(self._runs, read, strict=True):
                 run.end_of_block(iteration, own)
@@ -121,11 +126,16 @@ class Lanes:
 
     def step(self) -> Tensor:
         """Take an optimizer step in each lane; return the losses of its batch, still on the device."""
+        losses = self.gradients()
+        for run in self._runs:
+            run.update()
+        return losses
+
+    def gradients(self) -> Tensor:
+        """Leave the gradients on the next batch in each lane; return the losses, still on the device."""
         losses = self._pass(next(self._batches))
         for _ in self._passes:
             losses = losses + self._pass(next(self._batches))
-        for run in self._runs:
-            run.update()
         return losses
 
     @property
@@ -134,19 +144,22 @@ class Lanes:
         return self._pass.error if isinstance(self._pass, Captured) else None
 
 
-def batches_from(source: Source, trial: Trial, first: int) -> Iterator[Batch]:
+def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE) -> Iterator[Batch]:
     """Yield the batches of a trial from an iteration on, without end; micro-batches where it accumulates.
+
+    Several devices take turns at the micro-batches of one that accumulates as often.
 
     Raises:
         InputError: The batch cannot be cut into so many parts.
     """
-    accumulate = trial.settings.accumulate
-    size = micro_batch(trial.batch_size, accumulate)
+    accumulate, devices = trial.settings.accumulate, ranks.size
+    size = micro_batch(trial.batch_size, accumulate, devices)
     per_epoch = iterations_per_epoch(len(source), trial.batch_size)
     epoch, skip = divmod(first, per_epoch)
     while True:
         wanted = (per_epoch - skip) * accumulate
-        passing = source.batches(size, seed=trial.seed, epoch=epoch, skip=skip * accumulate)
+        before = skip * accumulate * devices + ranks.rank
+        passing = source.batches(size, seed=trial.seed, epoch=epoch, skip=before, every=devices)
         for _, batch in zip(range(wanted), passing, strict=False):
             yield batch
         epoch, skip = epoch + 1, 0

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
+from typing import Any
 
 from hptune.errors import TrialError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
@@ -207,13 +208,14 @@ class Runner:
         known = self.run_dir.timing(key)
         if isinstance(known, int | float):
             return float(known)
-        with cpu_threads(self._executor([trial, trial]).threads):
-            try:
-                iteration = measure_iteration(
-                    self.task, trial, self.device, seconds=SECONDS, untimed=3
-                )
-            except TrialError:
-                return 0.0
+        how: dict[str, Any] = {"seconds": SECONDS, "untimed": 3}
+        try:
+            if self.execution is None:
+                iteration = measure_iteration(self.task, trial, self.device, **how)
+            else:
+                iteration = self.execution.seconds_of_iteration(self.task, [trial, trial], **how)
+        except TrialError:
+            return 0.0
         speed = trial.batch_size / iteration
         self.run_dir.set_timing(key, speed)
         return speed

@@ -432,7 +432,10 @@ def test_a_final_seed_that_fits_worse_than_the_search_did_is_run_again_with_half
         (0.05, 0),
         (0.05, 1),
     ]
-    assert decisions[0].value == 0.05 and "fits no worse than the short runs" in decisions[0].rule
+    assert (
+        decisions[0].value == 0.05
+        and "fits no worse than short runs of no higher LR" in decisions[0].rule
+    )
     a_little = Fits(lambda t: 0.5, lambda t: 0.7 if t.seed else 0.45)
     assert run_final_safely(a_little, BASE, seeds=2, search=SEARCH)[1] == []
 

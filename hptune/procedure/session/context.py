@@ -262,6 +262,7 @@ class Context:
             optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
             fixed=shown.fixed,
+            devices=self.problem.devices_that_matter(shown),
         )
 
     def decided(self, decisions: Iterable[Decision]) -> Experiment:

@@ -27,6 +27,9 @@ class ExecutorKind:
     module: str = ""
 
 
+DISTRIBUTED = ExecutorKind(
+    "distributed", "each trial on several devices"
+)  # asked for by their number
 EXECUTORS: dict[str, ExecutorKind] = {
     kind.name: kind
     for kind in (

@@ -18,8 +18,9 @@ from hptune.errors import InputError, did_you_mean
 from hptune.results.records import Scalar, Trial
 from hptune.results.run_dir import RunDir
 from hptune.task import Task
-from hptune.training.device import Device
-from hptune.trials.executors import EXECUTORS
+from hptune.training.device import Device, cpu_threads, pinned
+from hptune.training.speed import measure_iteration
+from hptune.trials.executors import DISTRIBUTED, EXECUTORS
 from hptune.trials.executors.executor import Executor
 
 PARALLEL = 0.8  # of what as many cores would gain if they did not share memory and caches
@@ -54,12 +55,20 @@ class Execution:
     ) -> None:
         if jobs == 1 and executor == "auto":
             executor = "inline"
-        if executor not in EXECUTORS:
+        if device.ranks.size > 1:
+            if executor not in ("auto", "inline"):
+                raise InputError(
+                    f"--executor: {executor} with --devices-per-trial {device.ranks.size}, which has "
+                    "an executor of its own; leave one of them out"
+                )
+            self._kind = DISTRIBUTED
+        elif executor in EXECUTORS:
+            self._kind = EXECUTORS[executor]
+        else:
             raise InputError(
                 f"--executor: {executor!r}; must be one of {', '.join(EXECUTORS)}; "
                 + did_you_mean(executor, EXECUTORS, "choose one of these")
             )
-        self._kind = EXECUTORS[executor]
         if not self._kind.several and jobs not in (None, 1):
             raise InputError(
                 f"--jobs: {jobs} with --executor {executor}, which runs one trial at a time; "
@@ -68,6 +77,13 @@ class Execution:
         self.device, self.jobs, self.tell = device, jobs, tell
         self.kept: dict[Any, Any] = {}
         self._run_dir, self._used = run_dir, list[str]()
+        self._told = set[str]()
+
+    def tell_once(self, text: str) -> None:
+        """Tell something that every stage would tell."""
+        if text not in self._told:
+            self._told.add(text)
+            self.tell(text)
 
     def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
         """Return the executor for a sweep: for all its trials, also those that are there already."""
@@ -82,6 +98,19 @@ class Execution:
         if measured := getattr(self._module, "gain", None):
             return float(measured(self, task, trials))
         return max(1.0, PARALLEL * min(self.at_once, len(trials)))
+
+    def seconds_of_iteration(self, task: Task, trials: Sequence[Trial], **how: Any) -> float:
+        """Return the seconds of an iteration of the first of some trials; see `measure_iteration`.
+
+        With the threads, or on the devices, that the executor for all of them gives each.
+
+        Raises:
+            TrialError: The trial fails.
+        """
+        if measure := getattr(self._module, "seconds_of_iteration", None):
+            return float(measure(self, task, trials[0], how))
+        with cpu_threads(self.choose(task, trials).threads):
+            return measure_iteration(task, trials[0], self.device, **how)
 
     @property
     def _module(self) -> Any:
@@ -100,7 +129,9 @@ class Execution:
     @property
     def at_once(self) -> int:
         """Trials that may run beside each other."""
-        return len(devices(self.device, self.jobs or usable_cores())) if self._kind.several else 1
+        if self.device.ranks.size > 1:
+            return len(teams(self.device, self.jobs))
+        return len(devices(self.device, self.jobs)) if self._kind.several else 1
 
     @property
     def facts(self) -> dict[str, Scalar]:
@@ -145,7 +176,32 @@ def devices(device: Device, jobs: int | None) -> tuple[Device, ...]:
     if str(place) == "cuda" and jobs is not None:
         count = min(jobs, torch.cuda.device_count())
         return tuple(replace(device, torch_device=torch.device("cuda", n)) for n in range(count))
-    return (device,)
+    return (replace(device, torch_device=pinned(place)),)
+
+
+def teams(device: Device, jobs: int | None) -> tuple[tuple[Device, ...], ...]:
+    """Return the devices of each of so many trials that are trained on several together.
+
+    Without a number: as many as the cores are enough for, or one on the first GPUs.
+    """
+    ranks, place = device.ranks, device.torch_device
+    if place.type == "cpu":
+        count = jobs or max(usable_cores() // ranks.size, 1)
+    else:
+        count = min(jobs or 1, torch.cuda.device_count() // ranks.size)
+    return tuple(
+        tuple(
+            replace(
+                device,
+                torch_device=torch.device(place.type, team * ranks.size + rank)
+                if place.type == "cuda"
+                else place,
+                ranks=replace(ranks, rank=rank),
+            )
+            for rank in range(ranks.size)
+        )
+        for team in range(count)
+    )
 
 
 def usable_cores() -> int:

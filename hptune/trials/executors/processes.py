@@ -47,7 +47,7 @@ class Processes:
     def __init__(self, devices: Sequence[Device], group: Group = ALONE) -> None:
         self._devices, self.group = tuple(devices), group
         self._task: Task | None = None
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
         """Yield the jobs with their results as they end."""
@@ -102,7 +102,7 @@ class Processes:
         return in_words(f"{len(self._devices)} processes", self.threads, self.group)
 
     @property
-    def _busy(self) -> list[_Worker]:
+    def _busy(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker.busy]
 
     def _use(self, task: Task) -> None:
@@ -120,9 +120,9 @@ class Processes:
     def _start(self, device: Device) -> None:
         assert self._task is not None
         others = [worker.connection for worker in self._workers]
-        self._workers.append(_Worker(self._task, device, others))
+        self._workers.append(WorkerProcess(self._task, device, others))
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: WorkerProcess) -> None:
         worker.kill()
         self._workers.remove(worker)
 
@@ -152,7 +152,7 @@ def _interrupts_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _Worker:
+class WorkerProcess:
     """The parent's side of a worker process.
 
     Attributes:

@@ -91,9 +91,6 @@ def serve(
         other.close()
     # The terminal is the parent's: two that write there at once would garble it.
     sys.stdout, sys.stderr = (_Stream(name, connection) for name in ("stdout", "stderr"))
-    if device.torch_device.type == "cuda":
-        # What torch does on the current device would open a context on the first one in all workers.
-        torch.cuda.set_device(device.torch_device)
     prepare(device.torch_device)
     torch.set_num_threads(1)
     # Closed or broken: the parent has gone or wants no more.
