@@ -314,8 +314,10 @@ class Trained(Result, Predicts):
 
     @property
     def _completed(self) -> Sequence[TrialResult]:
-        ids = self.decision.trials
-        return [r for r in self.results if r.trial.id in ids and r.status is Status.COMPLETE]
+        # A trial that was compared with others before it was tested is there twice.
+        known = {result.trial.id: result for result in self.results}
+        named = [known[name] for name in self.decision.trials]
+        return [result for result in named if result.status is Status.COMPLETE]
 
     @property
     def _main(self) -> TrialResult:

@@ -146,9 +146,8 @@ class Told:
         known = len(self.losses)
         for at, loss in self._waiting:
             value = next(read) if isinstance(loss, Tensor) else loss
-            if at > len(
-                self.losses
-            ):  # those without a loss of their own have that of the one before
+            # Iterations without a loss of their own have that of the one before.
+            if at > len(self.losses):
                 before = self.losses[-1] if self.losses else value
                 self.losses += [before] * (at - len(self.losses))
             self.losses.append(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -15,11 +16,20 @@ import hptune
 def trained(optimizer: str, policy: str = "1cycle") -> hptune.api.results.Trained:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(120, 4, generator=generator)
-    task = hptune.Task(lambda: nn.Linear(4, 2), train=(x, (x[:, 0] > 0).long()), validation=0.2)
+    data = (x, (x[:, 0] > 0).long())
+    task = hptune.Task(lambda: nn.Linear(4, 2), train=data, validation=0.2, test=data)
     return hptune.train(
         task, optimizer=optimizer, policy=policy, lr=0.02, momentum=0.95, weight_decay=0.01, epochs=4,
         batch_size=12, progress=False,
     )  # fmt: skip
+
+
+def test_what_was_compared_before_it_was_tested_counts_with_its_test_values():
+    """As where the final runs are of the LR that a comparison of whole runs has tried."""
+    result = trained("sgd")
+    untested = [replace(r, test_loss=None, test_metrics={"accuracy": None}) for r in result.results]
+    again = replace(result, results=[*untested, *result.results])
+    assert again.metrics == result.metrics and "test_accuracy" in again.metrics
 
 
 def test_an_optimizer_is_configured_with_its_groups_in_their_ratios():

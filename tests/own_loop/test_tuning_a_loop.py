@@ -16,7 +16,7 @@ from own_loops import BATCH_SIZE, PER_EPOCH, loader, net, read, train, tune
 from torch import nn
 
 import hptune
-from hptune import cli
+from hptune.cli import run as shell_run
 
 ONCE = {"iterations_per_epoch": PER_EPOCH, "batch_size": BATCH_SIZE, "epochs": 3, "lr": 0.1}
 
@@ -226,7 +226,7 @@ def test_the_shell_trains_and_tunes_a_function_of_a_script_by_its_name(
     assert written["loop"]["iterations_per_epoch"] == 5 and written["loop"]["batch_size"] == 64
 
     def shell(*words: str) -> dict[str, Any]:
-        assert cli.run([*words, "--json", "--jobs", "1"]) == 0
+        assert shell_run([*words, "--json", "--jobs", "1"]) == 0
         document: dict[str, Any] = json.loads(capsys.readouterr().out)
         return document
 
