@@ -77,6 +77,11 @@ def check_batch(
     """
     iterations_per_epoch(len(task.train), batch_size)
     if task.loop is not None:
+        if (devices := device.ranks.size) > 1:
+            raise InputError(
+                f"--devices-per-trial: {devices}; divides hptune's own loop alone; leave it out, and let "
+                "yours use several devices itself, as under torchrun"
+            )
         return _of_loop(task.seen)
     batch_size = micro_batch(batch_size, 1, device.ranks.size)
     with seeded(seed, device.torch_device):
