@@ -157,7 +157,7 @@ def test_a_word_that_yaml_took_for_a_truth_value_is_told(
         (np.array([1, 2]), {"1", "2"}),
         ([None, True], {"", "true"}),
     ],
-    ids=str,
+    ids=["words", "array", "none"],
 )
 def test_values_of_python_are_what_they_are(values: object, labels: set[str], tmp_path: Path):
     seen = []
