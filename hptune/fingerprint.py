@@ -93,6 +93,22 @@ def digest_of_weights(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def digest_of_targets(sources: Sequence[Any]) -> str:
+    """Return a digest of what splits ask for: runs of the same one were judged by the same examples.
+
+    "" where the targets are not to be had without reading all examples. What the inputs are made
+    of does not count, so that two ways to prepare them can be compared.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for source in sources:
+        targets = None if source is None else getattr(source, "targets", None)
+        if isinstance(targets, Tensor | np.ndarray):
+            _take_in(torch.as_tensor(targets), digest)
+        elif source is not None:
+            return ""
+    return digest.hexdigest()
+
+
 def changed_code(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Return the names of source files that said something else before."""
     return sorted(name for name in now if before.get(name, now[name]) != now[name])

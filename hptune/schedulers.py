@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator, PlainValidator
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from hptune.checked import CountNumber, WholeNumber, checked, plain
 from hptune.errors import InputError
 from hptune.policies import complete, evaluate, find_policy
 from hptune.policies.position import STEPSIZE, Position
@@ -18,6 +20,24 @@ from hptune.policies.position import STEPSIZE, Position
 __all__ = ["OneCycle"]
 
 _POLICY = find_policy("1cycle")
+
+
+def _optimizer(given: Any) -> Any:
+    if isinstance(given, Optimizer):
+        return given
+    raise ValueError("must be an optimizer that is made already; give torch.optim.SGD(...), say")
+
+
+def _rates(given: Any) -> Any:
+    values = given if isinstance(given, list | tuple) else [given]
+    for value in map(plain, values):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value < np.inf):
+            raise ValueError("must be a number of at least 0, or one a parameter group; correct it")
+    return [plain(value) for value in given] if isinstance(given, list | tuple) else plain(given)
+
+
+_Rates = Annotated[float | Sequence[float] | None, PlainValidator(_rates)]
 
 
 class OneCycle(LRScheduler):
@@ -47,17 +67,18 @@ class OneCycle(LRScheduler):
     Source: Smith 2018, section 4 and the author's published logs.
     """
 
+    @checked
     def __init__(
         self,
-        optimizer: Optimizer,
+        optimizer: Annotated[Optimizer, PlainValidator(_optimizer)],
         *,
-        iterations: int,
-        lr: float | Sequence[float] | None = None,
-        lr_min: float | Sequence[float] | None = None,
-        momentum: float | Sequence[float] | None = 0.95,
-        momentum_min: float | Sequence[float] | None = 0.85,
-        stepsize: float = STEPSIZE,
-        last_epoch: int = -1,
+        iterations: CountNumber,
+        lr: _Rates = None,
+        lr_min: _Rates = None,
+        momentum: _Rates = 0.95,
+        momentum_min: _Rates = 0.85,
+        stepsize: Annotated[Any, BeforeValidator(plain)] = STEPSIZE,
+        last_epoch: WholeNumber = -1,
     ) -> None:
         groups = optimizer.param_groups
         # A group keeps the LR it had before any scheduler under "initial_lr".
@@ -70,6 +91,11 @@ class OneCycle(LRScheduler):
             raise InputError(
                 f"momentum: {type(optimizer).__name__} has neither momentum nor betas to move; pass "
                 "momentum=None"
+            )
+        if last_epoch >= 0 and not all("initial_lr" in group for group in groups):
+            raise InputError(
+                f"last_epoch: {last_epoch}; the optimizer's groups have no initial_lr, so it was not "
+                "restored; load its state_dict first"
             )
         args = complete(_POLICY, {"stepsize": stepsize})
         run = Position(np.zeros(iterations), 1.0, None, None, args)
@@ -101,6 +127,11 @@ class OneCycle(LRScheduler):
         `last_epoch`. The optimizer's state may be loaded before or after: making a scheduler sets
         its optimizer to the first iteration, which this undoes.
         """
+        if not isinstance(state_dict, Mapping) or not {"_args", "_given"} <= state_dict.keys():
+            raise InputError(
+                "state_dict: none of an hptune.schedulers.OneCycle; must be what its state_dict() gave; "
+                "give that, or make the scheduler with last_epoch"
+            )
         self._warn_of_another_cycle(state_dict)
         super().load_state_dict(state_dict)
         for group, lr in zip(self.optimizer.param_groups, self.get_lr(), strict=True):

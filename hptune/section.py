@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from hptune.errors import InputError
+from hptune.explain import explain
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 
 def _no_boolean(value: Any) -> Any:
@@ -34,7 +50,17 @@ Seed = Annotated[Whole, Field(ge=0, lt=2**31)]  # scikit-learn and numpy take no
 Arguments = Annotated[dict[str, Any], AfterValidator(_with_lists)]
 
 
-class Section(BaseModel):
+class _ToldInOneLine(ModelMetaclass):
+    """Makes sections; what is wrong with one is an `InputError`, as everywhere in hptune."""
+
+    def __call__(self, *args: Any, **values: Any) -> Any:
+        try:
+            return super().__call__(*args, **values)
+        except ValidationError as error:
+            raise InputError(explain(error, cast("type[BaseModel]", self))) from None
+
+
+class Section(BaseModel, metaclass=_ToldInOneLine):
     """Keys with values: nothing unknown, nothing changed afterwards."""
 
     # Reading results needs no schema: it is built when the first section is made.

@@ -26,7 +26,13 @@ class Source(Protocol):
         ...
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Batch]:
         """Yield batches of one pass over the data.
 
@@ -40,6 +46,7 @@ class Source(Protocol):
             seed: Of the shuffle and the augmentation; None reads for evaluation.
             epoch: Which pass this is, from 0.
             skip: Batches at the start of the pass not to deliver.
+            every: Deliver one of so many of the others, the first of each, without reading the rest.
         """
         ...
 
@@ -129,6 +136,8 @@ class Task:
     loop: Loop | None = None  # then model, step and batches are its own, and not this task's
     seen: Mapping[str, Any] = field(default_factory=dict)  # by a rehearsal of the loop
     notes: Sequence[str] = ()  # what the user should know of the data before training
+    # What a `hptune.results.signature.Signature` holds: it is kept with the trained weights.
+    signature: Mapping[str, Any] = field(default_factory=dict)
 
     def change(self, **changes: Any) -> Task:
         """Return this task with some fields changed."""

@@ -66,6 +66,23 @@ def find(name: str, key: str) -> Any:
     return getattr(module, attribute)
 
 
+def name_to_find(thing: Any) -> str | None:
+    """Return the "package.module:name" that `find` takes for an object; None where there is none.
+
+    A script's own is found by the name of its file.
+    """
+    module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
+    loaded = sys.modules.get(module or "")
+    if (
+        loaded is None or getattr(loaded, name, None) is not thing
+    ):  # local to a function, or a partial
+        return None
+    if module == SCRIPT:
+        spec, file = getattr(loaded, "__spec__", None), getattr(loaded, "__file__", None)
+        module = spec.name if spec is not None else Path(file).stem if file else None
+    return f"{module}:{name}" if module else None
+
+
 def also_look_in(folder: Path) -> None:
     """Let modules of a folder be found too, after all others: those beside an experiment's file."""
     if str(folder) not in sys.path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "hptune"
-EVERYWHERE = {"errors", "losses", "section", "stages", "step", "user_code"}
+EVERYWHERE = {"checked", "errors", "explain", "losses", "section", "stages", "step", "user_code"}
 ALL = {
     "analysis",
     "config",
@@ -18,6 +18,7 @@ ALL = {
     "data",
     "models",
     "policies",
+    "prediction",
     "procedure",
     "report",
     "results",
@@ -34,6 +35,11 @@ ALLOWED = {
     "console": {"report", "results"},
     "procedure": {"trials", "training", "analysis", "policies", "step", "task", "results"},
     "own_loop": {"analysis", "policies", "step", "task", "training", "results"},
+    # Outside hptune there is no experiment but the file.
+    "own_loop.outside": {"config", "training", "results"},
+    "own_loop.trial": {"training", "results"},
+    "huggingface": {"own_loop"},
+    "lightning": {"own_loop"},
     "procedure.session": {
         "config",
         "fingerprint",
@@ -46,11 +52,23 @@ ALLOWED = {
         "task",
         "results",
     },
+    # What was trained, put together again without its data.
+    "prediction": {
+        "config",
+        "data",
+        "fingerprint",
+        "models",
+        "step",
+        "task",
+        "training",
+        "results",
+    },
     "trials": {"training", "policies", "task", "results"},
     "config": {"data", "fingerprint", "models", "policies", "step", "task", "results"},
     "config.loop": {"fingerprint", "own_loop", "task", "results"},
     # Seeds what a model may draw its weights with.
     "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
+    "config.named": {"data", "task", "training"},
     "training": {"policies", "step", "task", "results"},
     "analysis": {"results"},
     "report": {"analysis", "results"},
@@ -64,7 +82,9 @@ ALLOWED = {
     "step": {"losses"},
     "fingerprint": {"step", "task"},
     "task": {"step"},
+    "checked": set(),
     "errors": set(),
+    "explain": set(),
     "section": set(),
     "stages": set(),
     "user_code": set(),

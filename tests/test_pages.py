@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -47,23 +50,42 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             if language == "yaml":
                 (here / "flowers.yaml").write_text(block)
         rng = np.random.default_rng(0)
+        for table, rows in (("train", 150), ("test", 20)):
+            column = rng.normal(30, 10, rows)
+            named = np.where(column + rng.normal(0, 5, rows) > 30, "yes", "no")
+            columns = {"PassengerId": range(900, 900 + rows), "Age": column, "Survived": named}
+            frame = pd.DataFrame(columns).drop(columns=["Survived"] if table == "test" else [])
+            frame.to_csv(here / f"{table}.csv", index=False)
         for kind, level in (("daisy", 40), ("rose", 160)):
             (here / "flowers" / kind).mkdir(parents=True)
             for i in range(60):
                 pixels = (level + rng.integers(0, 60, (20 + i % 3, 20, 3))).astype(np.uint8)
                 Image.fromarray(pixels).save(here / "flowers" / kind / f"{i}.png")
+        for script in (ROOT / "configs" / "loops").glob("*.py"):
+            shutil.copy(script, here)
+        shutil.copytree(here / "flowers" / "rose", here / "new")
     return found
 
 
+# A trial of a script is a process that imports torch.
+MARKED = [
+    pytest.param(page, words, marks=[pytest.mark.slow] * ("--" in words)) for page, words in LINES
+]
+
+
 @pytest.mark.parametrize(
-    ("page", "words"), LINES, ids=lambda it: it if isinstance(it, str) else " ".join(it)
+    ("page", "words"), MARKED, ids=lambda it: it if isinstance(it, str) else " ".join(it)
 )
 def test_a_command_of_a_page(
     page: str, words: list[str], folders: dict[str, Path], monkeypatch, capsys
 ):
+    if "onnx" in words:
+        pytest.importorskip("onnxscript", reason='needs onnx: pip install "hptune[onnx]"')
     monkeypatch.chdir(folders[page])
     monkeypatch.syspath_prepend(str(folders[page]))
-    words = list(words)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    place = words.index("--") if "--" in words else len(words)
+    words, command = list(words[:place]), words[place:]
     if words[0] in TRAINING:
         words += SHORT
         if "flowers.yaml" in words or Path("hptune.yaml").exists():
@@ -74,7 +96,7 @@ def test_a_command_of_a_page(
     if "CURVE.csv" in words:
         curve = next(Path("runs/digits/curves").glob("train-*.csv"))
         shutil.copy(curve, "CURVE.csv")
-    assert run(words) == 0, capsys.readouterr().err
+    assert run([*words, *command]) == 0, capsys.readouterr().err
 
 
 def test_the_pages_show_every_command():

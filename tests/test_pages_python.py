@@ -19,8 +19,8 @@ BLOCKS = [
     for page in PAGES
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
 ]
+EXTRAS = {"lightning": "lightning", "huggingface": "transformers", "onnx": "onnxruntime"}
 FIRST = BLOCKS[0][1]
-OPTIONAL = {"lightning": ("lightning",), "transformers": ("transformers", "accelerate")}
 
 
 @pytest.fixture(scope="module")
@@ -29,24 +29,31 @@ def names() -> dict[str, dict[str, Any]]:
     return {page.name: {"__name__": "page"} for page in PAGES}
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A folder a page, which keeps what the blocks before have written."""
+    return {page.name: tmp_path_factory.mktemp("user") for page in PAGES}
+
+
 @pytest.mark.parametrize(("page", "block"), BLOCKS, ids=lambda it: it.strip().splitlines()[-1][:40])
 def test_a_python_block_of_a_page(
     page: str,
     block: str,
     names: dict[str, dict[str, Any]],
-    tmp_path: Path,
+    folders: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
 ):
     matplotlib.use("Agg")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(folders[page])
     torch.manual_seed(0)
-    needed = [name for name in OPTIONAL if re.search(rf"^(import|from) {name}\b", block, re.M)]
-    for package in (package for name in needed for package in OPTIONAL[name]):
-        if find_spec(package) is None:
-            pytest.skip(f"needs {package}")
     with warnings.catch_warnings():
-        if needed:  # they warn of what a page does not show, such as workers
-            warnings.simplefilter("ignore")
+        for extra, module in EXTRAS.items():
+            if f"import {module}" in block or f"from {module}" in block:
+                if find_spec(module) is None or (
+                    extra == "huggingface" and find_spec("accelerate") is None
+                ):
+                    pytest.skip(f'needs {module}: pip install "hptune[{extra}]"')
+                warnings.simplefilter("ignore")  # of what it does itself
         exec(compile(block, page, "exec", dont_inherit=True), names[page])
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -115,6 +116,13 @@ class ResponseSurface:
         self._warp = _Warp(values)
         x, y = self._points(settings), self._warp(values)
         self._processes = _posterior(x, y, np.random.default_rng(seed))
+
+    def believing(self, setting: Setting) -> ResponseSurface:
+        """Return the surface had a trial of a setting ended as is expected, to propose others beside it."""
+        other, x = copy(self), self._points([setting])
+        other.settings = (*self.settings, setting)
+        other._processes = [process.believing(x) for process in self._processes]
+        return other
 
     def predict(self, settings: Sequence[Setting]) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the cost at settings, each (N,)."""
@@ -231,8 +239,14 @@ class _Process:
 
     def __init__(self, x: FloatArray, y: FloatArray, parameters: FloatArray) -> None:
         kernel, noise, self._shift = _model(parameters)
+        self._given = x, y, parameters
         process = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
         self._process = process.fit(_shifted(x, self._shift), y)
+
+    def believing(self, x: FloatArray) -> _Process:
+        """Return the process with a point more, (1, 5), at the cost that it expects there."""
+        known, y, parameters = self._given
+        return _Process(np.vstack([known, x]), np.append(y, self.predict(x)), parameters)
 
     def predict(self, x: FloatArray, **wanted: bool) -> Any:
         """Return what scikit-learn's `predict` does."""

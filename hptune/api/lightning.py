@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from hptune.api.optimizer import optimizer_name
 from hptune.api.start import CopyOf
 from hptune.api.task import Task
+from hptune.api.words import public
 from hptune.data.given import given_split
 from hptune.data.sources.columns import leaves
 from hptune.errors import InputError, one_line
+from hptune.explain import short
 from hptune.step import Read, loss_in, number
 from hptune.task import MetricSpec
 from hptune.training.device import seeded
@@ -39,6 +42,7 @@ _TRAINER = SimpleNamespace(
 )
 
 
+@public
 def from_lightning(module: Any, datamodule: Any) -> Task:
     """Return the task of a LightningModule and a LightningDataModule; both stay as they are.
 
@@ -55,6 +59,16 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
     Raises:
         InputError: Manual optimization, several optimizers or loaders, or what does not fit.
     """
+    if not callable(module):
+        raise InputError(
+            f"module: {short(module)}; must be a LightningModule, or a function that makes one; give "
+            "that, and the data module after it"
+        )
+    if isinstance(datamodule, type):
+        raise InputError(
+            f"datamodule: the class {datamodule.__name__}; must be an object of it; make one: "
+            f"{datamodule.__name__}(...)"
+        )
     make_model = CopyOf(module) if isinstance(module, nn.Module) else module
     with seeded(0, _CPU):
         model = make_model()
@@ -179,9 +193,7 @@ def _optimizer(model: Any) -> dict[str, Any]:
         for name, value in optimizer.defaults.items()
         if name in accepted and name not in _VALUES and value != accepted[name].default
     }
-    cls = type(optimizer)
-    torchs_own = cls.__module__.startswith("torch.optim")
-    name = cls.__name__.lower() if torchs_own else f"{cls.__module__}:{cls.__name__}"
+    name = optimizer_name(type(optimizer))
     return {"name": name, "args": args, "rules": _rules(model, optimizer)}
 
 

@@ -12,6 +12,7 @@ from hptune.config.loop import function_task
 from hptune.errors import InputError
 from hptune.own_loop.task import BATCH_SIZE
 from hptune.task import Task as Record
+from hptune.user_code import name_to_find
 
 
 class LoopTask(Record):
@@ -24,6 +25,7 @@ class LoopTask(Record):
 
     Attributes:
         batch_size, optimizer, splits, content: As of `hptune.Task`.
+        function: Its name in the YAML; None where it can be found by none.
     """
 
     def __init__(
@@ -31,10 +33,11 @@ class LoopTask(Record):
     ) -> None:
         made = function_task(function, iterations_per_epoch * batch_size)
         super().__init__(**vars(made))
+        self.iterations_per_epoch, self.function = iterations_per_epoch, name_to_find(function)
         self.batch_size: int | None = batch_size
         self.optimizer: Mapping[str, Any] | None = None
         self.splits: Mapping[str, int | str | None] = {"train": len(self.train)}
-        self.content = self.fingerprint
+        self.content = ""  # what the function reads is part of its fingerprint
 
 
 def loop_task(function: Any, options: dict[str, Any]) -> LoopTask:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hptune.config.metrics import find_metrics
 from hptune.errors import InputError
+from hptune.explain import short
 from hptune.task import MetricSpec
 
 AUTO = {"classification": ("accuracy",), "regression": ("r2_score",), "multilabel": ("accuracy",)}
@@ -34,8 +35,21 @@ def metrics_for(
         InputError: No such metric, or nothing to compute it from.
     """
     if isinstance(metrics, Mapping):
+        for name, spec in metrics.items():
+            if not isinstance(name, str) or not isinstance(spec, MetricSpec):
+                raise InputError(
+                    f"metrics: {short(name)}: {short(spec)}; must be an hptune.task.MetricSpec by its name; "
+                    "make it from a class that has update(outputs, targets) and compute()"
+                )
         return dict(metrics)
     names = [metrics] if isinstance(metrics, str) else metrics
+    if names is not None and not (
+        isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+    ):
+        raise InputError(
+            f"metrics: {short(metrics)}; must be names, or specifications by name; write "
+            '["accuracy", "f1_score"], say'
+        )
     if kind is None:
         if names:
             raise InputError(

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hptune.api import way_back
+from hptune.api.frames import frame, rows_of
 from hptune.api.loop import LoopTask
+from hptune.api.predicts import Predicts
+from hptune.api.shown import as_html, as_text
 from hptune.api.task import Task
-from hptune.errors import InputError
+from hptune.errors import InputError, one_line
+from hptune.explain import short
+from hptune.own_loop.schedule import Optimizer, Schedule
+from hptune.prediction.predictor import Predictor
+from hptune.prediction.weights import weights_of, what_was_reached
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
@@ -23,7 +31,6 @@ from hptune.report.views import comparisons, models, range_test, select
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
-from hptune.results.tables import result_row
 from hptune.training.device import seeded
 
 if TYPE_CHECKING:
@@ -101,6 +108,32 @@ class Result:
         """Length of a final run that holds now."""
         return self.trial.iterations / (len(self.task.train) // self.trial.batch_size)
 
+    def configure(self, optimizer: Optimizer) -> None:
+        """Set LR, momentum and weight decay in an optimizer of yours; its groups keep their ratios."""
+        way_back.configure(self.trial, optimizer)
+
+    def schedule(self, optimizer: Optimizer, iterations: int) -> Schedule:
+        """Return a scheduler that drives an optimizer of yours through a run of so many iterations.
+
+        LR and momentum follow the policy, by `step()` after each step of the optimizer.
+
+        Raises:
+            InputError: The training loop is your own, and sets its LR itself.
+        """
+        return way_back.schedule(self.trial, optimizer, iterations, epochs=self.epochs)
+
+    def training_arguments(self) -> dict[str, Any]:
+        """Return keywords of `transformers.TrainingArguments` that come near to what was decided.
+
+        LR rises and falls linearly from and to 0, and beta1 is constant; for the very policy give
+        Trainer `optimizers=(optimizer, tuned.schedule(optimizer, max_steps))`.
+
+        Raises:
+            InputError: The optimizer or the policy is none that TrainingArguments knows by a name.
+        """
+        own_loop = self.task.loop is not None
+        return way_back.training_arguments(self.trial, self.epochs, own_loop=own_loop)
+
     @property
     def curve(self) -> pd.DataFrame:
         """The history of the trial that counts: a row an iteration, NaN where not read."""
@@ -117,19 +150,24 @@ class Result:
     @property
     def trials(self) -> pd.DataFrame:
         """The trials, a row each, with the columns of results.csv."""
-        return _rows(self.results)
+        return rows_of(self.results)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw what was found as the report does, into axes of yours or new ones."""
+        if ax is not None and not hasattr(ax, "plot"):
+            raise InputError(
+                f"ax: {short(ax)}; must be axes of matplotlib, or None; give plt.gca()"
+            )
         with house_style():
             if ax is None:
                 import matplotlib.pyplot as plt
 
                 ax = plt.subplots(layout="constrained")[1]  # makes room for the legend
-            self._draw(ax)
+            self.draw(ax)
         return ax
 
-    def _draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes) -> None:
+        """Draw what was found into axes, in the style that holds."""
         raise NotImplementedError
 
     @property
@@ -141,19 +179,16 @@ class Result:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        lines = [type(self).__name__]
-        width = max((len(d.parameter) for d in self.decisions), default=0)
-        for d in self.decisions:
-            value = f"{d.value:.4g}" if isinstance(d.value, float) else str(d.value)
-            lines.append(f"  {d.parameter:<{width}}  {value:<8}  {d.rule}: {d.reason}")
-            lines += [f"{'':{width + 14}}warning: {warning}" for warning in d.warnings]
-        return "\n".join(lines)
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
 
 
 class LrFind(Result):
     """What an LR range test found."""
 
-    def _draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes) -> None:
         found = range_test(self.evidence)
         assert found is not None  # the stage has just recorded it
         test, reading = found
@@ -191,7 +226,7 @@ class Sweep(Result):
         assert comparison is not None  # the stage has just recorded it
         return comparison
 
-    def _draw(self, ax: Axes) -> None:
+    def draw(self, ax: Axes) -> None:
         plot_candidates(self.comparison, self._by_trial, ax)
 
     @property
@@ -202,20 +237,23 @@ class Sweep(Result):
         return next(result for result in self.results if result.trial.id in trials)
 
 
-class Trained(Result):
+class Trained(Result, Predicts):
     """A trained model, once a seed, and what it reached."""
 
     @property
     def decision(self) -> Decision:
         """What the trained model reached: mean over the seeds, and whether it over- or underfits."""
-        reached = ("test_", "val_")  # a baseline's is another's
-        return [d for d in self.decisions if d.parameter.startswith(reached)][-1]
+        reached = what_was_reached(self.decisions)
+        assert reached is not None  # the stage has just decided it
+        return reached
 
     @property
     def metrics(self) -> dict[str, float]:
         """Losses and metrics at the end, on validation and test data: the mean over the seeds."""
         reached = (
-            _rows(self._completed).filter(regex="^(train_loss$|val_|test_)").dropna(axis="columns")
+            rows_of(self._completed)
+            .filter(regex="^(train_loss$|val_|test_)")
+            .dropna(axis="columns")
         )
         return {str(name): float(mean) for name, mean in reached.mean().items()}
 
@@ -246,7 +284,17 @@ class Trained(Result):
 
     def load(self, model: nn.Module) -> nn.Module:
         """Load the trained weights into a model of yours, and return it."""
-        model.load_state_dict(self.state_dict())
+        if not isinstance(model, nn.Module):
+            raise InputError(
+                f"model: {short(model)}; must be a torch.nn.Module to load into; make one"
+            )
+        try:
+            model.load_state_dict(self.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                f"model: a {type(model).__name__}; must have the parameters of what was trained "
+                f"({one_line(error)}); make the same model"
+            ) from None
         return model
 
     def model(self) -> nn.Module:
@@ -255,17 +303,25 @@ class Trained(Result):
             model = self.task.make_model()
         return self.load(model).cpu().eval()
 
-    def _draw(self, ax: Axes) -> None:
+    def _predictor(self, ensemble: bool, device: str) -> Predictor:
+        done = sorted(self._completed, key=_val_loss)
+        trials = [result.trial.id for result in (done if ensemble else done[:1])]
+        weights = weights_of(self.out, trials, signature=self.task.signature)
+        return Predictor(self.task, weights, device=device, test=lambda: self.task.test)
+
+    def draw(self, ax: Axes) -> None:
         plot_losses([result.curve for result in self._completed], ax)
 
     @property
     def _completed(self) -> Sequence[TrialResult]:
-        ids = self.decision.trials
-        return [r for r in self.results if r.trial.id in ids and r.status is Status.COMPLETE]
+        # A trial that was compared with others before it was tested is there twice.
+        known = {result.trial.id: result for result in self.results}
+        named = [known[name] for name in self.decision.trials]
+        return [result for result in named if result.status is Status.COMPLETE]
 
     @property
     def _main(self) -> TrialResult:
-        return min(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
+        return min(self._completed, key=_val_loss)
 
 
 class Tuned(Trained):
@@ -284,17 +340,5 @@ class Tuned(Trained):
         }
 
 
-def frame(curve: Curve, **first: str) -> pd.DataFrame:
-    """Return a curve with the columns of its CSV, after others that hold one value."""
-    import pandas as pd
-
-    columns = {**first, **vars(curve)}
-    metrics, seconds = columns.pop("metrics"), columns.pop("seconds")
-    named = {f"val_{name}": values for name, values in metrics.items()}
-    return pd.DataFrame({**columns, **named, "seconds": seconds})
-
-
-def _rows(results: Sequence[TrialResult]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame([result_row(result) for result in results])
+def _val_loss(result: TrialResult) -> float:
+    return math.inf if result.val_loss is None else result.val_loss

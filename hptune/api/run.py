@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import shutil
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from time import monotonic
-from typing import Any, TypeVar, Unpack, cast
+from typing import Annotated, Any, TypeVar, Unpack, cast
 
-from hptune.api.loop import loop_task
+from pydantic import PlainValidator, SkipValidation, StrictStr
+
+from hptune.api.given import given_task
 from hptune.api.options import Options, check_key, session
 from hptune.api.results import LrFind, Result, Sweep, Trained, Tuned
 from hptune.api.task import Task
+from hptune.api.words import public
+from hptune.checked import CountNumber, plain
 from hptune.errors import InputError
+from hptune.explain import short
 from hptune.own_loop.trial import Trial
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.duration import seconds_of
@@ -23,15 +28,30 @@ from hptune.results.records import Scalar
 from hptune.stages import swept
 
 R = TypeVar("R", bound=Result)
-TaskOrLoop = Task | Callable[[Trial], Any]
-"""What is tuned: a task, or a training loop of one's own as a function of a trial."""
+TaskOrLoop = Annotated[Task | Callable[[], Task] | Callable[[Trial], Any] | str, SkipValidation]
+"""What is tuned: a task, a function that makes one or its name, or a training loop of a trial."""
 
 
-def lr_find(task: TaskOrLoop, *, seeds: int | None = None, **options: Unpack[Options]) -> LrFind:
+def _stages(given: Any) -> Any:
+    if given is None or (
+        isinstance(given, list | tuple) and all(isinstance(s, str) for s in given)
+    ):
+        return given
+    raise ValueError(
+        'must be a list of stages, or None for all; write ["lr-range", "momentum"], say'
+    )
+
+
+@public
+def lr_find(
+    task: TaskOrLoop, *, seeds: CountNumber | None = None, **options: Unpack[Options]
+) -> LrFind:
     """Run an LR range test, confirm its candidate by short runs, and decide maximum and minimum LR.
 
     Args:
-        task: What to train: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
+        task: What to train: an `hptune.Task`; a function that makes one, or its name,
+            "package.module:function", which tuned.yaml then holds for the shell; or a function of an
+            `hptune.Trial`, your own loop.
         seeds: Repeats of each trial.
         options: See `hptune.Options`.
 
@@ -43,12 +63,13 @@ def lr_find(task: TaskOrLoop, *, seeds: int | None = None, **options: Unpack[Opt
     return _result(LrFind, task, options, lambda opened: opened.lr_find(seeds=seeds))
 
 
+@public
 def sweep(
     task: TaskOrLoop,
-    parameter: str,
-    values: Sequence[Scalar] | None = None,
+    parameter: StrictStr,
+    values: Annotated[Iterable[Scalar] | None, SkipValidation] = None,
     *,
-    seeds: int | None = None,
+    seeds: CountNumber | None = None,
     **options: Unpack[Options],
 ) -> Sweep:
     """Compare paired short runs that differ in one parameter, and decide its value.
@@ -56,7 +77,9 @@ def sweep(
     Where no LR is given or decided, the LR range test runs first.
 
     Args:
-        task: What to train: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
+        task: What to train: an `hptune.Task`; a function that makes one, or its name,
+            "package.module:function", which tuned.yaml then holds for the shell; or a function of an
+            `hptune.Trial`, your own loop.
         parameter: "momentum", "weight_decay", "batch_size", "lr", "dropout", or a key path of the
             YAML, such as "optimizer.args.eps", or "model.args.width" for an argument of
             `make_model`.
@@ -68,23 +91,27 @@ def sweep(
         InputError: Something does not fit; the line says what to change.
     """
     check_key(parameter)
+    listed = None if values is None else _listed(values)
     stage = swept(parameter)
     short = {"dropout": "model.dropout"}
     decided = stage.parameter if stage else short.get(parameter, parameter)
 
     def command(opened: Session) -> Outcome:
-        return opened.sweep(parameter, values=values, seeds=seeds)
+        return opened.sweep(parameter, values=listed, seeds=seeds)
 
     return _result(Sweep, task, options, command, parameter=decided)
 
 
-def train(task: TaskOrLoop, *, seeds: int = 1, **options: Unpack[Options]) -> Trained:
+@public
+def train(task: TaskOrLoop, *, seeds: CountNumber = 1, **options: Unpack[Options]) -> Trained:
     """Train with the values given or decided, and read the test set once at the end.
 
     Where no LR is given or decided, the LR range test runs first.
 
     Args:
-        task: What to train: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
+        task: What to train: an `hptune.Task`; a function that makes one, or its name,
+            "package.module:function", which tuned.yaml then holds for the shell; or a function of an
+            `hptune.Trial`, your own loop.
         seeds: Repeats.
         options: See `hptune.Options`; `policy` is 1cycle by default.
 
@@ -95,12 +122,13 @@ def train(task: TaskOrLoop, *, seeds: int = 1, **options: Unpack[Options]) -> Tr
     return _result(Trained, task, options, lambda opened: opened.train(seeds=seeds))
 
 
+@public
 def tune(
     task: TaskOrLoop,
     *,
-    stages: Sequence[str] | None = None,
-    seeds: int = 4,
-    time: str | None = None,
+    stages: Annotated[Sequence[str] | None, PlainValidator(_stages)] = None,
+    seeds: CountNumber = 4,
+    time: Annotated[str | None, SkipValidation] = None,
     **options: Unpack[Options],
 ) -> Tuned:
     """Run the whole procedure: LR, momentum, weight decay, batch size, and the final 1cycle run.
@@ -108,7 +136,9 @@ def tune(
     With `optimizer="auto"` that is decided first.
 
     Args:
-        task: What to tune: an `hptune.Task`, or a function of an `hptune.Trial`, your own loop.
+        task: What to tune: an `hptune.Task`; a function that makes one, or its name,
+            "package.module:function", which tuned.yaml then holds for the shell; or a function of an
+            `hptune.Trial`, your own loop.
         stages: Some of "optimizer", "lr-range", "momentum", "weight-decay", "batch-size"; the final run is
             always made. None runs all.
         seeds: Repeats of the final run.
@@ -137,6 +167,12 @@ def tune(
     return _result(Tuned, task, options, command, starting=True)
 
 
+def _listed(values: Any) -> list[Any]:
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise InputError(f"values: {short(values)}; must be a list of values; put it in brackets")
+    return [plain(value) for value in values]
+
+
 def _result(
     kind: type[R],
     task: TaskOrLoop,
@@ -147,7 +183,7 @@ def _result(
     **more: Any,
 ) -> R:
     """Return what a command finds. A temporary run directory goes with the result."""
-    used = task if isinstance(task, Task) else loop_task(task, cast("dict[str, Any]", options))
+    used = given_task(task, cast("dict[str, Any]", options))
     given = options.get("out")
     out = Path(mkdtemp(prefix="hptune-") if given is None else given)
     try:

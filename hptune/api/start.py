@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
+from hptune.errors import InputError
 from hptune.fingerprint import digest_of_weights
 from hptune.task import Task
 from hptune.training.snapshot import load_state, model_state, save_state
@@ -30,8 +31,13 @@ class CopyOf:
     module: nn.Module
     weights: Mapping[str, Tensor] | None = None
 
-    def __call__(self) -> nn.Module:
-        """Return a fresh copy."""
+    def __call__(self, **args: Any) -> nn.Module:
+        """Return a fresh copy, which takes no other arguments than its own."""
+        if args:
+            raise InputError(
+                f"model.args: {args}; the module was given as an object, which has its arguments; give a "
+                "function of these that makes it, in its place"
+            )
         attached = [getattr(self.module, name, None) for name in _ATTACHED]
         copied = deepcopy(self.module, {id(one): None for one in attached if one is not None})
         if self.weights is not None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import SkipValidation, StrictStr
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from hptune.api.metrics import KINDS, Metrics, metrics_for
 from hptune.api.probe import Probe, probe
+from hptune.api.signed import class_names, signature_of
 from hptune.api.start import CopyOf
+from hptune.api.words import public
+from hptune.checked import SeedNumber
 from hptune.data.given import GivenSplit, divide_given, given_split
 from hptune.data.sanity import look
 from hptune.data.spec import DataSpec
@@ -85,6 +89,7 @@ class Task(Record):
     Attributes:
         batch_size: Of the DataLoader that was given, None where there was none.
         optimizer: Section to use where a call names no optimizer, None for hptune's default.
+        maker: "package.module:function" that made it, where it was given to be tuned by that.
         splits: How many examples each split has, and how they were split.
         content: Digests of the splits.
         identity: What tells this task from others.
@@ -93,25 +98,27 @@ class Task(Record):
         InputError: Model, data and loss do not fit each other; the line says what to change.
     """
 
+    @public
     def __init__(
         self,
-        make_model: Callable[..., nn.Module],
+        make_model: Annotated[Callable[..., nn.Module], SkipValidation],
         *,
         train: Any,
         validation: Any = None,
         test: Any = None,
-        loss: LossFunction | str | None = None,
-        metrics: Metrics = None,
+        loss: Annotated[LossFunction | str | None, SkipValidation] = None,
+        metrics: Annotated[Metrics, SkipValidation] = None,
         step: Callable[[Any, Any], Any] | None = None,
-        kind: str | None = None,
-        split_seed: int = 0,
-        data: str | None = None,
-        model: str | None = None,
+        kind: Annotated[str | None, SkipValidation] = None,
+        split_seed: SeedNumber = 0,
+        data: StrictStr | None = None,
+        model: StrictStr | None = None,
     ) -> None:
         if kind not in (None, *KINDS):
             raise InputError(f"kind: {kind!r}; must be {', '.join(KINDS)} or None; choose one")
         if step is not None and loss is not None:
             raise InputError("loss: given with step; step computes the loss; leave one of them out")
+        original = make_model
         with seeded(0, _CPU):
             parts, how = _parts(train, validation, test, split_seed)
             net, spare = fresh_models(make_model)
@@ -143,6 +150,20 @@ class Task(Record):
             # Probabilities need no sigmoid.
             logits = not (bare(used) is F.binary_cross_entropy or isinstance(used, nn.BCELoss))
             specs = metrics_for(metrics, read_as, found.outputs, logits=logits, ignored=ignored)
+            signature = signature_of(
+                original,
+                spare,
+                batch,
+                computed,
+                kind=read_as,
+                outputs=found.outputs,
+                classes=class_names(given, classes),
+                logits=logits,
+                ignored=ignored,
+                channels_last=channels_last,
+                code=self.identity.code,
+                metrics=() if isinstance(metrics, Mapping) else tuple(specs),
+            )
             sources = {name: part.source() for name, part in parts.items()}
             notes += look(
                 sources,
@@ -154,6 +175,7 @@ class Task(Record):
         self.batch_size = parts["train"].batch_size
         self.content = " ".join(digests)
         self.optimizer: Mapping[str, Any] | None = None
+        self.maker: str | None = None
         self.splits: Mapping[str, int | str | None] = {
             "train": len(parts["train"]),
             "validation": len(parts["validation"]),
@@ -176,6 +198,7 @@ class Task(Record):
             fingerprint=str(self.identity),
             code=self.identity.code,
             notes=tuple(notes),
+            signature=signature.model_dump(),
         )
 
     def __repr__(self) -> str:
@@ -228,10 +251,13 @@ def _loss_step(
                 "targets); choose one"
             )
         return LossOf(LOSSES[loss])
-    if not callable(loss):
+    if isinstance(loss, type) or not callable(loss):
+        what = (
+            f"the class {loss.__name__}" if isinstance(loss, type) else f"a {type(loss).__name__}"
+        )
         raise InputError(
-            f"loss: a {type(loss).__name__}; must be a function of (outputs, targets) or a name; "
-            "correct it"
+            f"loss: {what}; must be a function of (outputs, targets) or a name; "
+            + (f"make one: {loss.__name__}()" if isinstance(loss, type) else "correct it")
         )
     return LossOf(loss)
 

@@ -20,6 +20,7 @@ from hptune.errors import (
     did_you_mean,
     one_line,
 )
+from hptune.training.interrupt import signals_handled
 
 STARTED = time.monotonic()  # of this process, about
 
@@ -35,9 +36,20 @@ COMMANDS = {
     "search": "Search jointly through Optuna, to compare or to refine.",
     "show": "Show a run directory's answer and trials.",
     "report": "Write a page and plots of a run directory.",
+    "compare": "Put runs side by side: values, scores, differences, cost.",
+    "predict": "Predict new data with what was trained.",
+    "export": "Write what was trained for torch, TorchScript or ONNX.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",
     "cache": "Show or clear the cache of decoded images.",
+}
+# The headings of their list, each by the first command below it.
+HEADINGS = {
+    "init": "Begin",
+    "lr-find": "Tune and train, one by one or all at once",
+    "show": "Look at what came of it",
+    "predict": "Use what was trained",
+    "diagnose": "Beside",
 }
 PROJECT = Path("pyproject.toml")
 
@@ -58,9 +70,15 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        """Write the list of commands in the order of use, under headings."""
+        parts: list[tuple[str, list[tuple[str, str]]]] = []
+        for name, what in COMMANDS.items():
+            if name in HEADINGS:
+                parts.append((HEADINGS[name], []))
+            parts[-1][1].append((f"{name:<10}", what))
+        for heading, rows in parts:
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -73,7 +91,23 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"no command {args[0]!r}; {hint}") from error
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+EXAMPLES = """\b
+Examples:
+  hptune run                  # the whole procedure, on the bundled digits
+  hptune init data.csv        # your own data: a config to look at, and then:
+  hptune check
+  hptune run --time 30m
+
+`hptune COMMAND --help` has more of them.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,
+    epilog=EXAMPLES,
+)
 @click.version_option(package_name="hptune")
 @click.pass_context
 def group(context: click.Context) -> None:
@@ -82,7 +116,9 @@ def group(context: click.Context) -> None:
     With no CONFIG, ./hptune.yaml is used, else the bundled digits experiment. Defaults of --out,
     --device, --track and --quiet come from HPTUNE_OUT, ... or [tool.hptune] in ./pyproject.toml.
     """
-    if PROJECT.is_file():
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+    elif PROJECT.is_file():
         from hptune.cli.defaults import file_defaults
 
         context.default_map = dict.fromkeys(COMMANDS, file_defaults(PROJECT))
@@ -96,7 +132,8 @@ def main(args: Sequence[str] | None = None) -> None:
 def run(args: Sequence[str]) -> int:
     """Run a command and return its exit code; errors are one line on stderr."""
     try:
-        group.main(args=list(args), prog_name="hptune", standalone_mode=False)
+        with signals_handled():
+            group.main(args=list(args), prog_name="hptune", standalone_mode=False)
         return EXIT_DONE
     except click.exceptions.Exit as exit_:
         return exit_.exit_code

@@ -9,8 +9,14 @@ import click
 
 from hptune.cli.options import output_options, print_json
 
+EXAMPLES = """\b
+Examples:
+  hptune cache
+  hptune cache --clear
+"""
 
-@click.command("cache")
+
+@click.command("cache", epilog=EXAMPLES)
 @click.option("--clear", is_flag=True, help="Remove all that is kept.")
 @output_options
 def command(clear: bool, as_json: bool) -> None:

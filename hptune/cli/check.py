@@ -18,8 +18,14 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS = 3.0  # to draw and write the report; hardly depends on the run
 
+EXAMPLES = """\b
+Examples:
+  hptune check                       # ./hptune.yaml, else the bundled digits
+  hptune check flowers.yaml --set data.resize=64
+"""
 
-@click.command("check", cls=TakesCommand)
+
+@click.command("check", cls=TakesCommand, epilog=EXAMPLES)
 @common_options
 @first_options
 def command(common: Common) -> None:

@@ -29,7 +29,7 @@ def file_defaults(path: Path) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from hptune.cli.project import Project
-    from hptune.config.explain import explain
+    from hptune.explain import explain
 
     try:
         project = Project.model_validate(content)

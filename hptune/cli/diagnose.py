@@ -9,8 +9,14 @@ import click
 
 from hptune.cli.options import output_options, print_json
 
+EXAMPLES = """\b
+Examples:
+  hptune diagnose runs/digits/curves/lr-range-1a2b3c4d.csv
+  hptune diagnose mlruns --json       # every run that MLflow has logged there
+"""
 
-@click.command("diagnose")
+
+@click.command("diagnose", epilog=EXAMPLES)
 @click.argument("curve", type=click.Path(path_type=Path))
 @output_options
 def command(curve: Path, as_json: bool) -> None:

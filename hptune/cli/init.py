@@ -11,8 +11,14 @@ import click
 from hptune.cli.options import LOCAL_CONFIG, debug_option, json_option, print_json
 from hptune.errors import HptuneError, InputError
 
+EXAMPLES = """\b
+Examples:
+  hptune init data/flowers           # a folder of images, a folder a class
+  hptune init train.csv --target price --output house.yaml
+"""
 
-@click.command("init")
+
+@click.command("init", epilog=EXAMPLES)
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 @click.option("--target", metavar="COLUMN", help="Column of a csv to predict [chosen].")
 @click.option(

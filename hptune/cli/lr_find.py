@@ -7,8 +7,14 @@ import click
 from hptune.cli.options import Common, seeds_option, training_options
 from hptune.cli.own_loop import TakesCommand, first_options
 
+EXAMPLES = """\b
+Examples:
+  hptune lr-find
+  hptune lr-find flowers.yaml --seeds 3 --set procedure.lr_range.lr_high=1
+"""
 
-@click.command("lr-find", cls=TakesCommand)
+
+@click.command("lr-find", cls=TakesCommand, epilog=EXAMPLES)
 @training_options
 @first_options
 @seeds_option

@@ -34,6 +34,12 @@ baseline_option = click.option(
     help="Train a comparison too, by a policy of the usual kind at its usual length.",
 )
 seeds_option = click.option("--seeds", type=click.IntRange(min=1), help="Repeats over seeds.")
+style_option = click.option(
+    "--style",
+    type=click.Choice(["screen", "paper"]),
+    default="screen",
+    help="paper: 3.3 inches wide, 8 points, fonts embedded [screen].",
+)
 # Options that stand for a key of the config.
 _KEYS = {
     "seed": "seed",
@@ -41,6 +47,10 @@ _KEYS = {
     "sampler": "search.sampler",
     "budget": "search.budget",
     "procedure_budget": "procedure.budget",
+    "devices_per_trial": "training.devices_per_trial",
+    "address": "execution.address",
+    "cpus_per_trial": "execution.cpus_per_trial",
+    "gpus_per_trial": "execution.gpus_per_trial",
 }
 
 
@@ -55,7 +65,7 @@ class Common:
     json: bool
     quiet: bool
     jobs: int | None = None
-    executor: str = "auto"
+    executor: str | None = None
     track: tuple[str, ...] = ()
     restart: bool = False
 
@@ -133,7 +143,12 @@ def common_options(function: Function) -> Function:
         "--device",
         default="auto",
         envvar="HPTUNE_DEVICE",
-        help="auto, cpu, cuda, cuda:N or mps [auto].",
+        help="auto, cpu, cuda, cuda:N, mps, or cuda:all for every GPU [auto].",
+    )
+    @click.option(
+        "--devices-per-trial",
+        type=click.IntRange(min=1),
+        help="GPUs, or processes on a CPU, that train each trial together [1].",
     )
     @click.option("--seed", type=click.IntRange(min=0), help="Seed of the run.")
     @click.option("--json", is_flag=True, help="One JSON document on stdout, nothing else.")
@@ -174,16 +189,29 @@ def training_options(function: Function) -> Function:
         click.option(
             "--executor",
             type=click.Choice(list(EXECUTORS)),
-            default="auto",
             help="How trials are run: "
             + "; ".join(f"{kind.name}, {kind.summary}" for kind in EXECUTORS.values())
-            + " [auto].",
+            + " [execution.executor].",
         ),
         click.option(
             "--jobs",
             type=_Jobs(min=1),
             metavar="N|auto",
-            help="Trials at once [auto: the cores, or the GPUs].",
+            help="Trials at once [auto: the cores, the GPUs, or what a cluster has room for].",
+        ),
+        click.option(
+            "--address",
+            metavar="auto|HOST:PORT",
+            help="ray: the cluster [one of this machine, that is started].",
+        ),
+        click.option(
+            "--cpus-per-trial", metavar="N", type=click.IntRange(min=1), help="ray: CPUs [1]."
+        ),
+        click.option(
+            "--gpus-per-trial",
+            metavar="F",
+            type=click.FloatRange(min=0),
+            help="ray: GPUs, also a part of one [1 where CUDA trains].",
         ),
     ):
         function = option(function)

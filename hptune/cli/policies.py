@@ -10,8 +10,14 @@ from hptune.cli.completion import policies
 from hptune.cli.options import output_options, print_json
 from hptune.errors import InputError
 
+EXAMPLES = """\b
+Examples:
+  hptune policies                    # what each is, and its arguments
+  hptune policies 1cycle --iterations 100 --lr 0.1 --csv
+"""
 
-@click.command("policies")
+
+@click.command("policies", epilog=EXAMPLES)
 @click.argument("name", required=False, shell_complete=policies)
 @click.option("--iterations", type=click.IntRange(min=1), help="Length of the run.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=0.1, help="Maximum LR.")

@@ -11,8 +11,15 @@ from hptune.cli.options import Common, baseline_option, training_options
 from hptune.cli.own_loop import TakesCommand, first_options
 from hptune.errors import one_line
 
+EXAMPLES = """\b
+Examples:
+  hptune run flowers.yaml
+  hptune run --time 30m               # plans all of it to end in half an hour
+  hptune run --dry-run --set training.epochs=60
+"""
 
-@click.command("run", cls=TakesCommand)
+
+@click.command("run", cls=TakesCommand, epilog=EXAMPLES)
 @training_options
 @first_options
 @click.option(

@@ -7,8 +7,14 @@ import click
 from hptune.cli.options import Common, training_options
 from hptune.cli.own_loop import TakesCommand, first_options
 
+EXAMPLES = """\b
+Examples:
+  hptune search                      # TPE; needs pip install "hptune[search]"
+  hptune search --sampler random --budget 5 --out runs/random
+"""
 
-@click.command("search", cls=TakesCommand)
+
+@click.command("search", cls=TakesCommand, epilog=EXAMPLES)
 @training_options
 @first_options
 @click.option(

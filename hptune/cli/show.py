@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 ALL = 10_000  # characters: more than all columns take
 
+EXAMPLES = """\b
+Examples:
+  hptune show                        # the latest run
+  hptune show runs/digits --why
+  hptune show --stage final --sort val_loss --top 5
+"""
 
-@click.command("show")
+
+@click.command("show", epilog=EXAMPLES)
 @click.argument(
     "run_dir", required=False, metavar="[RUN_DIR|CONFIG]", type=click.Path(path_type=Path)
 )

@@ -12,8 +12,15 @@ from hptune.cli.own_loop import TakesCommand, first_options
 from hptune.errors import InputError
 from hptune.stages import STAGES, WEIGHT_DECAY
 
+EXAMPLES = """\b
+Examples:
+  hptune sweep wd
+  hptune sweep dropout --values 0,0.2,0.4 --seeds 3
+  hptune sweep optimizer.name --values sgd,adamw,nadamw
+"""
 
-@click.command("sweep", cls=TakesCommand)
+
+@click.command("sweep", cls=TakesCommand, epilog=EXAMPLES)
 @click.argument(
     "key", metavar="momentum|wd|batch-size|lr|dropout|KEY.PATH", shell_complete=sweep_keys
 )

@@ -11,8 +11,15 @@ from hptune.cli.own_loop import TakesCommand
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _MOMENTUM = click.FloatRange(min=0, max=1)
 
+EXAMPLES = """\b
+Examples:
+  hptune train                       # with what the run directory has decided
+  hptune train runs/digits/tuned.yaml --seeds 4 --out runs/again
+  hptune train --policy 1cycle --lr 0.1 --epochs 60 --baseline step
+"""
 
-@click.command("train", cls=TakesCommand)
+
+@click.command("train", cls=TakesCommand, epilog=EXAMPLES)
 @training_options
 @click.option(
     "--policy",

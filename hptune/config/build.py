@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from hptune.config.ignored import leave_out
 from hptune.config.loop import build_loop
 from hptune.config.metrics import find_metrics
 from hptune.config.schema import Experiment
+from hptune.config.signed import signature_of
 from hptune.config.whole_numbers import as_taken
 from hptune.data import Splits
 from hptune.data.spec import WHERE_AND_HOW
@@ -40,6 +41,17 @@ _DROPOUTS = (
 )
 
 
+class Shaped(Protocol):
+    """What models and losses are built by; `hptune.data.Splits` for one."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]: ...
+    @property
+    def outputs(self) -> int: ...
+    @property
+    def kind(self) -> str | None: ...
+
+
 def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     """Load the data and put model, loss and metrics together.
 
@@ -57,9 +69,9 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     if given is not None:
         return _changed(given, experiment)
     splits = data.load(experiment.data)
-    loss = _loss(experiment, splits)
-    splits, ignored = leave_out(splits, ignored_target(loss), raw=_is_own(experiment.data.name))
-    make_model, step = partial(_make_model, experiment, splits), LossOf(loss)
+    loss = build_loss(experiment, splits)
+    splits, ignored = leave_out(splits, ignored_target(loss), raw=is_own(experiment.data.name))
+    make_model, step = partial(build_model, experiment, splits), LossOf(loss)
     with seeded(0, torch.device("cpu")):  # so that its weights can identify it
         if splits.whole:
             splits = as_taken(splits, experiment.data, make_model().eval())
@@ -82,6 +94,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         fingerprint=str(identity),
         code=identity.code,
         notes=splits.notes,
+        signature=signature_of(experiment, splits, ignored, metrics, identity.code).model_dump(),
     )
 
 
@@ -99,11 +112,14 @@ def _changed(task: Task, experiment: Experiment) -> Task:
         )
     if model.dropout is None and not model.args:
         return task
-    make_model = partial(_given_model, task.make_model, model.args, model.dropout)
+    make_model = partial(given_model, task.make_model, model.args, model.dropout)
     with torch.random.fork_rng(devices=[]):
         make_model()
+    made = {**task.signature.get("model", {}), "args": model.args, "dropout": model.dropout}
     return task.change(
-        make_model=make_model, fingerprint=_joined(task.fingerprint, model.args, model.dropout)
+        make_model=make_model,
+        fingerprint=_joined(task.fingerprint, model.args, model.dropout),
+        signature={**task.signature, "model": made} if task.signature else {},
     )
 
 
@@ -111,9 +127,10 @@ def _joined(*content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _given_model(
+def given_model(
     make_model: Callable[..., nn.Module], args: dict[str, Any], dropout: float | None
 ) -> nn.Module:
+    """Make a model of the user's in Python with other arguments and another dropout."""
     try:
         model = make_model(**args)
     except TypeError as error:
@@ -124,18 +141,19 @@ def _given_model(
     return _with_dropout(model, type(model).__name__, dropout)
 
 
-def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:
+def build_model(experiment: Experiment, data: Shaped) -> nn.Module:
+    """Build a fresh model for data of such inputs and outputs."""
     name, args = experiment.model.name, dict(experiment.model.args)
     rate = experiment.model.dropout
     if rate is not None and _takes_dropout(name):
         args["dropout"], rate = rate, None
-    model = models.build(name, args, input_shape=splits.input_shape, outputs=splits.outputs)
+    model = models.build(name, args, input_shape=data.input_shape, outputs=data.outputs)
     return _with_dropout(model, name, rate)
 
 
 def _takes_dropout(name: str) -> bool:
     """Say whether the user's own factory has an argument of this name, and its own use for it."""
-    if not _is_own(name):
+    if not is_own(name):
         return False
     try:
         return "dropout" in inspect.signature(find(name, "model.name")).parameters
@@ -158,9 +176,10 @@ def _with_dropout(model: nn.Module, name: str, rate: float | None) -> nn.Module:
     return model
 
 
-def _loss(experiment: Experiment, splits: Splits) -> LossFunction:
+def build_loss(experiment: Experiment, data: Shaped) -> LossFunction:
+    """Return the loss that an experiment names, or the usual one of the data's kind."""
     name, smoothing = experiment.loss, experiment.training.label_smoothing
-    classifies = splits.kind == "classification"
+    classifies = data.kind == "classification"
     if name == "auto":
         name = "cross-entropy" if classifies else "mse"
     if smoothing and name != "cross-entropy":
@@ -224,9 +243,9 @@ def _identify(
 def _own(experiment: Experiment, *sections: str) -> list[Any]:
     """Return what these sections name of the user's code."""
     named = {f"{section}.name": getattr(experiment, section).name for section in sections}
-    return [find(name, key) for key, name in named.items() if _is_own(name)]
+    return [find(name, key) for key, name in named.items() if is_own(name)]
 
 
-def _is_own(name: str) -> bool:
+def is_own(name: str) -> bool:
     """Return whether a name is of the user's code, not of a library's models."""
     return ":" in name and not name.startswith(("torchvision:", "timm:"))

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from hptune.config import yaml_text
-from hptune.config.explain import explain
 from hptune.config.schema import Experiment
 from hptune.config.yaml_text import parse as parse_value
 from hptune.errors import InputError
+from hptune.explain import explain
 
 __all__ = ["BUNDLED", "dump", "load_experiment", "parse_setting", "parse_value", "with_value"]
 

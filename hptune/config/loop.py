@@ -106,4 +106,9 @@ def _examples(experiment: Experiment) -> int:
             "loop.iterations_per_epoch: not given; must be the optimizer steps of an epoch at "
             "hyper_parameters.batch_size; set it, or give --iterations-per-epoch"
         )
-    return per_epoch * (experiment.hyper_parameters.batch_size or BATCH_SIZE)
+    return per_epoch * usual_batch_size(experiment)
+
+
+def usual_batch_size(experiment: Experiment) -> int:
+    """Return the batch size that a loop has where nothing else is decided or given."""
+    return experiment.loop.batch_size or experiment.hyper_parameters.batch_size or BATCH_SIZE

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hptune.errors import InputError, did_you_mean, one_line
 from hptune.losses import fit_as_numbers, fitted
@@ -26,6 +26,10 @@ class OnDevice:
 
     def __init__(self, cls: Callable[..., Any], args: Mapping[str, Any]) -> None:
         self.metric = cls(**args)
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Yield the metric and those in it."""
+        yield from self.metric.modules()
 
     def update(self, outputs: Tensor, targets: Tensor) -> None:
         """Take a batch in; outputs of half precision as float32, which every metric takes."""
@@ -78,6 +82,11 @@ class Adapted:
     def compute(self) -> Tensor:
         """Return the value over all batches."""
         return self._metric.compute()
+
+    def modules(self) -> Iterator[nn.Module]:
+        """Yield the metrics in it that are modules."""
+        if hasattr(self._metric, "modules"):
+            yield from self._metric.modules()
 
 
 def find_metrics(

@@ -59,12 +59,25 @@ class Length(Section):
     epochs: Positive = Field(30, description="length of the final run")
 
 
-class Training(TrainingSettings, Length):
+class Devices(Section):
+    """On what each trial is trained; no part of its settings, for its numbers hardly depend on it."""
+
+    devices_per_trial: Count = Field(
+        1, description="GPUs, or processes on a CPU, that each trial is trained on"
+    )
+    batch_norm: Literal["device", "sync"] = Field(
+        "device",
+        description="what batch norms normalise over with several: the examples on each device, or "
+        "the whole batch",
+    )
+
+
+class Training(Devices, TrainingSettings, Length):
     """How every trial is trained, and how long the final run is."""
 
     def settings(self) -> TrainingSettings:
         """Return the record that trials carry."""
-        return TrainingSettings(**self.model_dump(exclude={"epochs"}))
+        return TrainingSettings(**self.model_dump(include=set(TrainingSettings.model_fields)))
 
 
 class HyperParameters(Section):
@@ -191,7 +204,10 @@ class Loop(Section):
     """A training loop of one's own, in the place of data, model and loss."""
 
     iterations_per_epoch: Count | None = Field(
-        None, description="optimizer steps of an epoch at hyper_parameters.batch_size"
+        None, description="optimizer steps of an epoch at loop.batch_size"
+    )
+    batch_size: Count | None = Field(
+        None, description="total batch size, null takes hyper_parameters.batch_size, else 64"
     )
     args: Arguments = Field(default_factory=dict, description="its own hyper-parameters")
     metrics: dict[str, str] = Field(
@@ -202,6 +218,25 @@ class Loop(Section):
         None, description="file that a command writes its values to: JSON, JSON lines or csv"
     )
     timeout: Positive | None = Field(None, description="seconds that a trial of a command may take")
+
+
+class Execution(Section):
+    """How trials are run, and where; flags of the command line come first."""
+
+    executor: str = Field("auto", description="as --executor: how trials are run")
+    jobs: Count | None = Field(None, description="trials at once, null takes cores, GPUs or nodes")
+    address: str | None = Field(
+        None, description="of a Ray cluster: auto or HOST:PORT, null starts one of this machine"
+    )
+    cpus_per_trial: Count = Field(1, description="of a Ray cluster; a trial trains with as many")
+    gpus_per_trial: NotNegative | None = Field(
+        None, description="of a Ray cluster, also a part of one; null is one where CUDA trains"
+    )
+    candidates: Count | None = Field(
+        None,
+        description="that stages try at once where they could follow each other, null is 1, or the "
+        "room that a Ray cluster has",
+    )
 
 
 class Experiment(Section):
@@ -216,6 +251,11 @@ class Experiment(Section):
     )
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="auto, or a list of accuracy and torchmetrics' names"
+    )
+    task: str | None = Field(
+        None,
+        description="package.module:function that makes an hptune.Task, in the place of data, model, "
+        "loss and metrics",
     )
     command: tuple[str, ...] | None = Field(
         None, description="a training script of your own, as it is typed or as a list of its words"
@@ -232,6 +272,7 @@ class Experiment(Section):
     hyper_parameters: HyperParameters = Field(HyperParameters(), description="to start from")
     procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")
     search: Search = Field(Search(), description="the joint search, beside the procedure")
+    execution: Execution = Field(Execution(), description="how trials are run, and where")
 
     @model_validator(mode="after")
     def _one_loop(self) -> Self:

@@ -57,8 +57,8 @@ def load(spec: DataSpec) -> Splits:
     """
     if spec.name == GIVEN:
         raise InputError(
-            f"data.name: {GIVEN!r}; the data were given in Python, no file names them; go on there, "
-            "with hptune.Task and the same out"
+            f"data.name: {GIVEN!r}; the data were given in Python, and nothing names them; must be trained "
+            "on there, with the same out; or give hptune.tune a function that makes the Task"
         )
     reader = READERS.get(spec.name)
     if reader is not None:

@@ -89,6 +89,7 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
     augment, normalize = NOTHING, None
     if seen.ndim == 2:
         whole = inputs.dtype.kind in "iu"
+        record["normalize"] = None
         if whole and spec.normalize == "none":
             inputs = inputs.astype(np.int64)
         elif "preprocessing" not in record:

@@ -148,6 +148,8 @@ def given_split(data: Any, what: str) -> GivenSplit:
         InputError: It is none of these, or cannot be read in an order of hptune's own.
     """
     name = type(data).__name__
+    if isinstance(data, type):
+        raise InputError(f"{what}: the class {data.__name__}; must be an object of it; make one")
     if isinstance(data, DataLoader):
         given = _loader(data, what)
     elif isinstance(data, IterableDataset):
@@ -164,7 +166,7 @@ def given_split(data: Any, what: str) -> GivenSplit:
     elif isinstance(data, list) or _is_dataset(data):
         given = GivenSplit(data, in_memory=False, name=name)
     else:
-        raise InputError(f"{what}: {name}; {_REMEDY}")
+        raise InputError(f"{what}: a {name}; must be data with a length; {_REMEDY}")
     if len(given) == 0:
         raise InputError(f"{what}: no examples; must have some; {_REMEDY}")
     return given

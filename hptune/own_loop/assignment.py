@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hptune.policies import schedule
 from hptune.results.records import Trial
 from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
+from hptune.training.planned import planned
 from hptune.training.trial_run import Job
 
 Rates = list[tuple[float, float]]
@@ -46,19 +46,8 @@ class Assignment:
 
     def rates(self) -> Rates:
         """Return LR and momentum of every iteration."""
-        trial = self.trial
-        planned = schedule(
-            trial.policy.name,
-            trial.iterations,
-            lr=trial.lr,
-            lr_min=trial.lr_min,
-            momentum=trial.momentum,
-            momentum_min=trial.momentum_min,
-            momentum_mode=trial.policy.momentum,
-            iterations_per_epoch=self.per_epoch,
-            args=trial.policy.args,
-        )
-        return list(zip(planned.lr.tolist(), planned.momentum.tolist(), strict=True))
+        course = planned(self.trial, self.per_epoch)
+        return list(zip(course.lr.tolist(), course.momentum.tolist(), strict=True))
 
     def evaluate_at(self) -> set[int]:
         """Return the iterations after which the validation set is read."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +87,8 @@ class FunctionLoop:
         return record.seen
 
     def _call(self, given: Assignment, record: Record, device: Device) -> None:
-        with seeded(given.trial.seed, device.torch_device):
+        # What it prints are messages: on stdout there are data alone.
+        with seeded(given.trial.seed, device.torch_device), redirect_stdout(sys.stderr):
             trial = Trial(given, record)
             try:
                 self.function(trial)

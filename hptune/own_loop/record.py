@@ -141,7 +141,6 @@ class Record:
         own = {n.removeprefix("val_"): v for n, v in values.items() if n.startswith("val_")}
         if not own:
             return
-        self._fill(at)
         known = self._recorder.evaluations.get(at)
         before = {} if known is None else {"loss": known.loss, **known.metrics}
         merged = {**dict.fromkeys(self._task.metrics, math.nan), **before, **own}

@@ -59,13 +59,12 @@ class Rehearsal:
             )
         last = told.readings[max(told.readings)]
         parameters = [p for made in schedules for p in made.parameters if p.requires_grad]
-        moves = not schedules or any(made.has_momentum for made in schedules)
         return {
             "metrics": [n[4:] for n in last if n.startswith("val_") and n != "val_loss"],
             "reads": sorted(reads),
             "saves": saves,
             "optimizer": optimizer,
-            "has_momentum": "momentum" in reads and moves,
+            "has_momentum": "momentum" in reads,
             "has_betas": any(made.has_betas for made in schedules),
             "parameters": sum(p.numel() for p in parameters),
             "weight_layers": sum(p.ndim > 1 for p in parameters),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -30,14 +30,24 @@ def load_parts(kept: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, A
     Raises:
         InputError: A part was not saved, or its state does not fit.
     """
+    check_names(parts, kept)
     for name, part in parts.items():
-        if name not in kept:
-            raise InputError(
-                f"trial.load: {name} was not saved; must be of {', '.join(kept)}; save it too"
-            )
         if "state" in kept[name]:
             part.load_state_dict(kept[name]["state"])
     return {name: entry["value"] for name, entry in kept.items() if "value" in entry}
+
+
+def check_names(wanted: Iterable[str], saved: Collection[str]) -> None:
+    """Refuse to load what is not saved.
+
+    Raises:
+        InputError: A name is not among those that are.
+    """
+    for name in wanted:
+        if name not in saved:
+            raise InputError(
+                f"trial.load: {name} was not saved; must be of {', '.join(saved)}; save it too"
+            )
 
 
 def _check(name: str, value: Any) -> None:

@@ -49,7 +49,13 @@ class Counted:
         return self
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Batch]:
         """Refuse: the loop reads its data itself."""
         raise _own()
@@ -109,7 +115,12 @@ def rehearsed(task: Task, seen: Mapping[str, Any], batch_size: int) -> Task:
     iterations = seen["evaluation_seconds"] / (seen["iteration_seconds"] or 1.0)
     # To a power of two, for times differ from one measurement to the next.
     cost = 2 ** round(math.log2(max(iterations * batch_size * READ_FOR_TRAINED, 1)))
-    return task.change(seen=seen, metrics=metric_specs(seen["metrics"]), validation=Counted(cost))
+    return task.change(
+        seen=seen,
+        metrics=metric_specs(seen["metrics"]),
+        validation=Counted(cost),
+        notes=tuple(seen.get("notes", ())),
+    )
 
 
 def metric_specs(names: Sequence[str]) -> dict[str, MetricSpec]:

@@ -95,13 +95,24 @@ class Told:
         return len(self._waiting) >= BLOCK
 
     def loss(self, at: int, loss: Tensor | float) -> None:
-        """Take in the training loss of an iteration; a later one takes its place."""
+        """Take in the training loss of an iteration; a later one takes its place until it is read.
+
+        Raises:
+            InputError: It is no number.
+        """
         if isinstance(loss, Tensor):
-            loss = (
-                loss.detach().clone()
-            )  # a captured graph writes its next loss into the same memory
+            if loss.numel() != 1:
+                raise _not_one_number("train_loss", f"tensor of shape {tuple(loss.shape)}")
+            # A copy, for a captured graph writes its next loss into the same memory.
+            loss = loss.detach().clone()
+            if loss.ndim:
+                loss = loss.reshape(())
+        else:
+            loss = _as_float("train_loss", loss)
         if self._waiting and self._waiting[-1][0] == at:
             self._waiting[-1] = at, loss
+        elif at < len(self.losses):
+            return
         else:
             self._waiting.append((at, loss))
 
@@ -130,16 +141,16 @@ class Told:
         """
         if not self._waiting:
             return
-        tensors = [
-            loss.reshape(()).float() for _, loss in self._waiting if isinstance(loss, Tensor)
-        ]
+        tensors = [loss for _, loss in self._waiting if isinstance(loss, Tensor)]
         read = iter(torch.stack(tensors).tolist() if tensors else ())
         known = len(self.losses)
         for at, loss in self._waiting:
-            value = next(read) if isinstance(loss, Tensor) else float(loss)
-            # An iteration without a loss of its own has that of the one before.
-            before = self.losses[-1] if self.losses else value
-            self.losses += [before] * (at - len(self.losses)) + [value]
+            value = next(read) if isinstance(loss, Tensor) else loss
+            # Iterations without a loss of their own have that of the one before.
+            if at > len(self.losses):
+                before = self.losses[-1] if self.losses else value
+                self.losses += [before] * (at - len(self.losses))
+            self.losses.append(value)
         self._waiting.clear()
         self.stop_clock()
         diverged_at = self._monitor.update(self.losses[known:])
@@ -185,9 +196,15 @@ def _number(name: str, value: Tensor | float) -> float:
             f"trial.log: {name}; must be train_loss, val_loss, val_NAME or test_NAME; "
             + did_you_mean(name, ("train_loss", "val_loss"), f"write val_{name}")
         )
+    return _as_float(name, value)
+
+
+def _as_float(name: str, value: Any) -> float:
     try:
-        return float(value)
+        return float(value.detach() if isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):
-        raise InputError(
-            f"trial.log: {name} is a {type(value).__name__}; must be one number; log its mean"
-        ) from None
+        raise _not_one_number(name, type(value).__name__) from None
+
+
+def _not_one_number(name: str, what: str) -> InputError:
+    return InputError(f"trial.log: {name} is a {what}; must be one number; log its mean")

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from hptune.errors import InputError, TrialError
 from hptune.own_loop.assignment import Assignment
+from hptune.own_loop.given import Given
 from hptune.own_loop.passes import batches_of
 from hptune.own_loop.rehearsal import Rehearsal
 from hptune.own_loop.schedule import Optimizer, Schedule, name_of
-from hptune.own_loop.state import load_parts, state_of
+from hptune.own_loop.snapshots import Snapshots
+from hptune.own_loop.state import check_names, load_parts, state_of
 from hptune.own_loop.told import Sink, Told
 from hptune.results.records import Status
-from hptune.training.device import random_state, restore_random_state
-from hptune.training.snapshot import load_state, save_state
+from hptune.training.device import random_state, reseed, restore_random_state
 
-SAVE_SECONDS = 5.0  # between two snapshots at least
-SAVE_SHARE = 0.02  # of the time: what writing them may take
 _WHEN = "must be where trial.evaluate_now is true; add trial.log(val_loss=...) there"
 
 
-class Trial:
+class Trial(Given):
     """What one training run is to do; iterate over it, once an optimizer step.
 
         def train(trial):
@@ -38,99 +36,84 @@ class Trial:
                     trial.log(val_loss=..., val_accuracy=...)
 
     Attributes:
-        iterations: Optimizer steps of the run.
-        iterations_per_epoch: At this trial's batch size.
-        iteration: The one in progress, from 0; -1 before the first.
-        args: The loop's own hyper-parameters.
-        device: Where hptune was asked to train.
+        iterations, iterations_per_epoch, iteration, args, device: As of `Given`.
     """
 
     def __init__(
         self, assignment: Assignment, sink: Sink, *, rank: int = 0, ranks: int = 1
     ) -> None:
-        self._assignment, self._trial, self._speaks = assignment, assignment.trial, rank == 0
-        self.iterations = self._trial.iterations
-        self.iterations_per_epoch = assignment.per_epoch
-        self.args = dict(assignment.args)
-        self.device = torch.device(assignment.device)
-        self.iteration = -1
+        super().__init__(assignment)
+        self._assignment, self._speaks = assignment, rank == 0
         self._rates, self._evaluate_at = assignment.rates(), assignment.evaluate_at()
         self._told = Told(assignment, self._rates, sink)
         self._rehearsal = Rehearsal(self.iterations, ranks) if assignment.rehearsal else None
         self._schedules: list[Schedule] = []
-        self._reference = 0.0  # the first LR of the first optimizer
         self._optimizer: str | None = None
-        self._reads: set[str] = set()
+        self._notes: list[str] = []
         self._asked = self._saved_at = -1
-        self._started = self._is_over = self._loads = False
-        self._save_took, self._last_save = 0.0, time.perf_counter()
+        self._started = self._is_over = False
+        self._loads: list[str] | None = None  # what it asks for, where it does
+        self._part, self._parts = 0, 1  # of an iteration: the batch whose turn it is, of how many
+        self._snapshots = Snapshots(assignment)
 
-    # What to train with
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        iterations_per_epoch: int | None = None,
+        seed: int | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Return the final run of a `tuned.yaml`, for a loop that runs without hptune.
 
-    @property
-    def lr(self) -> float:
-        """Maximum LR of the policy."""
-        return self._read("lr")
+        torch, NumPy and Python are seeded by it. Nothing is written; where the run diverges, a line
+        says so and the script ends. What is logged is in `history`.
 
-    @property
-    def momentum(self) -> float:
-        """Maximum momentum, or beta1, of the policy."""
-        return self._read("momentum")
+        Args:
+            path: The file.
+            iterations_per_epoch: Optimizer steps of an epoch at the file's batch size; None takes what
+                the file says, as that of a tuned training loop does.
+            seed: None takes the file's.
+            device: As for `--device`.
 
-    @property
-    def weight_decay(self) -> float:
-        """Weight decay."""
-        return self._read("weight_decay")
+        Raises:
+            InputError: The file cannot be read, or a value is missing.
+        """
+        from hptune.own_loop.outside import Outside, assignment_in  # which reads experiments
 
-    @property
-    def batch_size(self) -> int:
-        """Total batch size."""
-        return int(self._read("batch_size"))
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run; the generators of torch, NumPy and Python have it already."""
-        return self._trial.seed
-
-    @property
-    def epochs(self) -> float:
-        """Length of the run in epochs."""
-        return self.iterations / self.iterations_per_epoch
-
-    @property
-    def epoch(self) -> int:
-        """The epoch of the iteration in progress, from 0."""
-        return max(self.iteration, 0) // self.iterations_per_epoch
+        given = assignment_in(
+            Path(path), iterations_per_epoch=iterations_per_epoch, seed=seed, device=device
+        )
+        reseed(given.trial.seed)
+        return cls(given, Outside())
 
     def schedule(self, *optimizers: Optimizer, momentum: bool = True) -> Schedule:
         """Return what sets LR, momentum and weight decay of optimizers, and has set the first ones.
 
-        Call its `step` after each step of the optimizers. The first group of the first optimizer
-        gets the trial's LR, every other keeps its ratio to it.
+        Call its `step` after each step of the optimizers; more than once an iteration does no harm.
+        The first group of the first optimizer gets the trial's LR, every other keeps its ratio to it.
+        A group without weight decay beside groups with it stays without.
 
         Args:
             optimizers: Of the loop; or call this once for each.
             momentum: Whether momentum, or beta1, follows the trial too.
 
         Raises:
-            InputError: There is no LR to keep ratios to.
+            InputError: It is no optimizer, or has no LR to keep ratios to.
         """
-        first = float(optimizers[0].param_groups[0]["lr"]) if optimizers else 0.0
-        self._reference = self._reference or first
-        if not self._reference > 0:
-            raise InputError(
-                f"trial.schedule: LR {first:g} in the optimizer's first group; must be above 0, for "
-                "the groups keep their ratios to it; give lr=trial.lr"
-            )
         made = Schedule(
             optimizers,
             self._rates,
             weight_decay=self._trial.weight_decay,
-            reference=self._reference,
+            reference=self._schedules[0].reference if self._schedules else None,
             moves_momentum=momentum,
+            next_one=lambda: self.iteration + (self._part == self._parts - 1),
         )
         made.go_to(self.iteration + 1)
-        self._reads |= {"lr", "momentum", "weight_decay", "schedule"}
+        self._reads |= {"lr", "schedule"}
+        self._reads |= {"momentum"} if made.has_momentum else set()
+        self._reads |= {"weight_decay"} if made.has_weight_decay else set()
         self._schedules.append(made)
         self._optimizer = self._optimizer or name_of(optimizers[0])
         return made
@@ -153,23 +136,34 @@ class Trial:
             self._is_over = True
             raise StopIteration
         self.iteration += 1
+        for made in self._schedules:
+            if made.last_epoch != self.iteration:  # its step was left out
+                made.go_to(self.iteration)
         return self.iteration
 
-    def batches(self, loader: Any) -> Iterator[Any]:
+    def batches(self, loader: Any, *, accumulate: int = 1) -> Iterator[Any]:
         """Yield the batches of a loader, pass after pass, one for each iteration of the trial.
 
         The order of a pass depends on seed and epoch alone, so trials are paired, and one that is
         resumed goes on with the batches that it has not seen.
+
+        Args:
+            loader: A DataLoader, or anything else that can be iterated anew.
+            accumulate: Batches of an iteration, whose gradients add up to one step.
         """
         self._begin()
-        for batch in batches_of(loader, seed=self._trial.seed, first=self.iteration + 1):
-            if next(self, None) is None:
+        self._parts, first = accumulate, (self.iteration + 1) * accumulate
+        for number, batch in enumerate(batches_of(loader, seed=self._trial.seed, first=first)):
+            self._part = number % accumulate
+            if self._part == 0 and next(self, None) is None:
                 return
             yield batch
 
     @property
     def evaluate_now(self) -> bool:
         """Whether the validation set is to be read after this iteration's step."""
+        if self._part < self._parts - 1:
+            return False
         if self._rehearsal is not None:
             due = self._rehearsal.reads_after(self.iteration + 1)
         else:
@@ -179,6 +173,17 @@ class Trial:
             self._told.flush()  # which waits for the device: the reading is not timed as training
             self._told.stop_clock()
         return due
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """What was logged so far, a row a reading: iteration, lr, train_loss and what was read."""
+        losses, rates = self._told.losses, self._rates
+        return [
+            {"iteration": at, "lr": rates[at][0]}
+            | ({"train_loss": losses[at]} if at < len(losses) else {})
+            | values
+            for at, values in self._told.readings.items()
+        ]
 
     @property
     def test_now(self) -> bool:
@@ -208,6 +213,10 @@ class Trial:
         if values:
             self._told.read(self.iteration, values)
 
+    def note(self, text: str) -> None:
+        """Tell the user something of the loop, once before the first trial."""
+        self._notes.append(text)
+
     def save(self, **parts: Any) -> None:
         """Keep the state of a run, as often as that costs little; call it after each reading, or step.
 
@@ -221,31 +230,19 @@ class Trial:
         Raises:
             InputError: A part is nothing of that.
         """
-        path, done = self._assignment.snapshot, self.iteration + 1
+        done = self.iteration + 1
         if self._rehearsal is not None:
             self._saved_at = done
+            check_names(self._loads or (), parts)
             for name, part in parts.items():
                 state_of(name, part)
-            return
-        if not self._speaks:
+        elif not self._speaks:
             self._saved_at = done
-            return
-        began = time.perf_counter()
-        interval = max(SAVE_SECONDS, self._save_took / SAVE_SHARE)
-        due = done == self._assignment.until or (done == self.iterations and self._assignment.tests)
-        if path is None or not (due or began - self._last_save > interval):
-            return
-        self._told.flush()
-        state = {
-            "trial": self._trial.digest,
-            "iteration": done,
-            "parts": {name: state_of(name, part) for name, part in parts.items()},
-            "random": random_state(self.device),
-            "history": self._told.history,
-        }
-        save_state(path, state)
-        self._saved_at, self._last_save = done, time.perf_counter()
-        self._save_took = self._last_save - began
+        elif self._snapshots.are_due(done):
+            self._told.flush()
+            history, random = self._told.history, random_state(self.device)
+            self._snapshots.write(done, parts, history=history, random=random)
+            self._saved_at = done
 
     def load(self, **parts: Any) -> dict[str, Any]:
         """Go on where a run was saved that was broken off; call it before the first iteration.
@@ -256,9 +253,9 @@ class Trial:
         Returns:
             The saved parts that are tensors or plain values; empty where the run begins anew.
         """
-        self._loads = True
-        state = load_state(self._assignment.snapshot)
-        if state is None or state.get("trial") != self._trial.digest or "parts" not in state:
+        self._loads = list(parts)
+        state = self._snapshots.read()
+        if state is None:
             return {}
         plain = load_parts(state["parts"], parts)
         self.iteration, self._saved_at = state["iteration"] - 1, state["iteration"]
@@ -305,7 +302,7 @@ class Trial:
         if not self._started:
             self._started = True
             self._told.begin(history)
-            self._last_save = time.perf_counter()
+            self._snapshots.begin()
 
     def _end_iteration(self) -> None:
         """Do what is due between two iterations."""
@@ -326,7 +323,7 @@ class Trial:
         if self._asked == at and told.stops_early():
             told.end(Status.COMPLETE, f"stopped early after iteration {at}")
         paused = done == self._assignment.until and done < self.iterations
-        if paused and self._loads and self._saved_at == done:
+        if paused and self._loads is not None and self._saved_at == done:
             told.end(Status.PRUNED, f"stopped after iteration {at}")
 
     def _end_rehearsal(self, rehearsal: Rehearsal) -> None:
@@ -335,13 +332,8 @@ class Trial:
             self._told,
             self._schedules,
             reads=self._reads,
-            saves=self._loads and self._saved_at >= 0,
+            saves=self._loads is not None and self._saved_at >= 0,
             optimizer=self._optimizer,
         )
-        self._told.sink.rehearsed(seen)
+        self._told.sink.rehearsed(seen | {"notes": self._notes})
         self._told.end(Status.COMPLETE)
-
-    def _read(self, name: str) -> float:
-        self._reads.add(name)
-        value: float = getattr(self._trial, name)
-        return value

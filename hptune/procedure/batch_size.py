@@ -28,22 +28,24 @@ FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
 
 
 def check(context: Context, values: Sequence[int]) -> None:
-    """Refuse batch sizes that the data do not fill, or that cannot be cut into micro-batches.
+    """Refuse batch sizes that the data do not fill, or that cannot be cut into parts.
 
     Raises:
-        InputError: One is larger than the training set, or no multiple of training.accumulate.
+        InputError: One is larger than the training set, or no multiple of its parts.
     """
     for value in values:
         iterations_per_epoch(len(context.task.train), value)
-        micro_batch(value, context.experiment.training.accumulate)
+        training = context.experiment.training
+        micro_batch(value, training.accumulate, training.devices_per_trial)
 
 
 def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome:
     """Compare batch sizes at near-constant time; confirm the LR of one that is new."""
     options, base = context.options(BATCH_SIZE), context.short(BATCH_SIZE)
     examples = len(context.task.train)
-    sizes = values or options.values or default_values(base.batch_size, examples)
-    check(context, sizes)
+    given = values or options.values or ()
+    check(context, given)
+    sizes = given or default_values(base.batch_size, examples)
     runs = context.paired(seeds)
     if not runs.worth(base, len(sizes)):
         return kept(runs, base, ("batch_size",), len(sizes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
@@ -61,19 +62,29 @@ class PairedRuns:
         )
 
     def repeat(self, candidates: Candidates) -> Candidates:
-        """Run tied candidates once more with another seed, until one wins or the budget is spent."""
+        """Run tied candidates once more with another seed, until one wins or the budget is spent.
+
+        With several seeds at once where there is room for them side by side.
+        """
         candidates = dict(candidates)
         while True:
             ranking = rank(candidates, self.by)
             tied = ranking.ties[:CONTENDERS]
             seeds = min(len(candidates[label]) for label in tied)
             fewest = [label for label in tied if len(candidates[label]) == seeds]
-            trials = [candidates[label][0].trial for label in fewest]
-            trials = [trial.change(seed=trial.seed + seeds) for trial in trials]
-            enough = ranking.failed or len(tied) < 2 or seeds >= MOST_SEEDS
-            if enough or not self.runner.affords(trials):
+            if ranking.failed or len(tied) < 2 or seeds >= MOST_SEEDS:
                 return candidates
-            for label, result in zip(fewest, self.runner.run(trials), strict=True):
+            room = max(self.runner.side_by_side // len(fewest), 1)
+            trials = [
+                candidates[label][0].trial.change(seed=candidates[label][0].trial.seed + seed)
+                for seed in range(seeds, min(seeds + room, MOST_SEEDS))
+                for label in fewest
+            ]
+            while trials and not self.runner.affords(trials):
+                trials = trials[: -len(fewest)]
+            if not trials:
+                return candidates
+            for label, result in zip(cycle(fewest), self.runner.run(trials), strict=False):
                 candidates[label] = [*candidates[label], result]
 
 

@@ -7,6 +7,8 @@ Source: Smith 2018, section 5: what short runs suggest is tried at the length of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank, rank_survivors
 from hptune.procedure.compare import PairedRuns, decide
@@ -18,13 +20,15 @@ FACTOR = 2.0  # between the decided LR and its rival
 RULE = "better of whole runs of one seed: {}"
 
 
-def run_duel(runs: PairedRuns, base: Trial) -> Candidates:
+def run_duel(runs: PairedRuns, base: Trial, beside: Sequence[Trial] = ()) -> Candidates:
     """Run the decided LR and half of it at full length, and lower ones as long as the lowest wins.
 
     The run that wins is the first of the final runs, so only its rivals cost anything.
 
     Args:
         base: The first of the final runs.
+        beside: Trials that are run at the same time as far as there is room: nothing is decided by
+            them, and they are there when they are wanted.
 
     Returns:
         No candidates where the budget has no room for a rival.
@@ -35,7 +39,9 @@ def run_duel(runs: PairedRuns, base: Trial) -> Candidates:
     wanted = [base.lr, base.lr / FACTOR]
     while left >= cost and budget.in_time(cost):
         trials = [base.change(**lrs_of(base, lr)) for lr in wanted]
-        results = runs.runner.run(trials)
+        room = max(runs.runner.side_by_side - len(trials), 0)
+        results = runs.runner.run([*trials, *beside[:room]])[: len(trials)]
+        beside = ()
         candidates |= {f"{r.trial.lr:g}": [r] for r in results}
         left -= cost
         lowest = min(candidates, key=float)

@@ -17,6 +17,7 @@ import torch
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.fitting import read_training
 from hptune.errors import StageError
+from hptune.procedure.advice import advise
 from hptune.procedure.compare import concluded
 from hptune.procedure.duel import decide_duel, run_duel
 from hptune.procedure.outcome import Outcome
@@ -40,11 +41,15 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     """Train with the decided values over several seeds, and read the test set of those that count."""
     spent, base, runs = context.budget.spent, context.whole(FINAL), context.paired(seeds)
     before = Outcome()
-    if duel := run_duel(runs, base):
+    # The other seeds at once with the duel, where there is room: mostly the decided LR wins it.
+    ahead = range(1, seeds if runs.runner.side_by_side > 2 else 1)
+    others = [base.change(seed=base.seed + k) for k in ahead]
+    if duel := run_duel(runs, base, others):
         before = concluded(duel, decide_duel(duel, runs.by), runs.by, columns=("lr",))
         lr = before.decisions[0].value
         base = next(r.trial for r in before.results if r.trial.lr == lr)
-        before.results = [r for r in before.results if r.trial.lr != lr]
+        ran = [r for other in others if (r := runs.runner.run_dir.result(other))]
+        before.results = [r for r in (*before.results, *ran) if r.trial.lr != lr]
         spent += sum(rival.epochs for rival in before.results)
     results, lowered = run_final_safely(
         runs.runner,
@@ -77,8 +82,10 @@ def _read(context: Context, results: Sequence[TrialResult]) -> Outcome:
     options, runner = context.options(FINAL), context.runner
     measures = [context.criterion_of(name) for name in context.task.metrics]
     results = runner.read_test(results, lowest=lambda result: rose(result, measures))
-    decision = decide_final(results, guessing(context.task))
-    outcome = Outcome([decision], results, [record_of(results)])
+    record = record_of(results)
+    record = replace(record, advice=advise(context, record))
+    decision = decide_final(results, guessing(context.task), advice=record.advice)
+    outcome = Outcome([decision], results, [record])
     if options.baseline is None:
         return outcome
     trial = results[0].trial
@@ -108,7 +115,8 @@ def run_final_safely(
 
     The search looks at short runs of few seeds, so the LR it finds may be too large for a long
     run of another seed. A seed has broken that diverges, or that ends with a training loss
-    clearly above that of the search's short runs: it was thrown out and did not come back.
+    clearly above that of the search's short runs of no higher LR: it was thrown out and did not
+    come back.
 
     Args:
         runner: Runs them.
@@ -135,7 +143,7 @@ def run_final_safely(
                 break
             seeds = max(affordable, 1)
         runner.progress.message(
-            f"{broken} of {len(last)} seeds diverged or fit worse than the search's short runs at "
+            f"{broken} of {len(last)} seeds diverged or fit worse than short runs of no higher LR at "
             f"LR {trial.lr:g}; again with half of it"
         )
         trial = trial.change(
@@ -148,7 +156,7 @@ def run_final_safely(
             stage=FINAL,
             parameter=name,
             value=value,
-            rule="halved until every seed completes, and fits no worse than the short runs",
+            rule="halved until every seed completes, and fits no worse than short runs of no higher LR",
             reason=f"seeds broke at {base.lr:g}",
             trials=tuple(result.trial.id for result in results),
         )
@@ -215,10 +223,13 @@ def guessing(task: Task) -> float | None:
     return share + math.sqrt(share * (1 - share) / examples)
 
 
-def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> Decision:
+def decide_final(
+    results: Sequence[TrialResult], guess: float | None = None, *, advice: Sequence[str] = ()
+) -> Decision:
     """Sum up the final run: mean and standard deviation over the seeds, and whether it fits.
 
-    A validation accuracy that is no better than `guess` is warned of; see `guessing`.
+    A validation accuracy that is no better than `guess` is warned of; see `guessing`. So is a run
+    that does not fit, with the advice.
 
     Raises:
         StageError: No seed ended with a value.
@@ -247,7 +258,7 @@ def decide_final(results: Sequence[TrialResult], guess: float | None = None) -> 
         rule=f"mean over {seeds} seed{'s' * (seeds > 1)}, read once at the end",
         reason=f"{mean:.4f}{spread}; {record.verdict}: {'; '.join(record.reasons)}",
         trials=record.trials,
-        warnings=(*warnings, *(record.advice if record.verdict != "balanced" else ())),
+        warnings=(*warnings, *(advice if record.verdict != "balanced" else ())),
         seconds=sum(result.seconds for result in results),
     )
 

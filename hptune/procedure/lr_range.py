@@ -23,6 +23,7 @@ from hptune.stages import LR_RANGE
 from hptune.trials.paired import Candidates
 
 FACTOR = 3.0  # between neighbouring candidates: one seed tells no closer ones apart
+WIDE = 5  # candidates side by side: a bracket begins with as many, and goes on two by two
 RULE = "bracketed by short runs: {}; within the noise the lower of two"
 
 
@@ -83,10 +84,8 @@ def concluded_bracket(test: RangeTest | None, candidates: Candidates, by: Criter
 
 def tested(context: Context, runs: PairedRuns, base: Trial) -> RangeTest:
     """Run the LR range test of a problem, as its experiment says."""
-    options, (low, high) = (
-        context.options(LR_RANGE),
-        defaults.lr_range(adaptive=context.is_adaptive),
-    )
+    options = context.options(LR_RANGE)
+    low, high = defaults.lr_range(adaptive=context.is_adaptive)
     return run_lr_range(
         runs.runner,
         base,
@@ -154,7 +153,8 @@ def run_bracket(
 
     candidates: Candidates = {}
     # On both sides: far above the best LR the losses lie so close together that they show no way down.
-    wanted = [lr, lr * FACTOR, lr / FACTOR]
+    steps = (1, 2) if runs.runner.side_by_side >= WIDE else (1,)  # what usually follows, at once
+    wanted = [lr, *(at for n in steps for at in (lr * FACTOR**n, lr / FACTOR**n))]
     while wanted and len(candidates) < CANDIDATES:
         further = run(wanted)
         if not further:
@@ -166,9 +166,9 @@ def run_bracket(
         learned = runs.by.at_end(best) < min(reached + ranking.noise, runs.by.start(best))
         # Where none has learned, all of them are too high.
         if below is None or not learned:
-            wanted = [min(map(float, candidates)) / FACTOR]
+            wanted = [min(map(float, candidates)) / FACTOR**n for n in steps]
         else:
-            wanted = [float(ranking.best) * FACTOR] if above is None else []
+            wanted = [] if above else [float(ranking.best) * FACTOR**n for n in steps]
     if below and above:
         better = min(below, above, key=lambda lr: ranking.scores[_label(lr)])
         candidates |= run([math.sqrt(float(ranking.best) * better)])

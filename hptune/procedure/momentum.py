@@ -34,9 +34,8 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     runs, wanted = context.paired(seeds), values or options.values
     both = ("momentum", "momentum_min")
     if not context.check().has_momentum:
-        return not_compared(
-            base, both, f"{context.optimizer} has neither momentum, betas nor beta1"
-        )
+        why = f"{context.optimizer} has neither momentum, betas nor beta1"
+        return not_compared(base, both, why)
     if not runs.worth(base, len(wanted) + 1):
         return kept(runs, base, both, len(wanted) + 1)
     candidates = run_momentum(

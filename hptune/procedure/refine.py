@@ -16,7 +16,7 @@ from typing import Any
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
 from hptune.analysis.ranking import candidate
-from hptune.analysis.response_surface import ResponseSurface, Setting
+from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.batch_size import default_values
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import SHORT
@@ -35,6 +35,9 @@ MOMENTUM = (0.1, 0.99)
 LEAST_DECAY = 1e-5  # the report's smallest magnitude, where none was decided
 SHORT_SHARE = 2 / 3  # of what is left goes to short runs, the rest to whole ones
 MOST_SHORT = 40  # short runs, by when they have shown what they can
+# In how many the short runs are proposed at least, however many go side by side: each round knows what
+# those before it found.
+ROUNDS = 4
 MOST = 200  # trials: the model's cost grows with their cube
 LR_STEP = 3.0
 RIVALS = 3  # that the record tells the probability of
@@ -92,6 +95,8 @@ def run_refine(
 ) -> list[TrialResult]:
     """Run proposals at a part of the full length, then the best and what was decided at full length.
 
+    One after another, or several at once where the runner has room for them beside each other.
+
     Args:
         runner: Runs the trials; what its budget has left is spent.
         trials: Of the problem.
@@ -104,10 +109,14 @@ def run_refine(
     reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
     # Where whole runs would take more than half, none is made: the model reads those of a third.
     turn = budget.allowed - (reserve if 2 * reserve <= left else 0.0)
+    share = (turn - budget.spent) / (SHORT * trials.epochs) / ROUNDS
+    at_once = max(round(min(runner.side_by_side, MOST_SHORT / ROUNDS, share)), 1)
     while len(results) < MOST:
         seen = trials.usable([*known, *results])
         if first and (not results or not trials.modelled(seen, by)):
-            wanted = [first.pop(0)]
+            # Beside each other as many as a model lacks.
+            count = min(runner.side_by_side, max(FEWEST - len(seen), 1))
+            wanted, first = first[:count], first[count:]
         elif not trials.modelled(seen, by):  # nothing that was tried ends
             return results
         else:
@@ -115,15 +124,26 @@ def run_refine(
             best = surface.best()
             short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
             whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
-            rivals = [trials.base, trials.trial(best)]
-            wanted = [trial for trial in rivals if whole and not trials.ran_whole(trial, seen)][:1]
-            if not wanted:
-                proposed = propose(surface, region, near=best, seed=len(seen))
-                wanted = [trials.trial(proposed, 1.0 if whole else SHORT)]
-        wanted = [_unseen(trial, [*seen, *results]) for trial in wanted]
-        if not runner.affords(wanted):
+            length, end, most = SHORT, turn, at_once
+            if whole:  # at once: the model knows by now what short runs tell
+                length, end, most = 1.0, budget.allowed, runner.side_by_side
+            affordable = (end - budget.spent) / (length * trials.epochs) + 1e-9
+            count = max(int(min(affordable, most)), 1)
+            rivals = {trial.digest: trial for trial in (trials.base, trials.trial(best))}
+            wanted = [t for t in rivals.values() if whole and not trials.ran_whole(t, seen)][:count]
+            for k in range(len(wanted), count):
+                for before in wanted[-1:]:  # the next one is to lie elsewhere
+                    surface = surface.believing(trials.setting(before))
+                proposed = propose(surface, region, near=best, seed=len(seen) + k)
+                wanted.append(trials.trial(proposed, length))
+        unseen = list[Trial]()
+        for trial in wanted:
+            unseen.append(_unseen(trial, [*(r.trial for r in (*seen, *results)), *unseen]))
+        while unseen and not runner.affords(unseen):
+            unseen.pop()
+        if not unseen:
             return results
-        results += runner.run(wanted)
+        results += runner.run(unseen)
     return results
 
 
@@ -278,9 +298,9 @@ def _first(trials: Trials, region: Region) -> list[Trial]:
     return [trials.trial(setting, SHORT) for setting in settings]
 
 
-def _unseen(trial: Trial, seen: Sequence[TrialResult]) -> Trial:
-    """Return a trial with the next seed where it was run before."""
-    done = {r.trial.digest for r in seen}
+def _unseen(trial: Trial, seen: Sequence[Trial]) -> Trial:
+    """Return a trial with the next seed where it is among others."""
+    done = {other.digest for other in seen}
     while trial.digest in done:
         trial = trial.change(seed=trial.seed + 1)
     return trial

@@ -108,22 +108,38 @@ def run_search(
 ) -> list[TrialResult]:
     """Try points of a space until the runner's budget is spent; the first one is always run.
 
+    Where there is room for several side by side, those that go on and new ones run together from rung
+    to rung, and are told of in the order in which they were asked for.
+
     Args:
         runner: Runs the trials; its budget ends the search.
         base: A whole run under the policy that will be used; its length in epochs is kept.
         prune: Whether Hyperband stops trials early.
     """
-    room = _room(runner, base)
-    study = _study(sampler, seed, prune, space, base, room)
+    room, at_once = _room(runner, base), runner.side_by_side
+    study = _study(sampler, seed, prune, space, base, room, at_once)
     distributions = _distributions(space)
-    results: list[TrialResult] = []
-    for _ in range(room if sampler == "grid" else sys.maxsize):
-        asked = study.ask(distributions)
-        trial = _trial(runner, base, asked.params)
-        if results and not runner.affords([trial]):
-            break
-        results.append(_run(runner, study, asked, trial, by))
-    return results
+    left, points = room if sampler == "grid" else sys.maxsize, list[_Point]()
+    while True:
+        going = [point for point in points if not point.ended]
+        for point in going:  # until they end they are owed in full
+            runner.budget.count(point.trial, runner.epochs(point.trial))
+        while left and len(going) < at_once:
+            asked = study.ask(distributions)
+            trial = _trial(runner, base, asked.params)
+            if points and not runner.affords([trial]):
+                left = 0
+                break
+            left -= 1
+            points.append(_Point(runner, study, asked, trial, by))
+            going.append(points[-1])
+            if at_once > 1:
+                runner.budget.count(trial, runner.epochs(trial))
+        if not going:
+            return [point.result for point in points if point.result]
+        results = runner.run([p.trial for p in going], [p.until for p in going])
+        for point, result in zip(going, results, strict=True):
+            point.take_in(result)
 
 
 def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[Decision]:
@@ -156,7 +172,7 @@ def decide_search(results: Sequence[TrialResult], by: Criterion = LOSS) -> list[
 
 
 def _study(
-    sampler: Sampler, seed: int, prune: bool, space: Space, base: Trial, room: int
+    sampler: Sampler, seed: int, prune: bool, space: Space, base: Trial, room: int, at_once: int
 ) -> optuna.Study:
     try:
         import optuna
@@ -167,7 +183,7 @@ def _study(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     samplers: Mapping[str, Any] = {
         "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        "tpe": lambda: optuna.samplers.TPESampler(seed=seed),
+        "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=at_once > 1),
         "grid": lambda: optuna.samplers.GridSampler(_axes(space, room), seed=seed),
     }
     evaluations = min(base.settings.evaluations, base.iterations)
@@ -223,35 +239,54 @@ def _trial(runner: Runner, base: Trial, values: Mapping[str, float]) -> Trial:
     )
 
 
-def _run(
-    runner: Runner, study: optuna.Study, asked: optuna.Trial, trial: Trial, by: Criterion
-) -> TrialResult:
-    """Run a trial from reading to reading, as long as the pruner lets it."""
-    from optuna.trial import TrialState
+class _Point:
+    """A point that the study has asked for: its trial runs from rung to rung, as the pruner lets it.
 
-    due = evaluation_points(trial.iterations, trial.settings.evaluations)
-    # A pause costs a snapshot: only where Hyperband may decide, and at the end.
-    rungs = {round(len(due) * FIRST_RUNG * REDUCTION**k) for k in range(3)} | {len(due)}
-    reported = 0
-    for step, at in enumerate(due, 1):
-        last = step == len(due)
-        if step not in rungs:
-            continue
-        (result,) = runner.run([trial]) if last else runner.run([trial], [at])
+    Attributes:
+        trial: Of the point.
+        result: As far as it is known.
+        ended: Whether the study has been told of its end.
+    """
+
+    def __init__(
+        self, runner: Runner, study: optuna.Study, asked: optuna.Trial, trial: Trial, by: Criterion
+    ) -> None:
+        self.trial, self.ended = trial, False
+        self.result: TrialResult | None = None
+        self._runner, self._study, self._asked, self._by = runner, study, asked, by
+        self._due = evaluation_points(trial.iterations, trial.settings.evaluations)
+        # A pause costs a snapshot: only where Hyperband may decide, and at the end.
+        rungs = {round(len(self._due) * FIRST_RUNG * REDUCTION**k) for k in range(3)}
+        self._rungs = [*sorted(rungs & set(range(1, len(self._due)))), len(self._due)]
+        self._reported = 0  # readings
+
+    @property
+    def until(self) -> int | None:
+        """Iterations to the next rung; None to the end."""
+        return self._due[self._rungs[0] - 1] if len(self._rungs) > 1 else None
+
+    def take_in(self, result: TrialResult) -> None:
+        """Take in what the trial has come to, and go on to the next rung or end it."""
+        from optuna.trial import TrialState
+
+        self.result, last = result, len(self._rungs) == 1
         if result.status not in (Status.COMPLETE, Status.PRUNED):
-            study.tell(asked, state=TrialState.FAIL)
-            return result
-        costs = by.known_evaluations(result.curve)
-        for reading in range(reported, min(step, len(costs))):
-            asked.report(float(costs[reading]), reading + 1)
-        reported = step
-        if not last and result.status is Status.PRUNED and asked.should_prune():
-            if runner.run_dir.result(trial) is None:
-                runner.keep(result)
-                runner.budget.count(result.trial, result.epochs)
-            study.tell(asked, state=TrialState.PRUNED)
-            return result
-        if result.status is Status.COMPLETE:
-            break
-    study.tell(asked, by.at_end(result))
-    return result
+            self._end(state=TrialState.FAIL)
+            return
+        step, costs = self._rungs.pop(0), self._by.known_evaluations(result.curve)
+        for reading in range(self._reported, min(step, len(costs))):
+            self._asked.report(float(costs[reading]), reading + 1)
+        self._reported = step
+        # One that was found complete goes from rung to rung too, so that a resumed run tells the same.
+        if last:
+            self._end(self._by.at_end(result))
+        elif result.status is Status.PRUNED and self._asked.should_prune():
+            if self._runner.run_dir.result(self.trial) is None:
+                self._runner.keep(result)
+            self._end(state=TrialState.PRUNED)
+
+    def _end(self, value: float | None = None, **told: Any) -> None:
+        assert self.result is not None
+        self.ended = True
+        self._runner.budget.count(self.trial, self.result.epochs)
+        self._study.tell(self._asked, value, **told)

@@ -37,7 +37,8 @@ def stage(context: Context, values: Sequence[float] | None, seeds: int) -> Outco
     """Compare weight decays; where another than the present one wins, confirm the LR with it."""
     options, base = context.options(WEIGHT_DECAY), context.short(WEIGHT_DECAY)
     if not context.check().has_weight_decay:
-        return not_compared(base, ("weight_decay",), f"{context.optimizer} has no weight decay")
+        why = f"{context.optimizer} has no weight decay"
+        return not_compared(base, ("weight_decay",), why)
     given, runs = values or options.values, context.paired(seeds)
     net = (context.check().weight_layers, context.optimizer)
     grid = given or first_grid(*net)
@@ -79,7 +80,7 @@ def run_weight_decay(
         run = partial(run_paired, runs.runner, seeds=1)
 
     def compared(wanted: Sequence[float], least: int = 0) -> Candidates:
-        changes = {f"{value:g}": {"weight_decay": value} for value in wanted}
+        changes = {_label(value): {"weight_decay": value} for value in wanted}
         return run(base, changes, least=least) if changes else {}
 
     # The present value first: it has been run, and must not be what the budget leaves out.
@@ -104,7 +105,7 @@ def decide_weight_decay(candidates: Candidates, *, usual: float, by: Criterion =
     return decide(
         candidates,
         ranking,
-        f"{chosen:g}",
+        _label(chosen),
         stage=WEIGHT_DECAY,
         parameter="weight_decay",
         value=chosen,
@@ -135,6 +136,12 @@ def _between(candidates: Candidates, by: Criterion) -> list[float]:
         return []
     middle = _rounded(math.sqrt(order[0] * min(neighbours, key=order.index)))
     return [] if middle in values else [middle]
+
+
+def _label(value: float) -> str:
+    """Return a value in short, from which it can be read again."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def _rounded(value: float) -> float:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import shorten
 
-from hptune.report.read import RunRecord
+from hptune.report.read import RunRecord, numbers
 from hptune.report.summary import costs, warnings
 from hptune.report.trust import is_result, trust_of
 from hptune.report.views import final_runs
 from hptune.report.wording import PARAMETERS, column, duration, parameter, plain, spread
 from hptune.results.evidence import FinalRun
 from hptune.results.records import Decision
+from hptune.stages import procedure
 
 WIDTH = 80
 _NAMES, _VALUES = 16, 12  # of the columns
 _WARNINGS = 2  # at most
 _FOLLOW = ("lr_min", "momentum_min")  # told with their maximum, or not at all
 _OWN = "name: python"  # of the data, in the experiment of a task that was put together in Python
+_NAMED = re.compile("^(task|function): [^n]", re.MULTILINE)  # by which the shell finds it
 
 
-def answer(record: RunRecord, stage: str | None = None) -> list[str]:
+def answer(
+    record: RunRecord, stage: str | None = None, *, following: Sequence[str] | None = None
+) -> list[str]:
     """Return the lines, none longer than `WIDTH` but for paths.
 
     Args:
         record: Of the run.
         stage: What was run last, and is spoken of first; by default the final run.
+        following: What to do next; by default the shell's commands.
     """
     latest = {d.parameter: d for d in record.decisions if not is_result(d)}
     runs = [run for run in final_runs(record.evidence) if not run.baseline]
@@ -34,7 +40,8 @@ def answer(record: RunRecord, stage: str | None = None) -> list[str]:
     head = shorten(f"{record.name}: {_headline(run, latest, stage)}", WIDTH, placeholder=" ...")
     names = sorted(latest.keys() - set(_FOLLOW), key=[*PARAMETERS, *latest].index)
     values = [_value(record, latest, name) for name in names]
-    return [head, *values, *_cost(record), *_warnings(record), *_next(record)]
+    told = _next(record) if following is None else following
+    return [head, *values, *_cost(record), *_warnings(record, following is None), *told]
 
 
 def _headline(run: FinalRun | None, latest: dict[str, Decision], stage: str | None) -> str:
@@ -73,16 +80,34 @@ def _cost(record: RunRecord) -> Iterator[str]:
         yield from (f"      {other}" for other in told[1:])
 
 
-def _warnings(record: RunRecord) -> Iterator[str]:
+def _warnings(record: RunRecord, in_shell: bool) -> Iterator[str]:
     found = [*record.manifest.get("notes", ()), *warnings(record)]
     for text in found[:_WARNINGS]:
         yield shorten(f"warning: {text}", WIDTH, placeholder=" ...")
     if more := len(found) - _WARNINGS if len(found) > _WARNINGS else 0:
-        yield f"         and {more} more, told by --why"
+        yield f"         and {more} more, told by {'--why' if in_shell else '.decisions'}"
 
 
 def _next(record: RunRecord) -> Iterator[str]:
     folder = shlex.quote(str(record.path))
     yield f"next: hptune show --why {folder}"
-    if record.tuned and _OWN not in record.experiment:
+    if better := _to_improve(record, folder):
+        yield f"      {better}"
+    elif record.tuned and (_OWN not in record.experiment or _NAMED.search(record.experiment)):
         yield f"      hptune train {folder}/tuned.yaml"
+
+
+def _to_improve(record: RunRecord, folder: str) -> str:
+    """Return the command that promises most: of a run that is too short, or of what nothing was compared."""
+    if not record.tuned or (_OWN in record.experiment and not _NAMED.search(record.experiment)):
+        return ""
+    run = next((run for run in final_runs(record.evidence) if not run.baseline), None)
+    if run is not None and run.verdict == "underfit":
+        epochs = max(numbers(record.find(run.trials), "epochs"), default=0.0)
+        return f"hptune train {folder}/tuned.yaml --epochs {2 * epochs:.4g} --out {folder}-longer"
+    latest = {d.parameter: d for d in record.decisions}
+    for stage in procedure():
+        decision = latest.get(stage.parameter)
+        if stage.aliases and decision is not None and not decision.trials:
+            return f"hptune sweep {stage.aliases[0]} {folder}/experiment.yaml --out {folder}"
+    return ""

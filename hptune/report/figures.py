@@ -1,19 +1,19 @@
-"""The plots of a run as PNG, each with a caption and a text for those who cannot see it."""
+"""The plots of a run as images, each with a caption and a text for those who cannot see it."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from hptune.errors import one_of
 from hptune.report.aggregate import over_seeds
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses, plot_metric, plot_schedule
 from hptune.report.plots.model import plot_model
 from hptune.report.plots.range_test import plot_range_readings, plot_range_test
 from hptune.report.plots.search import plot_search
-from hptune.report.plots.style import house_style, new_figure
+from hptune.report.plots.style import FORMATS, house_style, image, new_figure
 from hptune.report.read import RunRecord
 from hptune.report.views import (
     comparisons,
@@ -34,9 +34,7 @@ from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, SEARCH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-COLOURS = 256
 SEARCHED = ("lr", "momentum", "weight_decay", "batch_size")
 
 
@@ -48,44 +46,60 @@ class Picture(NamedTuple):
         group: The section of the page that it belongs to.
         alt: What is drawn, in words.
         caption: How to read it.
-        png: The file's content.
+        image: The file's content.
     """
 
     name: str
     group: str
     alt: str
     caption: str
-    png: bytes
+    image: bytes
 
 
-def pictures(record: RunRecord) -> list[Picture]:
-    """Draw all plots that a run has the data for."""
+class Planned(NamedTuple):
+    """A plot that a run has the data for: what `Picture` says of it, and what draws it."""
+
+    name: str
+    group: str
+    caption: str
+    draw: Callable[..., None]
+    rows: int = 1
+
+
+def pictures(record: RunRecord, form: str = "png", style: str = "screen") -> list[Picture]:
+    """Draw all plots that a run has the data for.
+
+    Args:
+        form: png, svg or pdf.
+        style: screen or paper.
+    """
+    one_of(FORMATS, form, "figures")
     runs = final_runs(record.evidence)
     baseline = next((select(ended(run), record.curves) for run in runs if run.baseline), [])
-    with house_style():
-        drawn = [*_of_range_test(record)]
+    with house_style(style):
+        planned = [*_of_range_test(record)]
         for comparison in comparisons(record.evidence):
-            drawn += _of_comparison(comparison, record)
+            planned += _of_comparison(comparison, record)
         for model in models(record.evidence):
             for name in model.lines:
                 caption = f"Along the {parameter(name)}; what else was decided stays."
                 draw = partial(plot_model, model, name)
-                drawn.append(_picture(f"model-{name}", "model", caption, draw))
+                planned.append(Planned(f"model-{name}", "model", caption, draw))
         for run in runs:
             own = select(ended(run), record.curves)
             if own and not run.baseline:
-                drawn += _of_final(run, own, baseline if run.stage == FINAL else [], record)
-    return drawn
+                planned += _of_final(run, own, baseline if run.stage == FINAL else [], record)
+        return [_drawn(one, form) for one in planned]
 
 
-def _of_range_test(record: RunRecord) -> Iterator[Picture]:
+def _of_range_test(record: RunRecord) -> Iterator[Planned]:
     found = range_test(record.evidence)
     curves = select(found[0].trials, record.curves) if found else []
     if not found or not curves:
         return
     test, reading = found
     decided = decided_lr(test, record.decisions)
-    yield _picture(
+    yield Planned(
         LR_RANGE,
         LR_RANGE,
         "Losses against the LR that made them: momentum delays what an LR does, and "
@@ -93,7 +107,7 @@ def _of_range_test(record: RunRecord) -> Iterator[Picture]:
         partial(plot_range_test, curves, reading, decided),
     )
     for name in ["val_loss", *(f"val_{metric}" for metric in record.metrics[:1])]:
-        yield _picture(
+        yield Planned(
             f"{LR_RANGE}-{name}",
             LR_RANGE,
             f"The bare readings of the {column(name)}.",
@@ -101,10 +115,10 @@ def _of_range_test(record: RunRecord) -> Iterator[Picture]:
         )
 
 
-def _of_comparison(comparison: Comparison, record: RunRecord) -> Iterator[Picture]:
+def _of_comparison(comparison: Comparison, record: RunRecord) -> Iterator[Planned]:
     anchor, _ = heading(comparison)
     if paired_curves(comparison, record.curves):
-        yield _picture(
+        yield Planned(
             anchor,
             anchor,
             f"Blue: chosen. {_shared(comparison)}",
@@ -112,7 +126,7 @@ def _of_comparison(comparison: Comparison, record: RunRecord) -> Iterator[Pictur
         )
     for name in SEARCHED if comparison.stage == SEARCH else ():
         if any(name in c.values for c in comparison.candidates):
-            yield _picture(
+            yield Planned(
                 f"{SEARCH}-{name}",
                 anchor,
                 f"Each trial by its {parameter(name)}; hollow: stopped early; blue: chosen.",
@@ -129,15 +143,17 @@ def _shared(comparison: Comparison) -> str:
     shared = "All began with the same weights and saw the same batches."
     if len({c.seeds for c in comparison.candidates}) > 1:
         shared += " Lines: the seeds that all ran. Numbers: all seeds, put on the same footing."
+    if min(len(c.seeds) for c in comparison.candidates) > 1:
+        shared += " Bands: one standard deviation over the seeds."
     return shared
 
 
 def _of_final(
     run: FinalRun, curves: list[Curve], baseline: list[Curve], record: RunRecord
-) -> Iterator[Picture]:
+) -> Iterator[Planned]:
     seeds = len(curves)
     over = f"mean of {seeds} seeds, band: one standard deviation" if seeds > 1 else "one seed"
-    yield _picture(
+    yield Planned(
         f"{run.stage}-schedule",
         run.stage,
         "Learning rate and momentum over the run.",
@@ -145,7 +161,7 @@ def _of_final(
         rows=2,
     )
     losses = partial(plot_losses, curves, baseline=baseline)
-    yield _picture(f"{run.stage}-loss", run.stage, f"Losses: {over}.", losses)
+    yield Planned(f"{run.stage}-loss", run.stage, f"Losses: {over}.", losses)
     for metric in record.metrics:
         name = f"val_{metric}"
         if len(over_seeds(curves, name)):
@@ -153,15 +169,14 @@ def _of_final(
             on_test = run.column == f"test_{metric}"
             test = [score for score in run.scores if score is not None] if on_test else []
             plot = partial(plot_metric, curves, name, baseline=baseline, test=test)
-            yield _picture(f"{run.stage}-{metric}", run.stage, caption, plot)
+            yield Planned(f"{run.stage}-{metric}", run.stage, caption, plot)
 
 
-def _picture(
-    name: str, group: str, caption: str, draw: Callable[..., None], rows: int = 1
-) -> Picture:
-    figure, axes = new_figure(rows)
-    draw(*axes)
-    return Picture(file_name(name), group, _in_words(axes), caption, _png(figure))
+def _drawn(planned: Planned, form: str) -> Picture:
+    figure, axes = new_figure(planned.rows)
+    planned.draw(*axes)
+    name, words = file_name(planned.name), _in_words(axes)
+    return Picture(name, planned.group, words, planned.caption, image(figure, form))
 
 
 def _in_words(axes: Sequence[Axes]) -> str:
@@ -173,18 +188,3 @@ def _in_words(axes: Sequence[Axes]) -> str:
             text += ": " + "; ".join(label.get_text() for label in legend.get_texts())
         shown.append(" ".join(text.split()).replace(r"\$", "$"))
     return "; ".join(shown)
-
-
-def _png(figure: Figure) -> bytes:
-    """Return a figure as PNG of a palette, a third of the size: plots have few colours."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    figure.savefig(file, format="raw")
-    size = figure.canvas.get_width_height()
-    drawn = Image.frombytes("RGBA", size, file.getvalue()).convert("RGB")
-    small = io.BytesIO()
-    drawn.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(
-        small, format="png", dpi=(figure.dpi, figure.dpi)
-    )
-    return small.getvalue()

@@ -47,12 +47,16 @@ class Report(NamedTuple):
     plots: tuple[Path, ...]
 
 
-def write_report(run_dir: Path, out: Path | None = None) -> Report:
+def write_report(
+    run_dir: Path, out: Path | None = None, *, figures: str = "png", style: str = "screen"
+) -> Report:
     """Draw a run directory's plots and write its page.
 
     Args:
         run_dir: What to report on.
         out: Where report.html and plots/ go, by default into the run directory.
+        figures: What the plots' files are: png, svg or pdf.
+        style: Of these: "screen", or "paper" for a column of a paper. The page has its own.
 
     Raises:
         InputError: The directory cannot be read, or the files not be written there.
@@ -65,16 +69,25 @@ def write_report(run_dir: Path, out: Path | None = None) -> Report:
             f"--out: {folder}; must be a folder that can be written ({error.strerror}); "
             "give another --out"
         ) from None
-    drawn = {folder / "plots" / f"{own.name}.png": own for own in pictures(record)}
-    for path, picture in drawn.items():
-        write_atomic(path, picture.png)
+    drawn = pictures(record)
+    alike = (figures, style) == ("png", "screen")
+    files = drawn if alike else pictures(record, figures, style)
+    plots = {folder / "plots" / f"{own.name}.{figures}": own.image for own in files}
+    for path, content in plots.items():
+        write_atomic(path, content)
     page = folder / "report.html"
-    write_atomic(page, render(record, list(drawn.values())))
-    return Report(page, tuple(drawn))
+    write_atomic(page, render(record, drawn, figures))
+    return Report(page, tuple(plots))
 
 
-def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
-    """Return the page as HTML; everything that a user named is escaped."""
+def render(record: RunRecord, drawn: Sequence[Picture], suffix: str = "png") -> str:
+    """Return the page as HTML; everything that a user named is escaped.
+
+    Args:
+        record: Of the run.
+        drawn: Its plots as PNG, which the page holds.
+        suffix: Of their files beside the page.
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
@@ -90,6 +103,7 @@ def render(record: RunRecord, drawn: Sequence[Picture]) -> str:
     return environment.from_string(_asset("page.html")).render(
         **_context(record),
         pictures=drawn,
+        suffix=suffix,
         picture_size=[round(_PIXELS * inches) for inches in SIZE],
         style=_asset("page.css"),
         script=script,

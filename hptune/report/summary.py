@@ -28,6 +28,7 @@ class Cost(NamedTuple):
 
     trials: int
     epochs: float
+    iterations: float
     seconds: float
 
 
@@ -89,5 +90,5 @@ def costs(record: RunRecord) -> dict[str, Cost]:
 def cost_of(trials: Iterable[Row]) -> Cost:
     """Return what trials took."""
     trials = list(trials)
-    epochs, seconds = (sum(numbers(trials, name)) for name in ("epochs", "seconds"))
-    return Cost(len(trials), epochs, seconds)
+    sums = (sum(numbers(trials, name)) for name in ("epochs", "iterations", "seconds"))
+    return Cost(len(trials), *sums)

@@ -83,6 +83,9 @@ def _trust_by(model: Model, parameter: str) -> Trust:
     low, high = (rounded(end) for end in model.intervals[parameter])
     best = f"By a model of {len(model.trials)} trials the best lies from {low} to {high} with 90 %"
     brief = f"the best lies from {low} to {high} with 90 %"
+    value = model.values[parameter]
+    if not float(model.intervals[parameter][0]) <= value <= float(model.intervals[parameter][1]):
+        brief = f"outside {low} to {high}, where the best lies"
     if not model.rivals:
         return Trust("open", f"{best}.", brief)
     least = min(model.rivals.values())

@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from hptune.errors import HptuneError, one_line
 
+_NO_RENAMING = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EXDEV)
 UNFINISHED = ".hptune.part"  # what a killed writer leaves is known by its name
 
 
@@ -42,6 +43,12 @@ def write_atomic(path: Path, data: str | bytes | Callable[[BinaryIO], object]) -
             raise HptuneError(
                 f"{path}: the disk is full; what was finished is safe; make room and run the "
                 "same command again"
+            ) from error
+        if getattr(error, "errno", None) in _NO_RENAMING:
+            raise HptuneError(
+                f"{path}: cannot be put in the place of the one before; a run directory must be on a "
+                "file system, which object storage is none of; give an --out on a disk and copy it "
+                "from there"
             ) from error
         raise HptuneError(
             f"{path}: cannot be written: {getattr(error, 'strerror', None) or one_line(error)}; check the "

@@ -64,9 +64,9 @@ class Trial:
     settings: TrainingSettings = field(default_factory=partial(_default, "TrainingSettings"))
     extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state
-    fixed: tuple[
-        str, ...
-    ] = ()  # fields that a loop of the user's own sets itself, to what nobody knows
+    devices: int = 1  # that each have a part of a batch, where its numbers depend on that
+    # Fields that a loop of the user's own sets itself, to what nobody knows.
+    fixed: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -78,6 +78,8 @@ class Trial:
         """Eight hexadecimal digits of what determines the outcome; the stage does not."""
         no_part = ("stage", "fixed")  # the latter follows from the task
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in no_part}
+        if self.devices == 1:
+            del values["devices"]
         content = json.dumps(values, sort_keys=True, default=_plain)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 

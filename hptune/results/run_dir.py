@@ -11,13 +11,14 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, Timeout
 
 from hptune.errors import InputError
 from hptune.results import tables
 from hptune.results.atomic import write_atomic
 from hptune.results.cells import table_text
 from hptune.results.evidence import Evidence, evidence_from, evidence_key, evidence_text
+from hptune.results.lock import locked
 from hptune.results.paths import RunPaths
 from hptune.results.records import Curve, Decision, Scalar, Status, Trial, TrialResult
 from hptune.results.repair import Repair, check_experiment, is_whole_state, json_object, read_bytes
@@ -41,7 +42,7 @@ class RunDir(RunPaths):
     """
 
     def __init__(
-        self, path: Path, lock: FileLock | None, tell: Callable[[str], None] = warnings.warn
+        self, path: Path, lock: BaseFileLock | None, tell: Callable[[str], None] = warnings.warn
     ) -> None:
         super().__init__(path)
         self._lock = lock
@@ -79,14 +80,13 @@ class RunDir(RunPaths):
                     "`hptune run` first or name another"
                 )
             return cls(path, None, tell)
-        lock = FileLock(path / ".lock")
         try:
             path.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=0)
-        except Timeout:
+            lock = locked(path / ".lock")
+        except Timeout as error:
             raise InputError(
                 f"--out: {path} is in use by another hptune; one process writes a run directory; "
-                "wait for it or give another --out"
+                f"wait for it or give another --out; if none runs anywhere, remove {error.lock_file}"
             ) from None
         except OSError as error:
             raise InputError(

@@ -18,12 +18,17 @@ from torch import Tensor, nn
 
 from hptune.errors import one_line
 from hptune.task import Batch
+from hptune.training.device import random_state, restore_random_state
 
 WARM_UP = 3  # passes before one is recorded: libraries choose their kernels in the first ones
 
 Pass = Callable[[Batch], Tensor]
 """Leaves the gradients on a batch at the parameters; returns the loss or losses, detached."""
 Replay = Callable[[], None]
+
+
+# Of recordings in this process: one that fails leaves CUDA in a state that another cannot begin in.
+_failed: list[str] = []
 
 
 class Captured:
@@ -63,10 +68,12 @@ class Captured:
     def _capture(self, batch: Batch) -> None:
         if not isinstance(batch, list | tuple) or not all(isinstance(t, Tensor) for t in batch):
             raise TypeError("the batch is not a sequence of tensors")
+        if _failed:
+            raise RuntimeError(f"a recording failed before in this process ({_failed[0]})")
         self._batch: tuple[Tensor, ...] = tuple(part.clone() for part in batch)
         # Neither the passes before the recorded one nor a recording that fails must show: in running
         # means, in gradients, or in what is drawn afterwards.
-        with _as_before(self._models, self._parameters, self._device):
+        with as_before(self._models, self._parameters, self._device):
             for n in range(WARM_UP):
                 _drop_gradients(self._parameters)
                 # A recording that fails leaves CUDA's random generators and memory pools unusable:
@@ -74,7 +81,11 @@ class Captured:
                 with refusing_to_wait(self._device) if n == WARM_UP - 1 else nullcontext():
                     self._aside(lambda: self._compute(self._batch))
             _drop_gradients(self._parameters)
-            self._losses, replay = cuda_graph(lambda: self._compute(self._batch), self._device)
+            try:
+                self._losses, replay = cuda_graph(lambda: self._compute(self._batch), self._device)
+            except Exception as error:
+                _failed.append(one_line(error))
+                raise
             self._gradients = [parameter.grad for parameter in self._parameters]
         self._replay = replay
 
@@ -126,20 +137,21 @@ def new_stream(device: torch.device) -> torch.cuda.Stream:
 
 
 @contextmanager
-def _as_before(
+def as_before(
     models: Sequence[nn.Module], parameters: Sequence[Tensor], device: torch.device
 ) -> Iterator[None]:
     """Put buffers and random states back as they were before the block, and drop gradients."""
     buffers = [buffer for model in models for buffer in model.buffers()]
     kept = [buffer.clone() for buffer in buffers]
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            _drop_gradients(parameters)
-            with torch.no_grad():
-                for buffer, before in zip(buffers, kept, strict=True):
-                    buffer.copy_(before)
+    drawn = random_state(device)
+    try:
+        yield
+    finally:
+        restore_random_state(drawn, device)
+        _drop_gradients(parameters)
+        with torch.no_grad():
+            for buffer, before in zip(buffers, kept, strict=True):
+                buffer.copy_(before)
 
 
 def _drop_gradients(parameters: Sequence[Tensor]) -> None:

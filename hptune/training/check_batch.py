@@ -25,11 +25,12 @@ from hptune.step import (
     target_of,
 )
 from hptune.task import Batch, Source, Task
-from hptune.training.device import Device, seeded
+from hptune.training.device import Device, random_state, seeded
 from hptune.training.evaluation import batch_size_of, tensors_in
-from hptune.training.lengths import iterations_per_epoch
+from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.statistics import batch_norms
 
 _TAKEN = ("lr", "momentum", "weight_decay", "batch_size")
 
@@ -46,6 +47,8 @@ class BatchCheck:
         has_momentum, has_betas, has_weight_decay: As of `ScheduledOptimizer`.
         has_schedule: Whether LR can follow a policy.
         fixed: Hyper-parameters that the training loop sets itself.
+        batch_norms: Layers that normalise by the examples they get together, or keep averages of them.
+        draws: Whether the model draws random numbers while it trains, as dropout does.
     """
 
     parameters: int
@@ -58,6 +61,8 @@ class BatchCheck:
     has_weight_decay: bool = True
     has_schedule: bool = True
     fixed: tuple[str, ...] = ()
+    batch_norms: int = 0
+    draws: bool = False
 
 
 def check_batch(
@@ -65,21 +70,31 @@ def check_batch(
 ) -> BatchCheck:
     """Run one batch forward and backward, build the optimizer, and step one that is not torch's.
 
+    Where several devices train together, the batch is what one of them gets.
+
     Raises:
         InputError: Model, data, loss and optimizer do not fit each other.
     """
     iterations_per_epoch(len(task.train), batch_size)
     if task.loop is not None:
+        if (devices := device.ranks.size) > 1:
+            raise InputError(
+                f"--devices-per-trial: {devices}; divides hptune's own loop alone; leave it out, and let "
+                "yours use several devices itself, as under torchrun"
+            )
         return _of_loop(task.seen)
+    batch_size = micro_batch(batch_size, 1, device.ranks.size)
     with seeded(seed, device.torch_device):
         model = make_model(task, device)
         stepper = ScheduledOptimizer(model, optimizer, lr=1e-3, momentum=0.9, weight_decay=0.0)
         trainable = [p for p in model.parameters() if p.requires_grad]
         batch = first_batch(task.train.to(device.torch_device), batch_size, seed)
+        before = random_state(device.torch_device)
         with device.autocast():
             loss, outputs, targets = read_batch(
                 task.model, model, task.step, batch, classes=task.classes
             )
+        draws = not _same(before, random_state(device.torch_device))
         _check_outputs(task.model, outputs, targets, task.classes)
         if not loss.requires_grad:
             raise InputError(
@@ -100,6 +115,8 @@ def check_batch(
         has_momentum=stepper.has_momentum,
         has_betas=stepper.has_betas,
         has_weight_decay=stepper.has_weight_decay,
+        batch_norms=len(batch_norms(model)),
+        draws=draws,
     )
 
 
@@ -278,3 +295,14 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _same(first: Any, second: Any) -> bool:
+    """Say whether two random states are the same."""
+    if isinstance(first, Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        return all(_same(value, second[name]) for name, value in first.items())
+    if isinstance(first, list | tuple):
+        return all(map(_same, first, second))
+    return bool(first == second)

@@ -18,8 +18,10 @@ import torch
 
 from hptune.errors import InputError
 from hptune.training.allocator import keep_freed_memory
+from hptune.training.ranks import ALONE, Ranks
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ALL_CARDS = "cuda:all"
 _NO_BF16 = ("DEFAULT", "NO AVX", "AVX2")
 
 
@@ -33,12 +35,14 @@ class Device:
         graph_from_iteration: How long a trial is at least whose passes are recorded as a CUDA graph and
             replayed, iterations; None never records.
         needs_probe: Whether a probe may still change these; see `hptune.training.execution_mode`.
+        ranks: Of the devices that train a trial together, which one this is.
     """
 
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
     graph_from_iteration: int | None = None
     needs_probe: bool = False
+    ranks: Ranks = ALONE
 
     @property
     def precision(self) -> str:
@@ -53,11 +57,21 @@ class Device:
     def key(self) -> str:
         """The device and its precision, under which what was measured on it is kept."""
         precision = "" if self.dtype is torch.float32 else f"/{self.precision}"
-        return f"{self.torch_device}{precision}"
+        return f"{self.place}{precision}"
+
+    @property
+    def place(self) -> str:
+        """The device as torch names it, with the number of those that train together."""
+        several = f"*{self.ranks.size}" if self.ranks.size > 1 else ""
+        return f"{self.torch_device}{several}"
 
     @property
     def name(self) -> str:
-        """The device for the tables: "cpu", or the card's name."""
+        """The device for the tables: "cpu", or the card's name; "2 x cpu" for two that train together."""
+        if self.ranks.size > 1:
+            kind = self.torch_device.type
+            card = f" ({torch.cuda.get_device_name(self.torch_device)})" if kind == "cuda" else ""
+            return f"{self.ranks.size} x {kind}{card}"
         if self.torch_device.type == "cuda":
             return f"{self.torch_device} ({torch.cuda.get_device_name(self.torch_device)})"
         return str(self.torch_device)
@@ -86,13 +100,18 @@ class Device:
             torch.cuda.reset_peak_memory_stats(self.torch_device)
 
 
-def resolve_device(name: str, precision: str = "auto") -> Device:
+def resolve_device(
+    name: str, precision: str = "auto", *, devices: int = 1, sync_batch_norm: bool = False
+) -> Device:
     """Find a device by name and choose its precision.
 
     Args:
-        name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N" or "mps".
+        name: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:N", "mps", or "cuda:all", whose
+            cards are all used where there are several trials to run.
         precision: "auto" takes bf16 on a CUDA device that computes in it, else fp32, which a
             probe may change on a CPU that may be faster in bf16. On CUDA it chooses the graph.
+        devices: On which each trial is trained: of this kind, or processes on the CPU.
+        sync_batch_norm: As of `Ranks`.
 
     Raises:
         InputError: The device is unknown or absent, or lacks the precision.
@@ -101,12 +120,12 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         name = next((kind for kind, there in found.items() if there), "cpu")
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == ALL_CARDS else name)
     except RuntimeError:
         device = torch.device("meta")
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device.type not in ("cpu", "cuda", "mps"):
-        rule = "must be auto, cpu, cuda, cuda:N or mps; choose one of these"
+        rule = "must be auto, cpu, cuda, cuda:N, cuda:all or mps; choose one of these"
     elif device.type == "cuda" and (device.index or 0) >= count:
         rule = f"this machine has {count} usable CUDA devices; use --device cpu"
         rule += f" or cuda:0 to cuda:{count - 1}" if count else ""
@@ -116,16 +135,53 @@ def resolve_device(name: str, precision: str = "auto") -> Device:
         rule = ""
     if rule:
         raise InputError(f"--device: {name!r}; {rule}")
+    ranks = Ranks(devices, sync_batch_norm=sync_batch_norm)
+    if devices > 1:
+        _check_several(device, ranks, count)
     prepare(device)
     # Without AVX-512 or the like bf16 is emulated, and slow.
     capable = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() not in _NO_BF16
     needs_probe = device.type == "cuda" or (capable and precision == "auto")
-    return Device(device, _dtype(device, precision), needs_probe=needs_probe)
+    if device.type == "cuda" and devices > 1:  # what they exchange is not recorded
+        needs_probe = False
+    return Device(device, _dtype(device, precision), needs_probe=needs_probe, ranks=ranks)
+
+
+def pinned(device: torch.device) -> torch.device:
+    """Return a GPU by its number where it is the current one, which another process would not know."""
+    if str(device) == "cuda":
+        return torch.device("cuda", torch.cuda.current_device())
+    return device
+
+
+def every_card(name: str) -> int | None:
+    """Return how many GPUs a device's name asks for, where it asks for all of them."""
+    return torch.cuda.device_count() if name == ALL_CARDS else None
+
+
+def _check_several(device: torch.device, ranks: Ranks, cards: int) -> None:
+    """Refuse to train a trial on more devices than there are."""
+    if device.type == "mps" or ":" in str(device):
+        rule = f"{device} is one device; leave it out, or choose --device cuda or cpu"
+    elif device.type == "cuda" and ranks.size > cards:
+        rule = f"this machine has {cards} usable CUDA devices; choose no more"
+    else:
+        rule = ""
+    if rule:
+        raise InputError(f"--devices-per-trial: {ranks.size}; {rule}")
+    if ranks.sync_batch_norm and device.type != "cuda":
+        raise InputError(
+            f"training.batch_norm: sync on {device}; torch's SyncBatchNorm needs CUDA devices; choose "
+            "device"
+        )
 
 
 def prepare(device: torch.device) -> None:
     """Set what every process sets that trains on a device."""
     if device.type == "cuda":
+        if ":" in str(device):
+            # What torch does on the current device would open a context on the first one, too.
+            torch.cuda.set_device(device)
         # TF32 costs convolutions and products nothing that training notices.
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.allow_tf32 = True

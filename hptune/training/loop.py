@@ -13,10 +13,12 @@ from torch import Tensor
 from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Source, Task
+from hptune.training import interrupt
 from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.training.passes import How, pass_of
+from hptune.training.ranks import ALONE, Ranks
 from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress, TrialRun
 
@@ -86,7 +88,10 @@ class Lanes:
         self._runs, self._how, first = list(runs), how, runs[0]
         if any(run.first_iteration != first.first_iteration for run in runs):
             raise ValueError("they were interrupted at different iterations")
-        self._batches = batches_from(first.train_data, first.trial, first.first_iteration)
+        self._ranks = first.device.ranks
+        self._batches = batches_from(
+            first.train_data, first.trial, first.first_iteration, self._ranks
+        )
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
         self._pass = pass_of(runs, how, first.trial.iterations - first.first_iteration)
         for run in runs:
@@ -94,18 +99,30 @@ class Lanes:
             run.begin()
 
     def train(self) -> Iterator[TrialRun]:
-        """Run the iterations; yield each run when it has ended."""
+        """Run the iterations; yield each run when it has ended.
+
+        Raises:
+            KeyboardInterrupt: A signal came; what is left has been saved.
+        """
+        with interrupt.in_flight():
+            yield from self._train()
+
+    def _train(self) -> Iterator[TrialRun]:
         first, losses = self._runs[0], list[Tensor]()
         if first.ended:
             yield from self._runs
             return
+        if interrupt.requested():  # while the trial before ended
+            raise KeyboardInterrupt
         for iteration in range(first.first_iteration, first.trial.iterations):
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
-            if iteration not in first.evaluate_at and len(losses) < BLOCK:
+            stops = interrupt.requested() and iteration + 1 < first.trial.iterations
+            if iteration not in first.evaluate_at and len(losses) < BLOCK and not stops:
                 continue
-            read = torch.stack(losses).view(len(losses), -1).T.tolist()  # waits for the device
+            block = self._ranks.mean(torch.stack(losses))
+            read = block.view(len(losses), -1).T.tolist()  # waits for the device
             losses.clear()
             for run, own in zip(self._runs, read, strict=True):
                 run.end_of_block(iteration, own)
@@ -115,17 +132,26 @@ class Lanes:
                 if not self._runs:
                     return
                 self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration - 1)
+            if stops:
+                for run in self._runs:
+                    run.save(iteration + 1)
+                raise KeyboardInterrupt
         for run in self._runs:
             run.ended = Status.COMPLETE, ""
             yield run
 
     def step(self) -> Tensor:
         """Take an optimizer step in each lane; return the losses of its batch, still on the device."""
+        losses = self.gradients()
+        for run in self._runs:
+            run.update()
+        return losses
+
+    def gradients(self) -> Tensor:
+        """Leave the gradients on the next batch in each lane; return the losses, still on the device."""
         losses = self._pass(next(self._batches))
         for _ in self._passes:
             losses = losses + self._pass(next(self._batches))
-        for run in self._runs:
-            run.update()
         return losses
 
     @property
@@ -134,19 +160,22 @@ class Lanes:
         return self._pass.error if isinstance(self._pass, Captured) else None
 
 
-def batches_from(source: Source, trial: Trial, first: int) -> Iterator[Batch]:
+def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE) -> Iterator[Batch]:
     """Yield the batches of a trial from an iteration on, without end; micro-batches where it accumulates.
+
+    Several devices take turns at the micro-batches of one that accumulates as often.
 
     Raises:
         InputError: The batch cannot be cut into so many parts.
     """
-    accumulate = trial.settings.accumulate
-    size = micro_batch(trial.batch_size, accumulate)
+    accumulate, devices = trial.settings.accumulate, ranks.size
+    size = micro_batch(trial.batch_size, accumulate, devices)
     per_epoch = iterations_per_epoch(len(source), trial.batch_size)
     epoch, skip = divmod(first, per_epoch)
     while True:
         wanted = (per_epoch - skip) * accumulate
-        passing = source.batches(size, seed=trial.seed, epoch=epoch, skip=skip * accumulate)
+        before = skip * accumulate * devices + ranks.rank
+        passing = source.batches(size, seed=trial.seed, epoch=epoch, skip=before, every=devices)
         for _, batch in zip(range(wanted), passing, strict=False):
             yield batch
         epoch, skip = epoch + 1, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
@@ -10,13 +11,14 @@ from torch import Tensor
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.device import Device, seeded
-from hptune.training.evaluation import evaluate
+from hptune.training.evaluation import PER_TRAINING_BATCH, evaluate
 from hptune.training.loop import Lanes
 from hptune.training.model import make_model
 from hptune.training.trial_run import Job, TrialRun
 
 STEPS = 3  # the optimizer's buffers come with the first step, the allocator's peak after it
 COPIES = 4  # of the parameters: weights, gradients, and at most two moments
+BUCKETS = 1  # more, of the gradients, where devices exchange them
 _CGROUP = "/sys/fs/cgroup/memory."
 
 
@@ -35,7 +37,10 @@ def available_memory(device: Device) -> int | None:
 
 
 def estimated_memory(task: Task, device: Device, *, batch_size: int, at: int, seed: int) -> int:
-    """Estimate the bytes that training takes at `batch_size`, from what a batch of size `at` saves."""
+    """Estimate the bytes that training takes at `batch_size`, from what a batch of size `at` saves.
+
+    Both are of one device.
+    """
     storages: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -52,7 +57,8 @@ def estimated_memory(task: Task, device: Device, *, batch_size: int, at: int, se
             loss.backward()  # type: ignore[no-untyped-call]
         parameters = sum(p.numel() * p.element_size() for p in model.parameters())
     # Gradients of the activations come beside what is saved of them.
-    return COPIES * parameters + round(2 * sum(storages.values()) * batch_size / at)
+    copies = COPIES + (BUCKETS if device.ranks.size > 1 else 0)
+    return copies * parameters + round(2 * sum(storages.values()) * batch_size / at)
 
 
 def peak_of_steps(task: Task, trial: Trial, device: Device) -> int:
@@ -68,7 +74,8 @@ def peak_of_steps(task: Task, trial: Trial, device: Device) -> int:
         lanes = Lanes([run])
         for _ in range(STEPS):
             lanes.step()
-        evaluate(task, run.model, run.validation_data, device, limit=1)
+        most = math.ceil(PER_TRAINING_BATCH * trial.batch_size / device.ranks.size)
+        evaluate(task, run.model, run.validation_data, device, limit=most, batch_size=most)
         if device.torch_device.type == "cuda":
             return torch.cuda.max_memory_reserved(device.torch_device)
     return round((device.peak_memory_mb() or 0.0) * 2**20)

@@ -6,12 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hptune.errors import InputError, one_line
 from hptune.step import Step
 from hptune.task import Batch, Task
 from hptune.training.device import Device
+
+
+class LossOnBatch(nn.Module):
+    """A model's loss on a batch as a module, so that wrappers see all that a step reads of the model."""
+
+    def __init__(self, model: nn.Module, step: Step) -> None:
+        super().__init__()
+        self.model, self._step = model, step
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the loss, ()."""
+        return self._step(self.model, batch)[0]
 
 
 def make_model(task: Task, device: Device) -> nn.Module:

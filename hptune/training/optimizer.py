@@ -25,6 +25,11 @@ from hptune.user_code import find
 
 # LBFGS evaluates the loss several times a step; SparseAdam and the base class do not fit dense nets.
 _NOT_OFFERED = {"Optimizer", "LBFGS", "SparseAdam"}
+_FUSED_ON_CUDA = (
+    torch.optim.SGD,
+    torch.optim.Adam,
+    torch.optim.AdamW,
+)  # others in some releases only
 _BETAS = ("betas", "beta1", "beta2")
 
 
@@ -117,8 +122,9 @@ class ScheduledOptimizer:
         groups = _groups(model, spec, lr, weight_decay if self.has_weight_decay else None)
         torchs_own = ":" not in spec.name
         if torchs_own and "fused" in accepted and "fused" not in args and "foreach" not in args:
+            places = ("cpu", "cuda") if cls in _FUSED_ON_CUDA else ("cpu",)
             args["fused"] = all(
-                p.device.type in ("cpu", "cuda") and p.is_floating_point()
+                p.device.type in places and p.is_floating_point()
                 for p in model.parameters()
                 if p.requires_grad
             )

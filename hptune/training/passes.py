@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from hptune.results.records import Trial
 from hptune.step import Step
 from hptune.task import Batch
 from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device
+from hptune.training.model import LossOnBatch
 from hptune.training.torch_internals import without_vmap_warnings
 from hptune.training.trial_run import TrialRun
 
@@ -27,31 +29,21 @@ How = Literal["alone", "stacked", "concurrent"]
 
 
 def pass_of(runs: Sequence[TrialRun], how: How, iterations: int) -> Pass:
-    """Return the pass of all trials, replayed where that pays in so many iterations.
-
-    Only what is one pass a step, with gradients that need no scaling, can be replayed.
-    """
+    """Return the pass of all trials, replayed where it can be and that pays in so many iterations."""
     first, models = runs[0], [run.model for run in runs]
     compute: Pass = first.gradients
     if how == "stacked":
         compute = Stack(models, first.task.step, first.device).gradients
     elif how == "concurrent":
         compute = concurrent(runs)
-    one_pass = first.trial.settings.accumulate == 1 and not first.scaler.is_enabled()
-    if one_pass and first.device.uses_graph(iterations):
+    if can_be_recorded(first.trial, first.device) and first.device.uses_graph(iterations):
         return Captured(compute, models, first.device.torch_device)
     return compute
 
 
-class _Loss(nn.Module):
-    """A model's loss on a batch as a module, so that whatever a step reads of it can be replaced."""
-
-    def __init__(self, model: nn.Module, step: Step) -> None:
-        super().__init__()
-        self.model, self._step = model, step
-
-    def forward(self, batch: Batch) -> Tensor:
-        return self._step(self.model, batch)[0]
+def can_be_recorded(trial: Trial, device: Device) -> bool:
+    """Say whether a trial's passes can be replayed: one a step, with gradients that need no scaling."""
+    return trial.settings.accumulate == 1 and device.dtype is not torch.float16
 
 
 class Stack:
@@ -65,7 +57,7 @@ class Stack:
 
     def __init__(self, models: Sequence[nn.Module], step: Step, device: Device) -> None:
         self._device = device
-        self._base = _Loss(models[0], step)
+        self._base = LossOnBatch(models[0], step)
         parameters, buffers = stack_module_state(list(models))
         self.parameters = {
             name: stacked.detach().contiguous().requires_grad_(stacked.requires_grad)

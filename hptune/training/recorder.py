@@ -10,6 +10,7 @@ import numpy as np
 
 from hptune.policies import Schedule
 from hptune.results.records import Curve
+from hptune.step import NOTHING
 from hptune.training.evaluation import Evaluation
 
 AS_IS = "loss_as_is"  # of a curve's columns: with the running averages of the step
@@ -98,3 +99,13 @@ class CurveRecorder:
             metrics=metrics,
             seconds=seconds,
         )
+
+
+def filled(losses: Sequence[float], before: Sequence[float]) -> list[float]:
+    """Return losses in which a batch without one has that of the batch before, or else the next one."""
+    known = [loss for loss in (*before[-1:], *losses) if loss != NOTHING]
+    last, filled = known[0] if known else 0.0, list[float]()
+    for loss in losses:
+        last = last if loss == NOTHING else loss
+        filled.append(last)
+    return filled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from statistics import fmean
 
 import torch
@@ -59,8 +59,8 @@ def measure_iteration(
             end = time.perf_counter() + seconds
             for took, _ in timed_steps(lanes):
                 times.append(took)
-                enough = len(times) >= untimed + 4
-                if len(times) >= MOST or (enough and time.perf_counter() > end):
+                enough = len(times) >= untimed + 4 and time.perf_counter() > end
+                if device.ranks.shared(enough or len(times) >= MOST):
                     break
     except (HptuneError, OSError):
         raise
@@ -76,8 +76,13 @@ def measure_iteration(
 def timed_steps(lanes: Lanes) -> Iterator[tuple[float, Tensor]]:
     """Take steps without end; yield the seconds of each, and its losses, still on the device."""
     while True:
-        began = time.perf_counter()
-        losses = lanes.step()
-        if losses.is_cuda:
-            torch.cuda.synchronize(losses.device)
-        yield time.perf_counter() - began, losses
+        yield timed(lanes.step)
+
+
+def timed(compute: Callable[[], Tensor]) -> tuple[float, Tensor]:
+    """Return the seconds that something takes, and its losses, still on the device."""
+    began = time.perf_counter()
+    losses = compute()
+    if losses.is_cuda:
+        torch.cuda.synchronize(losses.device)
+    return time.perf_counter() - began, losses

@@ -32,6 +32,12 @@ def running_modules(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if _averages(module)]
 
 
+def batch_norms(model: nn.Module) -> list[nn.Module]:
+    """Return the modules whose outputs or averages depend on which examples come in one batch."""
+    known = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+    return [m for m in model.modules() if isinstance(m, known) or _averages(m)]
+
+
 def statistics_batches(source: Source, batch_size: int, seed: int) -> list[Batch]:
     """Return the training batches that averages are gathered from, the same for every reading."""
     low, high = BATCHES

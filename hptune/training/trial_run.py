@@ -13,18 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import HptuneError
-from hptune.policies import schedule
 from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
-from hptune.step import NOTHING
 from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
-from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate
+from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate, reading
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
-from hptune.training.recorder import CurveRecorder
+from hptune.training.planned import planned
+from hptune.training.recorder import CurveRecorder, filled
 from hptune.training.result import result_of
+from hptune.training.shared_gradients import loss_on_batches
 from hptune.training.snapshot import State, load_state, model_state, save_state
 from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
 
@@ -98,20 +98,11 @@ class TrialRun:
             split.to(device.torch_device) for split in (task.train, task.validation)
         )
         per_epoch = iterations_per_epoch(len(self.train_data), trial.batch_size)
-        planned = schedule(
-            trial.policy.name,
-            trial.iterations,
-            lr=trial.lr,
-            lr_min=trial.lr_min,
-            momentum=trial.momentum,
-            momentum_min=trial.momentum_min,
-            momentum_mode=trial.policy.momentum,
-            iterations_per_epoch=per_epoch,
-            args=trial.policy.args,
-        )
-        self.rates = list(zip(planned.lr.tolist(), planned.momentum.tolist(), strict=True))
+        course = planned(trial, per_epoch)
+        self.rates = list(zip(course.lr.tolist(), course.momentum.tolist(), strict=True))
         reseed(trial.seed)
-        self.model = make_model(task, device).train()
+        ranks = device.ranks
+        self.model = ranks.converted(make_model(task, device)).train()
         # Drawn before the random states are set for training, which must not depend on it.
         self._gathered_from = (
             statistics_batches(self.train_data, trial.batch_size, trial.seed)
@@ -123,11 +114,11 @@ class TrialRun:
             self.model, trial.optimizer, lr=lr, momentum=momentum, weight_decay=trial.weight_decay
         )
         # Dropout draws from here on, so it is paired across trials whose models differ.
-        reseed(trial.seed)
+        reseed(ranks.seed(trial.seed))
         is_half = device.dtype is torch.float16
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=is_half)
         weight_decays = [(0, trial.weight_decay)]
-        self.recorder = CurveRecorder(planned, per_epoch, list(task.metrics), weight_decays)
+        self.recorder = CurveRecorder(course, per_epoch, list(task.metrics), weight_decays)
         self.monitor = DivergenceMonitor(settings.divergence_factor)
         due = evaluation_points(trial.iterations, settings.evaluations)
         self.evaluate_at = {done - 1 for done in due}
@@ -138,6 +129,7 @@ class TrialRun:
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._resume()
+        self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
         device.reset_peak_memory()
 
     def begin(self) -> None:
@@ -147,7 +139,7 @@ class TrialRun:
     def gradients(self, batch: Batch) -> Tensor:
         """Add the gradients on a batch, and return its share of the loss, detached."""
         with self.device.autocast():
-            loss = self.task.step(self.model, batch)[0]
+            loss = self._loss(batch)
         if self.trial.settings.accumulate > 1:
             loss = loss / self.trial.settings.accumulate
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -191,7 +183,7 @@ class TrialRun:
         if evaluated and self.recorder.stops_early(settings.early_stopping):
             self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
         elif iteration + 1 == job.until and job.until < self.trial.iterations:
-            self._save(iteration + 1)
+            self.save(iteration + 1)
             self._pause(iteration)
         else:
             self._save_if_due(iteration + 1)
@@ -204,7 +196,7 @@ class TrialRun:
         """Record the losses of a block and the time that it took, and see whether they diverge."""
         recorded = self.recorder.losses
         if self.task.ignored is not None:
-            losses = _filled(losses, recorded)
+            losses = filled(losses, recorded)
         recorded.extend(losses)
         self.training_seconds += (time.perf_counter() - self._mark) * self._time_share
         at = self.monitor.update(losses)
@@ -215,6 +207,7 @@ class TrialRun:
 
     def _read_validation(self, iteration: int) -> None:
         """Record loss and metrics on the validation set; a loss that is not finite ends the trial."""
+        self.device.ranks.share_buffers(self.model)
         evaluation = self._evaluate()
         if self._gathered_from:
             self.recorder.as_is[iteration] = evaluation.loss
@@ -225,7 +218,7 @@ class TrialRun:
         if not math.isfinite(evaluation.loss):
             message = f"the validation loss after iteration {iteration} is not finite"
             self.ended = Status.DIVERGED, message
-        elif self.job.checkpoint is not None and self.recorder.lowest_at() == iteration:
+        elif self._checkpoint is not None and self.recorder.lowest_at() == iteration:
             state = model_state(self.model)  # which shares the memory that training goes on in
             self._lowest = iteration, {name: value.clone() for name, value in state.items()}
 
@@ -238,6 +231,10 @@ class TrialRun:
             limit=self.trial.settings.evaluate_limit,
             batch_size=PER_TRAINING_BATCH * self.trial.batch_size,
         )
+
+    @property
+    def _checkpoint(self) -> Path | None:
+        return self.job.checkpoint if self.device.ranks.leads else None
 
     def _progress(self, iteration: int, losses: Sequence[float]) -> TrialProgress:
         read = self.recorder.evaluations.items()
@@ -256,22 +253,30 @@ class TrialRun:
 
     def _save_if_due(self, next_iteration: int) -> None:
         """Write a snapshot from time to time, the more rarely the longer the last one took."""
+        if self.job.snapshot is None:
+            return
         began = time.perf_counter()
         interval = max(SNAPSHOT_SECONDS, self._snapshot_took / SNAPSHOT_SHARE)
-        if self.job.snapshot is not None and began - self._last_snapshot > interval:
-            self._save(next_iteration)
+        if self.device.ranks.shared(began - self._last_snapshot > interval):
+            self.save(next_iteration)
             self._last_snapshot = time.perf_counter()
             self._snapshot_took = self._last_snapshot - began
 
-    def _save(self, next_iteration: int) -> None:
-        assert self.job.snapshot is not None, "a trial pauses into its snapshot"
+    def save(self, next_iteration: int) -> None:
+        """Write the snapshot that the trial goes on from, where its job has a file for it."""
+        if self.job.snapshot is None:
+            return
+        random = self.device.ranks.at_first(random_state(self.device.torch_device))
+        if not random:  # another process writes it
+            return
         state = {
             "trial": self.trial.digest,
             "iteration": next_iteration,
             "model": model_state(self.model),
             "optimizer": self.optimizer.state(),
             "scaler": self.scaler.state_dict(),
-            "random": random_state(self.device.torch_device),
+            "random": random[0],
+            "random_of_others": list(random[1:]),
             "recorder": self.recorder.state(),
             "lowest": self._lowest,
             "training_seconds": self.training_seconds,
@@ -301,7 +306,10 @@ class TrialRun:
             return
         self.model.load_state_dict(state["model"])
         self.scaler.load_state_dict(state["scaler"])
-        restore_random_state(state["random"], self.device.torch_device)
+        rank = self.device.ranks.rank
+        random = [state["random"], *state.get("random_of_others", ())]
+        if rank < len(random):  # else it was trained on fewer devices
+            restore_random_state(random[rank], self.device.torch_device)
         self.monitor.update(self.recorder.losses)
         self.first_iteration = state["iteration"]
         if self.job.until is not None and self.job.until <= self.first_iteration:
@@ -311,12 +319,14 @@ class TrialRun:
         """Save the weights of a trial that ran to its end, and sum up."""
         assert self.ended is not None, "it has not ended"
         status, message = self.ended
-        if self.job.checkpoint is not None and status is Status.COMPLETE:
+        if self._checkpoint is not None and status is Status.COMPLETE:
             with self.optimizer.evaluating():
                 state: State = {"trial": self.trial.id, "model": model_state(self.model)}
+                state["signature"] = dict(self.task.signature)
+                state["read"] = reading(self.device, self.trial.batch_size)
                 if self._lowest is not None and self._lowest[0] != max(self.recorder.evaluations):
                     state["lowest"] = self._lowest
-                save_state(self.job.checkpoint, state)
+                save_state(self._checkpoint, state)
         examples = len(self.recorder.losses) * self.trial.batch_size
         return result_of(
             self.task,
@@ -330,13 +340,3 @@ class TrialRun:
             examples_per_second=examples / max(self.training_seconds, 1e-9),
             peak_memory_mb=self.device.peak_memory_mb(),
         )
-
-
-def _filled(losses: Sequence[float], before: Sequence[float]) -> list[float]:
-    """Return losses in which a batch without one has that of the batch before, or else the next one."""
-    known = [loss for loss in (*before[-1:], *losses) if loss != NOTHING]
-    last, filled = known[0] if known else 0.0, list[float]()
-    for loss in losses:
-        last = last if loss == NOTHING else loss
-        filled.append(last)
-    return filled

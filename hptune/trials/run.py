@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import repeat
+from typing import Any
 
 from hptune.errors import TrialError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
@@ -43,7 +44,12 @@ class Runner:
         """Whether a trial can be stopped half-way and go on later."""
         return self.task.loop is None or bool(self.task.seen["saves"])
 
-    def run(self, trials: Sequence[Trial], until: Sequence[int] = ()) -> list[TrialResult]:
+    @property
+    def side_by_side(self) -> int:
+        """Candidates that stages try at once where they could follow each other, 1 at least."""
+        return 1 if self.execution is None else self.execution.side_by_side
+
+    def run(self, trials: Sequence[Trial], until: Sequence[int | None] = ()) -> list[TrialResult]:
         """Run trials, several at once where that is faster; return their results in the order given.
 
         A trial that the run directory holds is not run again. A trial that fails is a row
@@ -51,8 +57,8 @@ class Runner:
 
         Args:
             trials: What to run.
-            until: Iterations after which each trial pauses; by default none does. What has
-                paused is no row yet, and goes on when it is run again.
+            until: Iterations after which each trial pauses, None where it does not; by default none
+                does. What has paused is no row yet, and goes on when it is run again.
 
         Raises:
             InputError: A trial cannot run at all.
@@ -62,7 +68,8 @@ class Runner:
         for trial, pause in zip(trials, until or repeat(None, len(trials)), strict=True):
             known = self.run_dir.result(trial)
             if known is None:
-                jobs.append(self._job(trial, pause))
+                if all(job.trial.id != trial.id for job in jobs):
+                    jobs.append(self._job(trial, pause))
                 continue
             results[trial.id] = known
             if pause is None:
@@ -207,13 +214,14 @@ class Runner:
         known = self.run_dir.timing(key)
         if isinstance(known, int | float):
             return float(known)
-        with cpu_threads(self._executor([trial, trial]).threads):
-            try:
-                iteration = measure_iteration(
-                    self.task, trial, self.device, seconds=SECONDS, untimed=3
-                )
-            except TrialError:
-                return 0.0
+        how: dict[str, Any] = {"seconds": SECONDS, "untimed": 3}
+        try:
+            if self.execution is None:
+                iteration = measure_iteration(self.task, trial, self.device, **how)
+            else:
+                iteration = self.execution.seconds_of_iteration(self.task, [trial, trial], **how)
+        except TrialError:
+            return 0.0
         speed = trial.batch_size / iteration
         self.run_dir.set_timing(key, speed)
         return speed

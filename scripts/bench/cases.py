@@ -53,7 +53,13 @@ CASES = {
             batch_size=64,
             lr=0.05,
             threads=1,
-            iterations={"training": 380, "lr-range": 100, "sweep": 380, "scaling": 190},
+            iterations={
+                "training": 380,
+                "lr-range": 100,
+                "own-loop": 760,
+                "sweep": 380,
+                "scaling": 190,
+            },
         ),
         Case(
             name="cifar10/three-layer",

@@ -10,6 +10,7 @@ a ratio of time or memory the sign ≤.
 training    one run against the plain loop's, examples/s     run      hptune run, cold start
 lr-range    100 iterations, with and without validation      startup  --help, show, import torch
 sweep       8 candidates against 8 plain runs                memory   peak of a training run
+own-loop    the plain loop as a function of a trial, in time
 scaling     1 to 32 candidates against as many times one     batch-size  images/s, 32 to 1024
 """
 
@@ -28,6 +29,7 @@ _CASES = (*_DIGITS, "cifar10/three-layer", "cifar10/resnet-20", "cifar10/resnet-
 _ONLY: Mapping[str, tuple[str, ...] | None] = {
     "training": None,
     "lr-range": None,
+    "own-loop": _DIGITS,
     "sweep": None,
     "scaling": _DIGITS,
     "batch-size": ("cifar10/three-layer",),
@@ -41,7 +43,7 @@ def main() -> None:
     """Measure, print and write."""
     args = _arguments()
     # Not before: a wrong argument is told at once.
-    from scripts.bench import commands, sweeps, training
+    from scripts.bench import commands, own_loop, sweeps, training
     from scripts.bench.cases import CASES
     from scripts.bench.table import document, show, write
     from scripts.bench.training import device_of
@@ -51,6 +53,7 @@ def main() -> None:
     parts: dict[str, training.Part] = {
         "training": training.training,
         "lr-range": training.lr_range,
+        "own-loop": own_loop.own_loop,
         "sweep": sweeps.sweep,
         "scaling": partial(sweeps.scaling, plot=args.plot),
         "batch-size": training.batch_sizes,

@@ -125,6 +125,7 @@ class SurrogateRunner:
     noise: float = 0.0
     progress: Silent = field(default_factory=Silent)
     known: dict[str, TrialResult] = field(default_factory=dict)
+    side_by_side: int = 1
 
     def __post_init__(self) -> None:
         metrics = {ERROR.name: SimpleNamespace(higher_is_better=False)}

@@ -100,10 +100,10 @@ class FixedOrder:
         return FixedOrder(self._source.to(device))
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, **which: int
     ) -> Iterator[Batch]:
         """Yield the batches of the first epoch."""
-        return self._source.batches(batch_size, seed=seed, epoch=0, skip=skip)
+        return self._source.batches(batch_size, seed=seed, epoch=0, **which)
 
 
 def torch_init(task: Task) -> Task:

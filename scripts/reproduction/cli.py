@@ -2,6 +2,7 @@
 
 Usage: scripts/reproduce --table 1|2|super-convergence [--rows ID ...] [--seeds 4]
        [--device auto] [--scale 1.0] [--minutes N] [--tuned | --as-tuned] [--change NAME] [--list]
+       [--results FILE]
 
 A row is a config of configs/ with changes (scripts/reproduction/rows.yaml). It trains on all
 training images; the test set is read along the way, as the author did, and at the end, which is
@@ -68,6 +69,7 @@ def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     ours.add_argument("--tuned", action="store_true")
     ours.add_argument("--as-tuned", action="store_true")
     parser.add_argument("--change", choices=CHANGES)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--list", action="store_true")
     return parser.parse_args(words)
 
@@ -247,8 +249,8 @@ def record(
         "device": results[0].device, "torch": torch.__version__, **facts,
     }  # fmt: skip
     rows = []
-    if RESULTS.exists():
-        with RESULTS.open(newline="") as file:
+    if args.results.exists():
+        with args.results.open(newline="") as file:
             rows = list(csv.DictReader(file))
     names = ("row", "tuned", "change", "scale", "device")
     rows = [r for r in rows if any(r[name] != str(entry[name]) for name in names)]
@@ -256,7 +258,7 @@ def record(
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows([*rows, entry])
-    RESULTS.write_text(text.getvalue())  # in one go: an error above leaves the file as it was
+    args.results.write_text(text.getvalue())  # in one go: an error above leaves the file as it was
 
 
 def report_of(row: dict[str, Any]) -> str:

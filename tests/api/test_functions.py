@@ -51,7 +51,7 @@ def test_lr_find(task):
     assert found.curves["trial"].nunique() == len(found.trials)
     axes = found.plot()
     assert axes.get_xscale() == "log" and len(axes.lines) == 3
-    assert "lr" in repr(found) and found.decision.reason in repr(found)
+    assert f"maximum LR {found.lr:.4g}" in repr(found) and "next: .decisions" in repr(found)
 
 
 def test_sweep_by_its_names(task):
@@ -285,11 +285,11 @@ def test_progress_is_told_on_stderr(task, capsys):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda t: hptune.train(t, optimiser="sgd"), "optimiser: no such keyword; must be of"),
+        (lambda t: hptune.train(t, optimiser="sgd"), "did you mean 'optimizer'?"),
         (lambda t: hptune.train(t, optimizer="sdg"), "did you mean 'sgd'?"),
         (lambda t: hptune.train(t, policy="2cycle"), "did you mean '1cycle'?"),
         (lambda t: hptune.train(t, epochs=0), "epochs"),
-        (lambda t: hptune.train(t, lr="fast"), "lr: 'fast'; must be a valid number"),
+        (lambda t: hptune.train(t, lr="fast"), "lr: 'fast'; must be a number"),
         (lambda t: hptune.train(t, lr=-1), "lr: -1; must be greater than 0"),
         (lambda t: hptune.train(t, lr=0.1, batch_size=999), "batch_size: 999; must not exceed"),
         (lambda t: hptune.train(t, device="tpu"), "device: 'tpu'"),
@@ -297,7 +297,7 @@ def test_progress_is_told_on_stderr(task, capsys):
             lambda t: hptune.train(t, lr=0.1, settings={"training.label_smoothing": 0.1}),
             "training.label_smoothing: the loss was given in Python",
         ),
-        (lambda t: hptune.train(t, jobs=0), "jobs: 0; must be auto or a number"),
+        (lambda t: hptune.train(t, jobs=0), 'jobs: 0; must be "auto" or a whole number'),
         (lambda t: hptune.lr_find(t, lr=0.1), "lr: 0.1; is what lr_find finds"),
         (lambda t: hptune.sweep(t, "data.flip", [True]), "data.flip: belongs to what hptune.Task"),
         (lambda t: hptune.sweep(t, "model.name", ["mlp"]), "model.name: belongs to what"),
@@ -309,7 +309,7 @@ def test_progress_is_told_on_stderr(task, capsys):
         (lambda t: hptune.tune(t, stages=["lr"]), "stages: 'lr'"),
         (lambda t: hptune.tune(t, time="5"), "time: 5; must be a time with its unit"),
         (lambda t: hptune.tune(t, time="0.1s"), "time: 0.1 s; must be about"),
-        (lambda t: hptune.train("digits"), "task: a str; must be an hptune.Task"),
+        (lambda t: hptune.train("digits"), "task: 'digits'; must be an hptune.Task"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -317,3 +317,18 @@ def test_what_is_wrong_is_told_in_a_line(task, call, message: str):
     with pytest.raises(InputError) as error:
         call(task)
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_results_are_compared_with_one_another_and_with_directories(task, tmp_path: Path):
+    quick = {"epochs": 1, "seeds": 2, "progress": False}
+    one = hptune.train(task, lr=0.1, **quick)
+    hptune.train(task, lr=0.01, out=tmp_path / "small", **quick)
+    found = hptune.compare(one, tmp_path / "small")
+    assert list(found.table["mean"]) == [
+        pytest.approx(run.mean) for run in found.table.itertuples()
+    ]
+    assert found.table["seeds"].tolist() == [2, 2] and "paired over 2 seeds" in repr(found)
+    assert "| small |" in found.to_markdown() and r"\toprule" in found.to_latex()
+    assert len(found.plot(by="iteration").get_lines()) == 2
+    with pytest.raises(InputError, match="by: 'iterations'; must be of epoch, iteration"):
+        found.plot(by="iterations")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,11 @@ def test_text_is_no_list_of_values():
     task = hptune.Task(lambda free=0: nn.Linear(4, 2), train=(x, (x[:, 0] > 0).long()))
     with pytest.raises(InputError, match=r"values: 'on,off'; must be a list"):
         hptune.sweep(task, "model.args.free", "on,off", lr=0.1)
+
+
+def test_a_value_of_many_digits_is_swept_as_it_is(tmp_path: Path, capsys):
+    words = ["sweep", "wd", "--values", "0.0031622776601683794,3.1622776601683795e-05"]
+    settings = ["--set", "hyper_parameters.lr=0.1", "--set", "training.epochs=2", "--device", "cpu"]
+    assert run([*words, *settings, "--out", str(tmp_path), "--json"]) == 0
+    decided = json.loads(capsys.readouterr().out)["decisions"]
+    assert decided[0]["value"] in (0.0031622776601683794, 3.1622776601683795e-05)

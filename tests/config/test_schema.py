@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hptune.config.load import dump, load_experiment
 from hptune.config.schema import Experiment, Training
+from hptune.errors import InputError
 from hptune.policies import POLICIES
 from hptune.results.records import Trial
 from hptune.results.settings import OptimizerSpec, TrainingSettings
@@ -34,7 +35,11 @@ def test_every_key_has_a_text(section: type[BaseModel]):
 
 def test_training_fills_the_record_with_the_same_defaults():
     assert Training().settings() == TrainingSettings()
-    assert set(TrainingSettings.model_fields) == set(Training.model_fields) - {"epochs"}
+    assert set(TrainingSettings.model_fields) == set(Training.model_fields) - {
+        "epochs",
+        "devices_per_trial",
+        "batch_norm",
+    }
 
 
 def test_an_optimizers_name_is_small_and_its_tuples_are_lists():
@@ -69,7 +74,7 @@ def test_what_python_gives_and_what_comes_back_from_yaml_are_one(tmp_path: Path)
 
 def test_a_changed_section_is_checked():
     assert TrainingSettings().change(evaluations=3).evaluations == 3
-    with pytest.raises(ValidationError):
+    with pytest.raises(InputError, match="evaluations: 0; must be"):
         TrainingSettings().change(evaluations=0)
 
 

@@ -86,6 +86,18 @@ def test_a_pass_taken_up_later_goes_on_as_it_would_have(source):
         assert torch.equal(x, x2) and torch.equal(y, y2)
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("gathered", [0, 2**30])
+def test_one_of_every_few_batches_is_as_among_all(source, seed, gathered, monkeypatch):
+    monkeypatch.setattr("hptune.data.sources.memory.GATHER_BYTES", gathered)
+    whole = list(source.batches(4, seed=seed, epoch=2))
+    for part in range(3):
+        some = list(source.batches(4, seed=seed, epoch=2, skip=1 + part, every=3))
+        assert len(some) == len(whole[1 + part :: 3])
+        for (x, y), (x2, y2) in zip(whole[1 + part :: 3], some, strict=True):
+            assert torch.equal(x, x2) and torch.equal(y, y2)
+
+
 def test_memory_and_stream_deliver_the_same():
     for (x, y), (x2, y2) in zip(
         memory().batches(6, seed=1), stream().batches(6, seed=1), strict=True

@@ -229,3 +229,9 @@ def test_an_interrupt_ends_the_process_with_all_that_it_started(tmp_path: Path):
     assert process.wait(30) == 130
     state = Path(f"/proc/{marker.read_text()}/stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"  # ended, whoever has to know
+
+
+def test_several_devices_of_hptune_are_not_for_a_loop_of_ones_own(tmp_path: Path, capsys):
+    words = ["train", "--lr", "1", "--devices-per-trial", "2", "--device", "cpu", "--", *WHOLE]
+    assert hptune(tmp_path, *words) == 2
+    assert "--devices-per-trial: 2; divides hptune's own loop alone" in capsys.readouterr().err

@@ -35,6 +35,8 @@ BASE = Trial(
 class Valley:
     """Stands in for a Runner: the loss is lowest at an LR / (1 - momentum) of `best`."""
 
+    side_by_side = 1
+
     def __init__(self, best: float, epochs: float, noise: float = 0.0) -> None:
         self.best, self.noise, self.asked = best, noise, list[TrialResult]()
         self.budget = Budget(epochs)

@@ -70,6 +70,7 @@ class Law:
     """Stands in for a Runner: trials end as a law says, and cost an epoch each."""
 
     pauses = True
+    side_by_side = 1
 
     def __init__(self, law, epochs: float = math.inf) -> None:
         self.law, self.budget, self.asked, self.progress = law, Budget(epochs), [], Silent()
@@ -432,7 +433,10 @@ def test_a_final_seed_that_fits_worse_than_the_search_did_is_run_again_with_half
         (0.05, 0),
         (0.05, 1),
     ]
-    assert decisions[0].value == 0.05 and "fits no worse than the short runs" in decisions[0].rule
+    assert (
+        decisions[0].value == 0.05
+        and "fits no worse than short runs of no higher LR" in decisions[0].rule
+    )
     a_little = Fits(lambda t: 0.5, lambda t: 0.7 if t.seed else 0.45)
     assert run_final_safely(a_little, BASE, seeds=2, search=SEARCH)[1] == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,9 @@ from hptune.cli import run
 from hptune.console.trials_table import trials_table
 from hptune.report.answer import WIDTH, answer
 from hptune.report.read import read_run
+from hptune.report.trust import trust_of
+from hptune.results.evidence import FinalRun, Model
+from hptune.results.records import Decision
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,42 @@ def test_of_a_stage_alone_its_value_comes_first(made: Path):
     record = read_run(made)
     (stage,) = {d.stage for d in record.decisions if d.parameter == "weight_decay"}
     assert answer(record, stage)[0].startswith(f"{record.name}: weight decay ")
+
+
+def test_next_is_a_longer_run_where_the_loss_still_falls(made: Path):
+    assert (
+        answer(read_run(made))[-1]
+        == f"      hptune train {made}/tuned.yaml --epochs 6 --out {made}-longer"
+    )
+
+
+def test_next_is_the_sweep_of_what_was_compared_with_nothing(made: Path):
+    record = read_run(made)
+    evidence = [
+        replace(one, verdict="balanced") if isinstance(one, FinalRun) else one
+        for one in record.evidence
+    ]
+    record = replace(record, evidence=evidence)
+    assert answer(record)[-1] == f"      hptune train {made}/tuned.yaml"
+    kept = [replace(d, trials=()) if d.parameter == "weight_decay" else d for d in record.decisions]
+    (last,) = answer(replace(record, decisions=kept))[-1:]
+    assert last == f"      hptune sweep wd {made}/experiment.yaml --out {made}"
+    # Of a task of Python the shell knows nothing, unless a function's name leads to it.
+    python = replace(record, experiment="data:\n  name: python\ntask: null\n")
+    assert answer(python)[-1].startswith("next: hptune show")
+    named = replace(record, experiment="data:\n  name: python\ntask: problem:make\n")
+    assert answer(named)[-1] == f"      hptune train {made}/tuned.yaml"
+
+
+def test_a_value_outside_of_where_the_best_lies_is_told_as_such():
+    decision = Decision(
+        stage="refine", parameter="lr", value=0.5, rule="r", reason="r", trials=("a",)
+    )
+    model = Model(
+        stage="refine", trials=("a",), by="loss", values={"lr": 0.5}, intervals={"lr": [0.1, 0.4]},
+        lines={}, rivals={},
+    )  # fmt: skip
+    assert trust_of(decision, [model]).brief == "outside 0.1 to 0.4, where the best lies"
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])

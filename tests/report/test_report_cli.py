@@ -84,3 +84,17 @@ def test_a_failure_to_draw_does_not_fail_the_run(
     assert json.loads(captured.out)
     lines = [line for line in captured.err.splitlines() if "report" in line]
     assert lines == [f"report: not written (no fonts); `hptune report {command_run}` tries again"]
+
+
+def test_plots_come_as_files_for_a_paper_too(lr_run: Path, tmp_path: Path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        words = ["report", str(lr_run), "--out", str(folder)]
+        assert run([*words, "--figures", "svg", "--style", "paper"]) == 0
+    drawn = sorted((folders[0] / "plots").iterdir())
+    assert drawn and all(path.suffix == ".svg" for path in drawn)
+    assert "plots/lr-range.svg" in (folders[0] / "report.html").read_text()
+    for path in drawn:
+        content = path.read_bytes()
+        assert b'width="237.6pt"' in content  # 3.3 inches of 72 points
+        assert (folders[1] / "plots" / path.name).read_bytes() == content

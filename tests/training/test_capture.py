@@ -41,7 +41,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         captured: Captured = cell.cell_contents
         which = len(replays)
         replays.append(0)
-        with capture._as_before(captured._models, captured._parameters, device):
+        with capture.as_before(captured._models, captured._parameters, device):
             losses = compute()
             gradients = [p.grad for p in captured._parameters]
 
@@ -143,6 +143,23 @@ def test_what_waits_for_the_device_is_not_recorded_but_launched_and_says_why(
     assert lanes.not_captured == "RuntimeError: called a synchronizing CUDA operation"
     assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING))
     assert not recorded  # on a GPU, one that fails would spoil the process
+
+
+def test_after_a_recording_that_fails_none_is_tried_again(monkeypatch: pytest.MonkeyPatch):
+    tried: list[int] = []
+
+    def fail(compute: Callable[[], Tensor], device: torch.device) -> tuple[Tensor, Replay]:
+        tried.append(1)
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(capture, "cuda_graph", fail)
+    monkeypatch.setattr(capture, "_failed", [])
+    task, trial = image_task(), image_trial()
+    for _ in range(2):
+        assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING))
+    lanes = Lanes([TrialRun(task, Job(trial), REPLAYING)])
+    lanes.step()
+    assert len(tried) == 1 and "failed before in this process" in (lanes.not_captured or "")
 
 
 def test_a_batch_of_another_shape_or_kind_is_launched(recorded: list[int]):

@@ -110,16 +110,18 @@ def test_nadamw_can_be_named_and_driven():
         assert (group["weight_decay"], group["decoupled_weight_decay"]) == (0.1, True)
 
 
+@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 @pytest.mark.parametrize("name", sorted(set(optimizer_classes()) - {"muon"}))
-def test_every_offered_optimizer_takes_a_step(name: str):
-    net = model()
+def test_every_offered_optimizer_takes_a_step(name: str, place: str):
+    net = model().to(place)
     accepts_decay = name not in {"rprop"}
     optimizer = make(
         net, OptimizerSpec(name=name), lr=0.01, weight_decay=1e-4 if accepts_decay else 0.0
     )
     before = net[3].weight.detach().clone()
-    net(torch.randn(4, 3, 8, 8)).square().mean().backward()
-    optimizer.step()
+    for _ in range(2):
+        net(torch.randn(4, 3, 8, 8, device=place)).square().mean().backward()
+        optimizer.step()
     assert not torch.equal(before, net[3].weight)
 
 

@@ -22,8 +22,8 @@ from hptune.errors import InputError, one_line
 Array = NDArray[Any]
 Parts = Mapping[str, tuple[Array, Array]]  # inputs and targets of "train", "validation" and "test"
 # Words that a name is made of; where two arrays fit, the earlier word counts.
-_INPUTS = ("x", "images", "inputs", "data", "image", "input", "imgs", "img", "features", "samples")
-_TARGETS = ("y", "labels", "targets", "target", "label", "classes", "class")
+INPUTS = ("x", "images", "inputs", "data", "image", "input", "imgs", "img", "features", "samples")
+TARGETS = ("y", "labels", "targets", "target", "label", "classes", "class")
 _PARTS = {
     "train": ("train", "training", "tr"),
     "validation": ("validation", "valid", "val", "dev"),
@@ -56,7 +56,7 @@ def read_parts(path: Path) -> tuple[Parts, list[str]]:
     Raises:
         InputError: It is no npz of plain arrays, or has none that go together.
     """
-    with _opened(path) as (names, read):
+    with opened(path) as (names, read):
         if sorted(names) == _POSITIONAL:
             first, second = (read(name) for name in _POSITIONAL)
             swapped = first.ndim == 1 < second.ndim and second.size > len(second)
@@ -65,7 +65,7 @@ def read_parts(path: Path) -> tuple[Parts, list[str]]:
             return {"train": pair}, [f"array {x!r} is taken for the inputs, {y!r} for the targets"]
         found = {}
         for part in _PARTS:
-            pair_of_names = [_named(names, part, words) for words in (_INPUTS, _TARGETS)]
+            pair_of_names = [named(names, part, words) for words in (INPUTS, TARGETS)]
             if None not in pair_of_names:
                 found[part] = pair_of_names
         if "train" not in found:
@@ -82,7 +82,7 @@ def read_parts(path: Path) -> tuple[Parts, list[str]]:
     return parts, notes
 
 
-def _named(names: Sequence[str], part: str, words: Sequence[str]) -> str | None:
+def named(names: Sequence[str], part: str, words: Sequence[str]) -> str | None:
     """Return the array of a part that is called by one of these words, in any usual spelling."""
     by_spelling = {
         re.sub(r"[\W_]+", "", name.lower()): name for name in sorted(names, reverse=True)
@@ -93,7 +93,7 @@ def _named(names: Sequence[str], part: str, words: Sequence[str]) -> str | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], Array]]]:
+def opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], Array]]]:
     """Give the names of the arrays, and a function that reads one."""
     try:
         if path.suffix.lower() == ".npy":

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hptune.data.assemble import Content, splits_of
 from hptune.data.spec import DataSpec, Kind, Splits
-from hptune.data.tables.columns import giveaways, of_no_use, sentences
+from hptune.data.tables.columns import giveaways, id_like, of_no_use, sentences
 from hptune.data.tables.read import read_table
 from hptune.data.tables.target import classes_of, kind_of, likely_target, quantities
 from hptune.errors import InputError, did_you_mean
@@ -126,8 +126,16 @@ def content_of(found: Examined, path: Path) -> Content:
         targets=targets,
         classes=classes,
         parts={"train": np.arange(len(inputs))},
+        record={"column": found.target, "left_out": [*found.dropped], "ids": ids_of(found)},
         notes=found.notes,
     )
+
+
+def ids_of(found: Examined) -> list[str]:
+    """Return the columns left out that only name the rows; those that are free text come last."""
+    left_out = (found.table[name] for name in found.dropped)
+    named = {str(c.name): id_like(c, c.nunique()) for c in left_out}
+    return sorted(filter(named.get, named), key=lambda name: "free text" in str(named[name]))
 
 
 def _column(table: pd.DataFrame, key: str, name: str | None, path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from itertools import islice
 from typing import Any
 
 import torch
@@ -88,11 +89,17 @@ class TensorSource:
         return self._on[device]
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Columns]:
         """Yield batches; see `hptune.task.Source.batches`."""
         if seed is None:
-            for batch in batches_of(self.columns, batch_size):
+            for batch in islice(batches_of(self.columns, batch_size), skip, None, every):
                 yield self._ready(with_leaves(batch, torch.clone) if self._copies else batch)
             return
         device = next(leaves(self.columns)).device
@@ -101,7 +108,10 @@ class TensorSource:
         whole = len(self) - len(self) % batch_size
         if skip * batch_size >= whole:
             return
-        order = order[skip * batch_size : whole].to(device)
+        order = order[skip * batch_size : whole]
+        if every > 1:
+            order = torch.cat(torch.split(order, batch_size)[::every])
+        order = order.to(device)
         if self._bytes <= GATHER_BYTES:
             gathered = take(self.columns, order)
             if self._normalize is None and draws is None:

@@ -93,16 +93,23 @@ class StreamSource:
         return moved
 
     def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0, skip: int = 0
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        every: int = 1,
     ) -> Iterator[Any]:
         """Yield batches; see `hptune.task.Source.batches`."""
         draws = None
         if seed is None:
             order = torch.arange(len(self))
-            starts = range(0, len(self), batch_size)
+            starts = range(skip * batch_size, len(self), every * batch_size)
         else:
             order, draws = epoch_order(len(self), seed, epoch, self._augment)
-            starts = range(skip * batch_size, len(self) - batch_size + 1, batch_size)
+            last = len(self) - batch_size
+            starts = range(skip * batch_size, last + 1, every * batch_size)
         chosen = [order[start : start + batch_size].tolist() for start in starts]
         pinned = self._device.type == "cuda"
         loader = DataLoader(

@@ -43,6 +43,7 @@ class Remarks:
 
     def __init__(self) -> None:
         self._cells: dict[str, dict[str, int]] = defaultdict(dict)
+        self.date_formats: dict[str, str] = {}  # by which each column of dates was read
 
     def add(self, what: str, column: object, cells: int) -> None:
         """Note so many cells of a column."""
@@ -76,7 +77,8 @@ def typed(
         decimal: The decimal sign of the table.
         remarks: Gets what is to be said.
         missing: Text that means a missing value, beside an empty cell.
-        kind: What it was in the table that is now to be followed; None finds out.
+        kind: What it was in the table that is now to be followed, of dates with their format, "date
+            %d/%m/%Y"; None finds out.
     """
     import pandas as pd
 
@@ -89,7 +91,7 @@ def typed(
     found = np.asarray(distinct, dtype=object).tolist()
     cells = [" ".join(c.split()) if "\n" in c else c.strip() for c in map(str, found)]
     if not cells and kind != "text":
-        nothing = np.datetime64("NaT", "s") if kind == "date" else np.nan
+        nothing = np.datetime64("NaT", "s") if (kind or "").startswith("date") else np.nan
         return pd.Series(nothing, index=column.index, name=name)
     counts = np.bincount(codes[codes >= 0], minlength=len(cells))
     blank = {"", *missing}
@@ -120,10 +122,12 @@ def typed(
             if marks and (marks, decimal) != ("decimal commas", ","):  # said of the whole table
                 remarks.add(f"text with {marks} is read as numbers", name, counts[changed].sum())
             return taken(np.where(good, values, np.nan), good)
-    if kind in (None, "date"):
-        dates, form = _dates(cells)
+    what, _, format = (kind or "").partition(" ")
+    if what in ("", "date"):
+        dates, form = _dates(cells, format)
         good = ~np.isnat(dates)
         if kind or mostly(good):
+            remarks.date_formats[str(name)] = form
             remarks.add(
                 f"dates, read as {form}, become year, month, day and so on",
                 name,
@@ -156,8 +160,13 @@ def _missing_words(
     return f"{words} in text counts as a value (data.missing: [{listed}] makes it a missing one)"
 
 
-def _dates(cells: Sequence[str]) -> tuple[NDArray[np.datetime64], str]:
-    """Return dates, NaT where a cell is none, and the format by which most are."""
+def _dates(cells: Sequence[str], before: str = "") -> tuple[NDArray[np.datetime64], str]:
+    """Return dates, NaT where a cell is none, and the format by which most are.
+
+    Args:
+        cells: Of a column.
+        before: The format of dates before these, which counts where several fit.
+    """
     import pandas as pd
 
     column = pd.Series(cells, dtype=object)
@@ -171,6 +180,7 @@ def _dates(cells: Sequence[str]) -> tuple[NDArray[np.datetime64], str]:
         return dates.dt.tz_localize(None).to_numpy().astype("datetime64[s]")
 
     sample = pd.Series(some, dtype=object)
-    likely = [form for form in _FORMATS if 2 * (~np.isnat(read(sample, form))).sum() > len(some)]
+    formats = dict.fromkeys((before, *_FORMATS) if before else _FORMATS)
+    likely = [form for form in formats if 2 * (~np.isnat(read(sample, form))).sum() > len(some)]
     found = [(read(column, form), form) for form in likely]
     return max(found, key=lambda pair: (~np.isnat(pair[0])).sum(), default=(none, ""))

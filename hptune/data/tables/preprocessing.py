@@ -33,6 +33,7 @@ class Feature:
         category: Of what "is" it.
         fill: Stands for a missing value: the median of the training rows.
         mean, std: Of the training rows, by which it is standardised.
+        date_format: By which the dates of the column were read.
     """
 
     column: str
@@ -42,6 +43,7 @@ class Feature:
     fill: float = 0.0
     mean: float = 0.0
     std: float = 1.0
+    date_format: str = ""
 
     @property
     def name(self) -> str:
@@ -67,7 +69,7 @@ class Preprocessing:
             normalize: "standardize" to mean 0 and standard deviation 1, "mean-image" to mean 0, or
                 "none".
         """
-        rows = table.iloc[train]
+        rows, formats = table.iloc[train], table.attrs.get("date_formats", {})
         fitted = []
         for feature, values in _raw([f for name in rows for f in _features(rows[name])], rows):
             known = values[~np.isnan(values)]
@@ -76,7 +78,9 @@ class Preprocessing:
             filled = np.where(np.isnan(values), fill, values)
             mean, std = (0.0, 1.0) if normalize == "none" else _moments(filled)
             std = std if normalize == "standardize" else 1.0
-            fitted.append(Feature(**asdict(feature) | {"fill": fill, "mean": mean, "std": std}))
+            moments = {"fill": fill, "mean": mean, "std": std}
+            read_by = {"date_format": formats.get(feature.column, "")}
+            fitted.append(Feature(**asdict(feature) | moments | read_by))
         return cls(tuple(fitted))
 
     @classmethod
@@ -96,8 +100,8 @@ class Preprocessing:
 
     @property
     def kinds(self) -> dict[str, str]:
-        """What each column is to be read as: "number", "date" or "text"."""
-        kinds = {feature.column: feature.kind for feature in self.features}
+        """What each column is to be read as: "number", "date" with its format, or "text"."""
+        kinds = {f.column: f"{f.kind} {f.date_format}".strip() for f in self.features}
         return {name: "text" if kind == "yes-no" else kind for name, kind in kinds.items()}
 
     def apply(self, table: pd.DataFrame) -> NDArray[np.float32]:

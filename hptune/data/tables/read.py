@@ -25,11 +25,12 @@ def read_table(
     Args:
         path: The file; separator, encoding and decimal sign are recognised.
         missing: Text that means a missing value, beside an empty cell.
-        kinds: "number", "date" or "text" of columns that are to be read as another table's were.
+        kinds: "number", "date" with its format, or "text", of columns that are to be read as
+            another table's were.
 
     Returns:
-        The table, each column of numbers, of datetime64, or of text as a category; and what a user
-        should know of how it was read.
+        The table, each column of numbers, of datetime64 (its format in `attrs`), or of text as a
+        category; and what a user should know of how it was read.
 
     Raises:
         InputError: It is none, or has no rows.
@@ -89,7 +90,9 @@ def read_table(
     notes += remarks.notes()
     if nothing:
         notes.append(f"columns without a name and without a value are left out: {len(nothing)}")
-    return pd.concat(columns, axis=1), notes
+    whole = pd.concat(columns, axis=1)
+    whole.attrs["date_formats"] = remarks.date_formats
+    return whole, notes
 
 
 def _parsed(file: io.BytesIO, **how: Any) -> pd.DataFrame:

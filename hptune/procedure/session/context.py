@@ -7,9 +7,9 @@ from typing import Any
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.config.load import with_value
+from hptune.config.loop import usual_batch_size
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
-from hptune.own_loop.task import BATCH_SIZE
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
 from hptune.procedure.plan import BESIDE_REFINEMENT, SHORTEST, Plan
@@ -17,7 +17,7 @@ from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Decision, Scalar, Trial, TrialResult
 from hptune.results.settings import AUTO, PolicySpec
-from hptune.stages import LR_RANGE, OPTIMIZER, SEARCH, SWEEP
+from hptune.stages import LR_RANGE, OPTIMIZER, SEARCH, SWEEP, TRAIN
 from hptune.task import Task
 from hptune.training.check_batch import BatchCheck
 from hptune.training.lengths import iterations_per_epoch
@@ -186,8 +186,7 @@ class Context:
 
     def batch_size(self, *, quiet: bool = False) -> int:
         """Return the batch size that holds now."""
-        task = self.task
-        default = defaults.batch_size(len(task.train)) if task.loop is None else BATCH_SIZE
+        default, task = self.problem.usual_batch_size, self.task
         fixed = task.loop is not None and "batch_size" not in task.seen["reads"]
         return round(self.inputs.number("batch_size", default, quiet=quiet or fixed))
 
@@ -263,7 +262,19 @@ class Context:
             optimizer=self.problem.optimizer,
             settings=experiment.training.settings(),
             fixed=shown.fixed,
+            devices=self.problem.devices_that_matter(shown),
         )
+
+    def decided(self, decisions: Iterable[Decision]) -> Experiment:
+        """Return the experiment with every decided value, and what holds now where it has none."""
+        experiment = tuned(self.experiment, decisions)
+        if not self.inputs.known("lr"):
+            return experiment
+        now = self.whole(TRAIN, quiet=True)
+        for name in HYPER_PARAMETERS:
+            if getattr(experiment.hyper_parameters, name) is None:
+                experiment = with_value(experiment, f"hyper_parameters.{name}", getattr(now, name))
+        return experiment
 
     def _lr_min(self, lr: float, policy: PolicySpec) -> float | None:
         """Return the minimum LR; None leaves it to a policy that does not cycle as the report's."""
@@ -279,6 +290,10 @@ class Context:
 
 def tuned(experiment: Experiment, decisions: Iterable[Decision]) -> Experiment:
     """Return an experiment with every decided value written in."""
+    if (
+        experiment.loop.iterations_per_epoch is not None
+    ):  # which holds at a batch size, whatever is decided
+        experiment = with_value(experiment, "loop.batch_size", usual_batch_size(experiment))
     for decision in decisions:
         name = decision.parameter
         if name in HYPER_PARAMETERS:

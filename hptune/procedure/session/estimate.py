@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
-from hptune.procedure import batch_size, range_test
+from hptune.procedure import batch_size, range_test, refine
 from hptune.procedure.plan import Plan, PlannedStage
 from hptune.procedure.session.context import Context
 from hptune.results.records import Trial
@@ -40,11 +41,14 @@ class Estimate:
         threads = None
         if self._execution:  # as one trial alone is trained
             threads = self._execution.choose(task, [self._base]).threads
+        how: dict[str, Any] = {"seconds": MEASURED_SECONDS, "undisturbed": False}
         with cpu_threads(threads):
-            self._iteration = measure_iteration(
-                task, self._base, device, seconds=MEASURED_SECONDS, undisturbed=False
-            )
-            self._example = seconds_of_an_evaluated_example(context, self._base)
+            if self._execution and device.ranks.size > 1:
+                self._iteration = self._execution.seconds_of_iteration(task, [self._base], **how)
+            else:
+                self._iteration = measure_iteration(task, self._base, device, **how)
+            example = seconds_of_an_evaluated_example(context, self._base)
+        self._example = example / device.ranks.size
 
     def stages(self, plan: Plan, names: Sequence[str]) -> list[PlannedStage]:
         """Return the plan of some stages with the seconds that each will take."""
@@ -74,7 +78,10 @@ class Estimate:
             taken += self._trials(tests, plan.range_test, settings)
         if trials:
             short = self._context.shortened(self._base, plan)
-            together = 1 if planned.stage == REFINE else trials
+            together = trials
+            if planned.stage == REFINE:
+                room = self._execution.side_by_side if self._execution else 1
+                together = min(room, max(trials // refine.ROUNDS, 1))
             rounds = trials / together
             taken += rounds * self._trials(together, short.iterations, short.settings)
         if planned.stage == REFINE:

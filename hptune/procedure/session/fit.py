@@ -19,7 +19,7 @@ from hptune.errors import one_line
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.training.check_batch import first_batch
-from hptune.training.device import seeded
+from hptune.training.device import pinned, seeded
 from hptune.training.lengths import micro_batch
 from hptune.training.memory import available_memory, estimated_memory
 from hptune.training.model import make_model
@@ -35,18 +35,23 @@ def sizes_that_fit(context: Context, sizes: Sequence[int]) -> list[int]:
     A size far below the limit by estimate is not tried. The others are, in a fresh process: what
     memory is left there does not depend on what this one has done before.
     """
-    context.check()
+    _ = context.runner  # so that the device's mode is chosen
     problem, present = context.problem, context.batch_size(quiet=True)
     if problem.task.loop is not None:  # one that does not fit is a trial that fails
         return list(sizes)
     sizes = [size for size in sizes if size == present or _is_taken(context, size)]
-    available = available_memory(problem.device)
+    device, devices = problem.device, problem.device.ranks.size
+    available = available_memory(device)
+    if available is not None and device.torch_device.type == "cpu":
+        available //= devices  # processes that share it
     larger = sorted(size for size in sizes if size > present)
     if available is None or not larger:
         return list(sizes)
     largest = larger[-1]
     task, seed = problem.task, problem.experiment.seed
-    needed = estimated_memory(task, problem.device, batch_size=largest, at=present, seed=seed)
+    needed = estimated_memory(
+        task, device, batch_size=largest // devices, at=present // devices, seed=seed
+    )
     if needed < SURE * available:
         return list(sizes)
     if problem.given is not None:  # no other process could build it, so the estimate has to do
@@ -70,10 +75,11 @@ def _is_taken(context: Context, size: int) -> bool:
     Batch normalization does not. What else a model refuses is told by its trial.
     """
     problem, seed = context.problem, context.experiment.seed
-    place = problem.device.torch_device
-    devices = torch.cuda.device_count() if place.type == "cuda" else 1
+    place, together = problem.device.torch_device, problem.device.ranks.size
+    # A model of the user's own may divide its batch among all GPUs by itself.
+    devices = torch.cuda.device_count() if place.type == "cuda" and together == 1 else 1
     try:
-        micro = micro_batch(size, context.experiment.training.accumulate)
+        micro = micro_batch(size, context.experiment.training.accumulate, together)
         if min(map(len, torch.arange(micro).chunk(devices))) > 1:
             return True
         with seeded(seed, place), torch.no_grad(), problem.device.autocast():
@@ -88,16 +94,18 @@ def _is_taken(context: Context, size: int) -> bool:
 
 
 def _fits(problem: Problem, size: int, available: int) -> bool:
-    """Return whether a batch size fits; tried once a run directory."""
-    place = str(problem.device.torch_device)
-    key = f"fits/{problem.task.fingerprint}/{place}/{size}"
+    """Return whether a batch size fits in the mode that is chosen; tried once a run directory."""
+    device = problem.device
+    place = device.torch_device if device.ranks.size > 1 else pinned(device.torch_device)
+    mode = (str(place), device.precision, str(device.graph_from_iteration))
+    key = f"fits/{problem.task.fingerprint}/{device.key}/{mode[-1]}/{size}"
     known = problem.run_dir.timing(key)
     if isinstance(known, bool):
         return known
     with TemporaryDirectory() as folder:
         path = Path(folder) / "experiment.yaml"
         path.write_text(dump(problem.experiment), encoding="utf-8")
-        words = [str(path), place, str(size), str(round(MARGIN * available))]
+        words = [str(path), *mode, str(size), str(round(MARGIN * available))]
         command = [sys.executable, "-m", "hptune.procedure.session.probe", *words]
         try:
             done = subprocess.run(

@@ -27,6 +27,7 @@ def found_in(context: Context) -> dict[str, Any]:
         "initial_loss": shown.loss,
         "memory_mb": device.peak_memory_mb(),
         "device": device.name,
+        "devices_per_trial": device.ranks.size,
         "precision": device.precision,
         "notes": list(task.notes),
     }

@@ -31,7 +31,7 @@ class Inputs:
             self._decided,
             _from(written, "from the experiment file"),
         )
-        self._tell = tell
+        self._tell, self._told = tell, dict[str, tuple[Value, str]]()
         self.take_in(decisions)
 
     def take_in(self, decisions: Iterable[Decision]) -> None:
@@ -43,10 +43,11 @@ class Inputs:
         return name in self._found
 
     def number(self, name: str, default: float, *, quiet: bool = False) -> float:
-        """Return a value and tell where it comes from."""
+        """Return a value and tell where it comes from, once as long as that stays."""
         value, source = self._found.get(name, (default, "default"))
         assert isinstance(value, int | float)
-        if not quiet:
+        if not quiet and self._told.get(name) != (value, source):
+            self._told[name] = (value, source)
             self._tell(f"  {name} {value:g} ({source})")
         return float(value)
 

@@ -5,15 +5,49 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from hptune.config.load import load_experiment
-from hptune.config.schema import Experiment
+from hptune.config.load import dump, load_experiment
+from hptune.config.named import how_to_train
+from hptune.config.schema import Experiment, Training
 from hptune.errors import InputError
+from hptune.explain import short
 from hptune.procedure.session.context import tuned
+from hptune.results.atomic import write_atomic
 from hptune.results.paths import RunPaths
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO
 from hptune.stages import OPTIMIZER, STAGES
+from hptune.training.device import Device, resolve_device
+
+
+def training_device(name: str, training: Training) -> Device:
+    """Return the device of a name, and on how many like it each trial is trained.
+
+    Raises:
+        InputError: The device is unknown or absent, or lacks the precision.
+    """
+    return resolve_device(
+        name,
+        training.precision,
+        devices=training.devices_per_trial,
+        sync_batch_norm=training.batch_norm == "sync",
+    )
+
+
+def checked(experiment: Any, out: Any) -> Path:
+    """Return where a session is to work, for whoever opens one in Python.
+
+    Raises:
+        InputError: These are no experiment and no path.
+    """
+    for name, value, kinds, rule in (
+        ("experiment", experiment, (Experiment,), "what hptune.load_experiment returns"),
+        ("out", out, (str, Path), "the path of a folder"),
+    ):
+        if not isinstance(value, kinds):
+            raise InputError(f"{name}: {short(value)}; must be {rule}; give that")
+    return Path(out)
 
 
 def stand_in(out: Path) -> TemporaryDirectory[str]:
@@ -56,3 +90,8 @@ def check_same_experiment(run_dir: RunDir, experiment: Experiment, *, restart: b
                 f"--out: {run_dir.path} holds a run with another {section} section; a run directory "
                 "belongs to one experiment; give another --out, or --restart"
             )
+
+
+def write_tuned(run_dir: RunDir, experiment: Experiment) -> None:
+    """Write the experiment that has every decided value, and how it is trained again."""
+    write_atomic(run_dir.tuned, how_to_train(experiment) + dump(experiment))

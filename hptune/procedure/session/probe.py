@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hptune.config.load import load_experiment
@@ -22,9 +23,14 @@ from hptune.trials.progress import Silent
 
 def main() -> None:
     """Run the steps and print their peak."""
-    path, device_name, size, allowed = sys.argv[1:]
+    path, device_name, precision, graph_from, size, allowed = sys.argv[1:]
     experiment = load_experiment(Path(path))
-    device = resolve_device(device_name, experiment.training.precision)
+    # As the trials will run: what is recorded keeps its memory.
+    device = replace(
+        resolve_device(device_name, precision, devices=experiment.training.devices_per_trial),
+        graph_from_iteration=None if graph_from == "None" else 0,
+        needs_probe=False,
+    )
     if device.torch_device.type == "cpu":
         _limit_memory(int(allowed))
     flags = {"batch_size": int(size), "lr": 1e-6}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from hptune.config.build import build_task
+from hptune.config.loop import usual_batch_size
+from hptune.config.named import named_task
 from hptune.config.schema import Experiment
-from hptune.own_loop.task import BATCH_SIZE, rehearse, rehearsed
-from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN
+from hptune.fingerprint import digest_of_targets
+from hptune.own_loop.task import rehearse, rehearsed
+from hptune.procedure.defaults import MOMENTUM, OPTIMIZERS, OWN, batch_size
 from hptune.results.records import Trial
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import AUTO, OptimizerSpec
@@ -60,9 +63,12 @@ class Problem:
     def task(self) -> Task:
         """The task."""
         if self._task is None:
+            if self.given is None and self.experiment.task is not None:
+                self.given = named_task(self.experiment)
             task = build_task(self.experiment, self.given)
             if task.loop is None:
                 self.run_dir.add_fact("validation_examples", len(task.validation))
+                self.run_dir.add_fact("judged_by", digest_of_targets([task.validation, task.test]))
             else:
                 task = self._rehearsed(task)
             self._task = task
@@ -70,8 +76,8 @@ class Problem:
 
     def _rehearsed(self, task: Task) -> Task:
         """Return the task of a loop with what a rehearsal of it shows, made once a run directory."""
-        key, size = f"rehearsal/{task.fingerprint}", self.experiment.hyper_parameters.batch_size
-        size = size or BATCH_SIZE
+        key = f"rehearsal/{task.fingerprint}"
+        size = self.experiment.hyper_parameters.batch_size or usual_batch_size(self.experiment)
         seen = self.run_dir.timing(key)
         if not isinstance(seen, dict):
             epochs, per_epoch = self.experiment.training.epochs, len(task.train) // size
@@ -100,13 +106,44 @@ class Problem:
                 optimizer=self.optimizer,
                 seed=self.experiment.seed,
             )
+            self._tell_of_devices(self._checked, batch_size)
         return self._checked
+
+    @property
+    def usual_batch_size(self) -> int:
+        """The batch size where none is decided or given."""
+        if self.task.loop is not None:
+            return usual_batch_size(self.experiment)
+        return batch_size(len(self.task.train))
+
+    def devices_that_matter(self, shown: BatchCheck) -> int:
+        """Return on how many devices a trial is trained, where its numbers depend on that; else 1.
+
+        Batch norms that see a part of a batch do, and random numbers that each device draws.
+        """
+        ranks = self.device.ranks
+        matters = shown.draws or (shown.batch_norms and not ranks.sync_batch_norm)
+        return ranks.size if matters else 1
+
+    def _tell_of_devices(self, shown: BatchCheck, batch_size: int) -> None:
+        """Say how a trial is divided, and what its batch norms normalise over."""
+        ranks = self.device.ranks
+        if ranks.size == 1 or self.execution is None:
+            return
+        each = batch_size // ranks.size
+        told = f"  each trial on {self.device.name}: {each} of its {batch_size} examples a step on each"
+        if shown.batch_norms:
+            over = f"the {each} examples on each device"
+            over = f"all {batch_size} examples" if ranks.sync_batch_norm else over
+            told += f"; batch norm over {over} (training.batch_norm)"
+        self.execution.tell_once(told)
+        self.run_dir.add_fact("batch_norm", self.experiment.training.batch_norm)
 
     def choose_mode(self, probe: Trial) -> None:
         """Choose precision and graph for the device by timing iterations of a trial; this is kept."""
         on_cpu = self.device.torch_device.type == "cpu"
         what = "precision" if on_cpu else "capture"
-        key = f"{what}/{self.task.fingerprint}/{self.device.torch_device}"
+        key = f"{what}/{self.task.fingerprint}/{self.device.place}"
         seconds = self.run_dir.timing(key)
         if not isinstance(seconds, dict):
             seconds, why = measure_modes(self.task, probe, self.device)

@@ -16,16 +16,15 @@ from hptune.errors import InputError
 from hptune.procedure import final, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
+from hptune.procedure.session import place
 from hptune.procedure.session.changes import tell_of_changed_code
 from hptune.procedure.session.chosen import chosen_stages, refuse_fixed, without_fixed
-from hptune.procedure.session.context import Context, tuned
+from hptune.procedure.session.context import Context
 from hptune.procedure.session.estimate import Estimate
 from hptune.procedure.session.found import found_in
 from hptune.procedure.session.listed import listed_values
-from hptune.procedure.session.place import check_same_experiment, stand_in
 from hptune.procedure.session.problem import Problem
 from hptune.procedure.session.time_limit import TimeLimit
-from hptune.results.atomic import write_atomic
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
 from hptune.stages import (
@@ -40,8 +39,9 @@ from hptune.stages import (
     swept,
 )
 from hptune.task import Task
-from hptune.training.device import resolve_device
+from hptune.training.device import every_card
 from hptune.trials.budget import Budget
+from hptune.trials.executors import Cluster
 from hptune.trials.executors.execution import Execution, warn_if_mixed
 from hptune.trials.progress import Progress
 
@@ -69,7 +69,7 @@ class Session:
         progress: Progress,
         flags: Mapping[str, Scalar] | None = None,
         restart: bool = False,
-        executor: str = "auto",
+        executor: str | None = None,
         jobs: int | None = None,
         task: Task | None = None,
         dry: bool = False,
@@ -80,27 +80,36 @@ class Session:
             out: The run directory; made where it is not there.
             flags: Hyper-parameters and epochs given on the command line.
             restart: Whether trials that are there are run again.
-            executor: How trials are run: "auto" chooses by a timed probe.
-            jobs: Trials at once; None takes the usable cores or the devices.
+            executor: How trials are run: "auto" chooses by a timed probe; None goes by the experiment.
+            jobs: Trials at once; None goes by the experiment, else by the usable cores or the devices.
             task: The problem where it was put together in Python; None builds the experiment's.
             dry: Whether nothing is to be run: then nothing is written there, nor made.
 
         Raises:
             InputError: The directory is in use, not writable, or of another experiment.
         """
-        place = resolve_device(device, experiment.training.precision)
-        folder = stand_in(out) if dry else None
+        out = place.checked(experiment, out)
+        on = place.training_device(device, experiment.training)
+        jobs = every_card(device) if jobs is None else jobs
+        folder = place.stand_in(out) if dry else None
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
-            check_same_experiment(run_dir, experiment, restart=restart)
+            place.check_same_experiment(run_dir, experiment, restart=restart)
+            asked = experiment.execution
             execution = Execution(
-                place, run_dir, executor=executor, jobs=jobs, tell=progress.message
+                on,
+                run_dir,
+                executor=executor or asked.executor,
+                jobs=jobs or asked.jobs,
+                cluster=Cluster(asked.address, asked.cpus_per_trial, asked.gpus_per_trial),
+                candidates=asked.candidates,
+                tell=progress.message,
             )
             if not restart and run_dir.rows():
                 warn_if_mixed(run_dir, execution.facts, progress.message)
-            facts = {"precision": place.precision, "seed": experiment.seed, **execution.facts}
+            facts = {"precision": on.precision, "seed": experiment.seed, **execution.facts}
             run_dir.begin(dump(experiment), facts)
-            problem = Problem(experiment, run_dir, place, execution, task)
+            problem = Problem(experiment, run_dir, on, execution, task)
             context = Context(problem, progress, flags or {})
             return cls(context, restart=restart, folder=folder)
         except BaseException:
@@ -332,7 +341,6 @@ class Session:
         self._context.inputs.take_in(outcome.decisions)
         if stage == OPTIMIZER:
             self._context.take_key(outcome.decisions[0])
-        decided = tuned(self._context.experiment, self.run_dir.decisions())
-        write_atomic(self.run_dir.tuned, dump(decided))
+        place.write_tuned(self.run_dir, self._context.decided(self.run_dir.decisions()))
         self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome

@@ -26,7 +26,8 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
 
     Args:
         comparison: As it was decided; its scores stand in the legend.
-        curves: Of its trials; the mean over the seeds that all candidates ran is drawn.
+        curves: Of its trials; the mean over the seeds that all candidates ran is drawn, with a
+            band of one standard deviation.
     """
     name = f"val_{comparison.by}"
     # Batch sizes are compared at near-constant time.
@@ -43,6 +44,11 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
             course.x, course.mean, color=color, linestyle=dashes,
             linewidth=2.0 if chosen else 1.1, zorder=3 if chosen else 2,
         )  # fmt: skip
+        if len(own) > 1:
+            ax.fill_between(
+                course.x, course.low, course.high, color=color, linewidth=0,
+                alpha=0.2 if chosen else 0.1, zorder=1,
+            )  # fmt: skip
         drawn.append((candidate, course, line))
     _limit(ax, name, [(candidate, course) for candidate, course, _ in drawn])
     label_y(ax, name)

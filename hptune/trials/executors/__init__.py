@@ -27,6 +27,27 @@ class ExecutorKind:
     module: str = ""
 
 
+DISTRIBUTED = ExecutorKind(
+    "distributed", "each trial on several devices"
+)  # asked for by their number
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Which Ray cluster, and what a trial takes of it.
+
+    Attributes:
+        address: "auto" for the one that this machine belongs to, HOST:PORT of its head, or None
+            for RAY_ADDRESS, else for one of this machine alone that is started and ended.
+        cpus: Of a trial, which trains with as many threads.
+        gpus: Of a trial, also a part of one; None is one where the driver trains on CUDA.
+    """
+
+    address: str | None = None
+    cpus: int = 1
+    gpus: float | None = None
+
+
 EXECUTORS: dict[str, ExecutorKind] = {
     kind.name: kind
     for kind in (
@@ -34,5 +55,6 @@ EXECUTORS: dict[str, ExecutorKind] = {
         ExecutorKind("inline", "one trial after another", several=False),
         ExecutorKind("processes", "each trial in a worker process"),
         ExecutorKind("fused", "many small trials of one model as one"),
+        ExecutorKind("ray", "each trial on a node of a Ray cluster"),
     )
 }

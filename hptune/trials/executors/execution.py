@@ -18,8 +18,9 @@ from hptune.errors import InputError, did_you_mean
 from hptune.results.records import Scalar, Trial
 from hptune.results.run_dir import RunDir
 from hptune.task import Task
-from hptune.training.device import Device
-from hptune.trials.executors import EXECUTORS
+from hptune.training.device import Device, cpu_threads, pinned
+from hptune.training.speed import measure_iteration
+from hptune.trials.executors import DISTRIBUTED, EXECUTORS, Cluster
 from hptune.trials.executors.executor import Executor
 
 PARALLEL = 0.8  # of what as many cores would gain if they did not share memory and caches
@@ -34,6 +35,8 @@ class Execution:
         run_dir: Keeps what was measured.
         executor: The name of one in the table of executors.
         jobs: Trials at once; None takes the usable cores or the devices.
+        cluster: Of what a cluster's executor needs to know.
+        candidates: That stages may try side by side; see `side_by_side`.
         tell: Hears where the user's choice cannot be followed.
 
     Attributes:
@@ -50,24 +53,42 @@ class Execution:
         *,
         executor: str = "auto",
         jobs: int | None = None,
+        cluster: Cluster | None = None,
+        candidates: int | None = None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         if jobs == 1 and executor == "auto":
             executor = "inline"
-        if executor not in EXECUTORS:
+        if device.ranks.size > 1:
+            if executor not in ("auto", "inline"):
+                raise InputError(
+                    f"--executor: {executor} with --devices-per-trial {device.ranks.size}, which has "
+                    "an executor of its own; leave one of them out"
+                )
+            self._kind = DISTRIBUTED
+        elif executor in EXECUTORS:
+            self._kind = EXECUTORS[executor]
+        else:
             raise InputError(
                 f"--executor: {executor!r}; must be one of {', '.join(EXECUTORS)}; "
                 + did_you_mean(executor, EXECUTORS, "choose one of these")
             )
-        self._kind = EXECUTORS[executor]
         if not self._kind.several and jobs not in (None, 1):
             raise InputError(
                 f"--jobs: {jobs} with --executor {executor}, which runs one trial at a time; "
                 "leave one of them out"
             )
         self.device, self.jobs, self.tell = device, jobs, tell
+        self.cluster, self._candidates = cluster or Cluster(), candidates
         self.kept: dict[Any, Any] = {}
         self._run_dir, self._used = run_dir, list[str]()
+        self._told = set[str]()
+
+    def tell_once(self, text: str) -> None:
+        """Tell something that every stage would tell."""
+        if text not in self._told:
+            self._told.add(text)
+            self.tell(text)
 
     def choose(self, task: Task, trials: Sequence[Trial]) -> Executor:
         """Return the executor for a sweep: for all its trials, also those that are there already."""
@@ -82,6 +103,19 @@ class Execution:
         if measured := getattr(self._module, "gain", None):
             return float(measured(self, task, trials))
         return max(1.0, PARALLEL * min(self.at_once, len(trials)))
+
+    def seconds_of_iteration(self, task: Task, trials: Sequence[Trial], **how: Any) -> float:
+        """Return the seconds of an iteration of the first of some trials; see `measure_iteration`.
+
+        With the threads, or on the devices, that the executor for all of them gives each.
+
+        Raises:
+            TrialError: The trial fails.
+        """
+        if measure := getattr(self._module, "seconds_of_iteration", None):
+            return float(measure(self, task, trials[0], how))
+        with cpu_threads(self.choose(task, trials).threads):
+            return measure_iteration(task, trials[0], self.device, **how)
 
     @property
     def _module(self) -> Any:
@@ -100,7 +134,25 @@ class Execution:
     @property
     def at_once(self) -> int:
         """Trials that may run beside each other."""
-        return len(devices(self.device, self.jobs or usable_cores())) if self._kind.several else 1
+        if self.device.ranks.size > 1:
+            return len(teams(self.device, self.jobs))
+        if counted := getattr(self._module, "at_once", None):
+            return int(counted(self))
+        return len(devices(self.device, self.jobs)) if self._kind.several else 1
+
+    @property
+    def side_by_side(self) -> int:
+        """Candidates that stages try at once where they could follow each other.
+
+        As the user says, else the room that a cluster had when the run directory was begun: the
+        decisions depend on it, so a resumed run takes the same. 1 without a cluster.
+        """
+        if self._candidates is not None or not hasattr(self._module, "at_once"):
+            return self._candidates or 1
+        kept = self._run_dir.timing("candidates")
+        if not isinstance(kept, int):
+            self._run_dir.set_timing("candidates", kept := max(self.at_once, 1))
+        return kept
 
     @property
     def facts(self) -> dict[str, Scalar]:
@@ -145,7 +197,32 @@ def devices(device: Device, jobs: int | None) -> tuple[Device, ...]:
     if str(place) == "cuda" and jobs is not None:
         count = min(jobs, torch.cuda.device_count())
         return tuple(replace(device, torch_device=torch.device("cuda", n)) for n in range(count))
-    return (device,)
+    return (replace(device, torch_device=pinned(place)),)
+
+
+def teams(device: Device, jobs: int | None) -> tuple[tuple[Device, ...], ...]:
+    """Return the devices of each of so many trials that are trained on several together.
+
+    Without a number: as many as the cores are enough for, or one on the first GPUs.
+    """
+    ranks, place = device.ranks, device.torch_device
+    if place.type == "cpu":
+        count = jobs or max(usable_cores() // ranks.size, 1)
+    else:
+        count = min(jobs or 1, torch.cuda.device_count() // ranks.size)
+    return tuple(
+        tuple(
+            replace(
+                device,
+                torch_device=torch.device(place.type, team * ranks.size + rank)
+                if place.type == "cuda"
+                else place,
+                ranks=replace(ranks, rank=rank),
+            )
+            for rank in range(ranks.size)
+        )
+        for team in range(count)
+    )
 
 
 def usable_cores() -> int:

@@ -23,6 +23,7 @@ import torch
 from hptune.errors import HptuneError, one_line
 from hptune.results.records import Trial
 from hptune.task import Task
+from hptune.training import interrupt
 from hptune.training.device import Device
 from hptune.training.result import failed
 from hptune.training.trial_run import Job
@@ -47,19 +48,24 @@ class Processes:
     def __init__(self, devices: Sequence[Device], group: Group = ALONE) -> None:
         self._devices, self.group = tuple(devices), group
         self._task: Task | None = None
-        self._workers: list[_Worker] = []
+        self._workers: list[WorkerProcess] = []
 
     def run(self, task: Task, jobs: Sequence[Job], listener: Listener) -> Results:
         """Yield the jobs with their results as they end."""
         self._use(task)
         each = math.ceil(len(jobs) / len(self._workers))  # no worker is to be without
         waiting, attempts = deque(grouped(jobs, min(self.group.size, each))), Counter[str]()
+        stopping = interrupt.Stopping()
         try:
-            while waiting or self._busy:
+            for _ in stopping.holding(lambda: waiting or self._busy):
+                if stopping.begins():
+                    waiting.clear()
+                    for worker in self._busy:
+                        worker.process.terminate()  # saves first
                 for worker in self._workers:
                     if waiting and not worker.busy:
                         worker.train(waiting.popleft(), self.group, listener)
-                ready = wait([worker.connection for worker in self._busy])
+                ready = wait([worker.connection for worker in self._busy], interrupt.LOOK)
                 for worker in [worker for worker in self._busy if worker.connection in ready]:
                     report = worker.report()
                     if isinstance(report, Told):
@@ -73,6 +79,8 @@ class Processes:
                     elif report is None:
                         lost, death = list(worker.jobs.values()), worker.death()
                         self._end(worker)
+                        if interrupt.requested():
+                            continue
                         self._start(worker.device)
                         attempts.update(job.trial.id for job in lost)
                         for job in lost:
@@ -102,7 +110,7 @@ class Processes:
         return in_words(f"{len(self._devices)} processes", self.threads, self.group)
 
     @property
-    def _busy(self) -> list[_Worker]:
+    def _busy(self) -> list[WorkerProcess]:
         return [worker for worker in self._workers if worker.busy]
 
     def _use(self, task: Task) -> None:
@@ -120,9 +128,9 @@ class Processes:
     def _start(self, device: Device) -> None:
         assert self._task is not None
         others = [worker.connection for worker in self._workers]
-        self._workers.append(_Worker(self._task, device, others))
+        self._workers.append(WorkerProcess(self._task, device, others))
 
-    def _end(self, worker: _Worker) -> None:
+    def _end(self, worker: WorkerProcess) -> None:
         worker.kill()
         self._workers.remove(worker)
 
@@ -152,7 +160,7 @@ def _interrupts_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _Worker:
+class WorkerProcess:
     """The parent's side of a worker process.
 
     Attributes:

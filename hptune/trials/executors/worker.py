@@ -18,6 +18,7 @@ import torch
 from hptune.errors import HptuneError
 from hptune.results.records import TrialProgress, TrialResult
 from hptune.task import Task
+from hptune.training import interrupt
 from hptune.training.device import Device, prepare
 from hptune.training.passes import How
 from hptune.training.trial_run import Job
@@ -83,21 +84,20 @@ def serve(
             parent's end for its main thread only. Others find the pipe closed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for name in ("SIGTERM", "SIGUSR1"):  # as the parent asks, or a scheduler of every process
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), interrupt.on_signal)
     if dies_with_parent and sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for other in others:
         other.close()
     # The terminal is the parent's: two that write there at once would garble it.
-    sys.stdout, sys.stderr = (_Stream(name, connection) for name in ("stdout", "stderr"))
-    if device.torch_device.type == "cuda":
-        # What torch does on the current device would open a context on the first one in all workers.
-        torch.cuda.set_device(device.torch_device)
+    sys.stdout, sys.stderr = (Stream(name, connection.send) for name in ("stdout", "stderr"))
     prepare(device.torch_device)
     torch.set_num_threads(1)
-    # Closed or broken: the parent has gone or wants no more.
-    with suppress(EOFError, OSError):
+    # Closed or broken: the parent has gone or wants no more. Interrupted: what was in flight is saved.
+    with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             work, request = connection.recv()
             connection.send(work(task, request, device, connection.send))
@@ -135,11 +135,11 @@ def train(
     return Stopped(None)
 
 
-class _Stream(io.TextIOBase):
+class Stream(io.TextIOBase):
     """Sends to the parent what is printed, line by line."""
 
-    def __init__(self, name: str, connection: Connection[Any, Any]) -> None:
-        self._name, self._connection, self._begun = name, connection, ""
+    def __init__(self, name: str, send: Callable[[Said], object]) -> None:
+        self._name, self._send, self._begun = name, send, ""
 
     def writable(self) -> bool:
         return True
@@ -149,5 +149,5 @@ class _Stream(io.TextIOBase):
         if end or len(self._begun) > _LONGEST_LINE:
             lines, self._begun = (lines, self._begun) if end else (self._begun, "")
             with suppress(OSError):  # nobody is there to take it
-                self._connection.send(Said(self._name, lines + end))
+                self._send(Said(self._name, lines + end))
         return len(text)

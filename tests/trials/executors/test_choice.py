@@ -152,7 +152,9 @@ def test_every_executor_of_the_table_can_be_made(name: str, run_dir: RunDir):
 
 
 def test_cpu_workers_share_the_device_and_gpu_workers_have_one_each(monkeypatch):
-    assert devices(Device(torch.device("cuda")), None) == (Device(torch.device("cuda")),)
+    # The current one by its number: in a worker the first one is current.
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert devices(Device(torch.device("cuda")), None) == (Device(torch.device("cuda", 1)),)
     assert devices(CPU, 3) == (CPU,) * 3
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     found = devices(Device(torch.device("cuda")), 3)

@@ -1,0 +1,1 @@
+"""What was trained, used: weights, new data and predictions; export to other runtimes."""
