@@ -79,7 +79,7 @@ def test_wheel_and_sdist_are_sound_and_the_wheel_is_whole(tmp_path: Path):
     checked = [sys.executable, "-m", "twine", "check", "--strict", str(wheel), str(sdist)]
     subprocess.run(checked, check=True, capture_output=True)
     subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-    pip = [venv / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    pip = [venv / "bin/python", "-I", "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     subprocess.run([*pip, wheel], check=True)
     # What hptune depends on is that of this environment, hptune itself is the wheel.
     here = next(p for p in sys.path if p.endswith("site-packages"))
