@@ -31,6 +31,7 @@ _KEYS = {
     **{name: name for name in ("optimizer", "policy", "seed")},
     **{name: f"training.{name}" for name in ("epochs", "precision", "devices_per_trial")},
     **{name: f"hyper_parameters.{name}" for name in HyperParameters.model_fields},
+    "validation_examples": "loop.validation_examples",
 }
 _OF_THE_TASK = ("data", "loss", "metrics")
 _OF_THE_MODEL = ("model.args", "model.dropout")
@@ -81,6 +82,7 @@ class Options(TypedDict, total=False):
             values to start from.
         iterations_per_epoch: Of a training loop of your own: its optimizer steps an epoch, at
             `batch_size`.
+        validation_examples: Likewise: that its readings are over, where that is known.
         seed: Of weights, order and augmentation.
         precision: auto, fp32, bf16 or fp16.
         device: auto, cpu, cuda, cuda:N, mps, or cuda:all for every GPU.
@@ -105,6 +107,7 @@ class Options(TypedDict, total=False):
     momentum_min: NotNegativeNumber | None
     weight_decay: NotNegativeNumber | None
     iterations_per_epoch: CountNumber
+    validation_examples: CountNumber
     seed: SeedNumber
     precision: Any
     device: Annotated[str, PlainValidator(_device)]
@@ -129,10 +132,9 @@ def session(
         out: The run directory.
         starting: Whether values are to start from, rather than to use whatever was decided.
     """
-    if "iterations_per_epoch" in options:
-        raise InputError(
-            "iterations_per_epoch: with an hptune.Task; follows from its data; leave it out"
-        )
+    for name in ("iterations_per_epoch", "validation_examples"):
+        if name in options and not isinstance(task, LoopTask):
+            raise InputError(f"{name}: with an hptune.Task; follows from its data; leave it out")
     experiment = _experiment(task, options)
     flags = {"epochs": experiment.training.epochs} if "epochs" in options else {}
     if not starting:

@@ -209,6 +209,11 @@ class Loop(Section):
     batch_size: Count | None = Field(
         None, description="total batch size, null takes hyper_parameters.batch_size, else 64"
     )
+    validation_examples: Count | None = Field(
+        None,
+        description="that a reading is over, for the noise of a loss and how often it is read; null goes by "
+        "the time that a reading takes",
+    )
     args: Arguments = Field(default_factory=dict, description="its own hyper-parameters")
     metrics: dict[str, str] = Field(
         default_factory=dict,

@@ -104,21 +104,24 @@ def loop_task(
     )
 
 
-def rehearsed(task: Task, seen: Mapping[str, Any], batch_size: int) -> Task:
+def rehearsed(
+    task: Task, seen: Mapping[str, Any], batch_size: int, examples: int | None = None
+) -> Task:
     """Return the task of a loop with what its rehearsal has shown.
-
-    The validation set counts as many examples as a reading takes time.
 
     Args:
         batch_size: Of the rehearsal.
+        examples: Of the validation set; where nobody says, it counts as many as a reading takes time.
     """
+    if examples is not None:
+        seen = {**seen, "validation_examples": examples}
     iterations = seen["evaluation_seconds"] / (seen["iteration_seconds"] or 1.0)
     # To a power of two, for times differ from one measurement to the next.
     cost = 2 ** round(math.log2(max(iterations * batch_size * READ_FOR_TRAINED, 1)))
     return task.change(
         seen=seen,
         metrics=metric_specs(seen["metrics"]),
-        validation=Counted(cost),
+        validation=Counted(examples or cost),
         notes=tuple(seen.get("notes", ())),
     )
 

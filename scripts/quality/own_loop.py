@@ -47,10 +47,10 @@ def loop(task: hptune.Task, *, as_task: bool) -> Callable[[hptune.Trial], None]:
     train, validation, test = splits()
 
     def own(trial: hptune.Trial) -> Any:
-        epoch = 0
+        epoch, skip = divmod(trial.iteration + 1, trial.iterations_per_epoch)
         while True:
-            yield from task.train.batches(trial.batch_size, seed=trial.seed, epoch=epoch)
-            epoch += 1
+            yield from task.train.batches(trial.batch_size, seed=trial.seed, epoch=epoch, skip=skip)
+            epoch, skip = epoch + 1, 0
 
     def read(model: nn.Module, data: tuple[torch.Tensor, torch.Tensor]) -> tuple[Any, Any]:
         with torch.no_grad():
@@ -62,6 +62,7 @@ def loop(task: hptune.Task, *, as_task: bool) -> Callable[[hptune.Trial], None]:
         model = net()
         optimizer = torch.optim.SGD(model.parameters(), lr=trial.lr, momentum=0.9, nesterov=True)
         schedule = trial.schedule(optimizer)
+        trial.load(model=model, optimizer=optimizer)
         if as_task:
             batches = (batch for _, batch in zip(trial, own(trial), strict=False))
         else:
@@ -79,6 +80,7 @@ def loop(task: hptune.Task, *, as_task: bool) -> Callable[[hptune.Trial], None]:
             if trial.evaluate_now:
                 loss, accuracy = read(model, validation)
                 trial.log(val_loss=loss, val_accuracy=accuracy)
+                trial.save(model=model, optimizer=optimizer)
         if trial.test_now:
             loss, accuracy = read(model, test)
             trial.log(test_loss=loss, test_accuracy=accuracy)
@@ -99,7 +101,10 @@ def main() -> None:
     task = hptune.Task(net, train=train, validation=validation, test=test)
     how: dict[str, Any] = {"epochs": args.epochs, "batch_size": BATCH_SIZE, "device": "cpu"}
     how |= {"progress": False, "optimizer": "sgd", "precision": "fp32"}
-    steps = {"iterations_per_epoch": len(train[1]) // BATCH_SIZE}
+    steps = {
+        "iterations_per_epoch": len(train[1]) // BATCH_SIZE,
+        "validation_examples": len(validation[1]),
+    }
     ways: dict[str, tuple[Any, dict[str, Any]]] = {
         "Task": (task, {}),
         "its batches": (loop(task, as_task=True), steps),

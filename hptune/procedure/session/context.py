@@ -155,7 +155,9 @@ class Context:
     @property
     def validation_examples(self) -> int | None:
         """Examples of the validation set; None where only a loop of the user's own knows."""
-        return len(self.task.validation) if self.task.loop is None else None
+        task = self.task
+        known = len(task.validation) if task.loop is None else task.seen.get("validation_examples")
+        return known if known is None else int(known)
 
     @property
     def has_one_length(self) -> bool:

@@ -94,7 +94,7 @@ class Problem:
             )
             seen = rehearse(task, trial, self.device)
             self.run_dir.set_timing(key, dict(seen))
-        return rehearsed(task, seen, size)
+        return rehearsed(task, seen, size, self.experiment.loop.validation_examples)
 
     def checked(self, batch_size: int) -> BatchCheck:
         """Return what the first batch shows; wrong input is told here, before any trial."""
