@@ -28,7 +28,7 @@ _KEYS = {
     **{name: f"hyper_parameters.{name}" for name in HyperParameters.model_fields},
 }
 _OF_THE_TASK = ("data", "loss", "metrics")
-_OF_THE_MODEL = ("model.args", "model.dropout")
+_OF_THE_MODEL = ("model.args", "model.dropout", "model.freeze", "model.unfreeze")
 
 
 class Options(TypedDict, total=False):

@@ -23,9 +23,11 @@ from hptune.data.spec import WHERE_AND_HOW
 from hptune.errors import InputError, one_line
 from hptune.fingerprint import Fingerprint, fingerprint
 from hptune.losses import ignored_target
+from hptune.models.weights import Tell
 from hptune.step import LossOf, PassesOver
-from hptune.task import Task
+from hptune.task import Freeze, Task
 from hptune.training.device import seeded
+from hptune.training.freezing import parts
 from hptune.user_code import find
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -46,7 +48,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     Args:
         experiment: What to put together.
         given: The task where it was put together in Python; the experiment then changes its
-            model's arguments and dropout at most.
+            model's arguments and dropout, and what of it is frozen, at most.
 
     Raises:
         InputError: Something is not there or does not fit.
@@ -60,11 +62,15 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     loss = _loss(experiment, splits)
     splits, ignored = leave_out(splits, ignored_target(loss), raw=_is_own(experiment.data.name))
     make_model, step = partial(_make_model, experiment, splits), LossOf(loss)
+    freeze, notes = _freeze(experiment), list[str]()
     with seeded(0, torch.device("cpu")):  # so that its weights can identify it
         if splits.whole:
             splits = as_taken(splits, experiment.data, make_model().eval())
         # A wrong name or argument is told here, not in the first trial.
-        identity = _identify(experiment, splits, step, make_model())
+        model = make_model(tell=notes.append)
+        identity = _identify(experiment, splits, step, model)
+        if freeze is not None:
+            parts(model, freeze)
     metrics = experiment.metrics
     if metrics == "auto":
         metrics = ("accuracy",) if splits.kind == "classification" else ("r2_score",)
@@ -77,11 +83,12 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs, ignored=ignored),
         classes=splits.outputs if splits.kind == "classification" else None,
         ignored=ignored,
+        freeze=freeze,
         data=experiment.data.name,
         model=experiment.model.name,
         fingerprint=str(identity),
         code=identity.code,
-        notes=splits.notes,
+        notes=(*splits.notes, *notes),
     )
 
 
@@ -97,14 +104,26 @@ def _changed(task: Task, experiment: Experiment) -> Task:
         task = task.change(
             fingerprint=_joined(task.fingerprint, str(code)), code={**task.code, **code.code}
         )
-    if model.dropout is None and not model.args:
+    freeze = _freeze(experiment)
+    if model.dropout is not None or model.args:
+        make_model = partial(_given_model, task.make_model, model.args, model.dropout)
+        task = task.change(
+            make_model=make_model, fingerprint=_joined(task.fingerprint, model.args, model.dropout)
+        )
+        with torch.random.fork_rng(devices=[]):
+            make_model()
+    if freeze is None:
         return task
-    make_model = partial(_given_model, task.make_model, model.args, model.dropout)
     with torch.random.fork_rng(devices=[]):
-        make_model()
+        parts(task.make_model(), freeze)
     return task.change(
-        make_model=make_model, fingerprint=_joined(task.fingerprint, model.args, model.dropout)
+        freeze=freeze, fingerprint=_joined(task.fingerprint, freeze.what, freeze.release)
     )
+
+
+def _freeze(experiment: Experiment) -> Freeze | None:
+    model = experiment.model
+    return None if model.freeze is None else Freeze(model.freeze, model.unfreeze)
 
 
 def _joined(*content: Any) -> str:
@@ -124,12 +143,15 @@ def _given_model(
     return _with_dropout(model, type(model).__name__, dropout)
 
 
-def _make_model(experiment: Experiment, splits: Splits) -> nn.Module:
+def _make_model(
+    experiment: Experiment, splits: Splits, tell: Tell = models.say_nothing
+) -> nn.Module:
     name, args = experiment.model.name, dict(experiment.model.args)
     rate = experiment.model.dropout
     if rate is not None and _takes_dropout(name):
         args["dropout"], rate = rate, None
-    model = models.build(name, args, input_shape=splits.input_shape, outputs=splits.outputs)
+    shape, outputs = splits.input_shape, splits.outputs
+    model = models.build(name, args, input_shape=shape, outputs=outputs, tell=tell)
     return _with_dropout(model, name, rate)
 
 

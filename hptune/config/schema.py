@@ -8,17 +8,42 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.policies import schedule
 from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
-from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Real, Section, Seed
+from hptune.section import (
+    Arguments,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Rate,
+    Real,
+    Section,
+    Seed,
+)
 from hptune.stages import choose, procedure
 
 Momentum = Annotated[Real, Field(ge=0, le=1)]
 Ends = tuple[Positive, Positive]
+
+
+def _parts(value: Any) -> Any:
+    """Return a single name as a list of one; refuse what is neither a number nor names."""
+    listed = [value] if isinstance(value, str) else value
+    if value is None or type(value) is int:
+        return value
+    if isinstance(listed, list | tuple) and all(isinstance(name, str) for name in listed):
+        return tuple(listed)
+    raise ValueError("must be a whole number of blocks, or names of parts")
+
+
+def _fractions(value: Any) -> Any:
+    """Return a single number as a list of one."""
+    return (value,) if isinstance(value, int | float) else value
 
 
 class Model(Section):
@@ -32,6 +57,25 @@ class Model(Section):
     dropout: Rate | None = Field(
         None, description="rate of the model's dropout layers, null leaves them"
     )
+    freeze: Annotated[int | tuple[str, ...] | None, BeforeValidator(_parts)] = Field(
+        None,
+        description="a number of first blocks, -1 for all but the last; or names of parts, such as layer1.*",
+    )
+    unfreeze: Annotated[tuple[Fraction, ...], BeforeValidator(_fractions)] = Field(
+        (), description="fractions of a run after which frozen blocks train, the last ones first"
+    )
+
+    @model_validator(mode="after")
+    def _unfreezes_what_is_frozen(self) -> Self:
+        if self.unfreeze and self.freeze is None:
+            raise InputError(
+                f"model.unfreeze: {list(self.unfreeze)}; nothing is frozen; set model.freeze"
+            )
+        if list(self.unfreeze) != sorted(set(self.unfreeze)):
+            raise InputError(
+                f"model.unfreeze: {list(self.unfreeze)}; must rise from each to the next; sort them"
+            )
+        return self
 
 
 def _computes(policy: PolicySpec) -> PolicySpec:

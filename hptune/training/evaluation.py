@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device
+from hptune.training.freezing import train_mode
 
 EVALUATION_BATCH = 1024  # examples at most
 PER_TRAINING_BATCH = 4  # as many examples fit where a training batch does: there are no gradients
@@ -79,7 +80,7 @@ def evaluate(
             read += size
             if limit is not None and read >= limit:
                 break
-    model.train()
+    train_mode(model)
     weight = max(read, 1) if task.ignored is None else float(counted)
     return Evaluation(
         loss=float(total) / weight if weight else math.nan,

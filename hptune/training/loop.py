@@ -99,7 +99,13 @@ class Lanes:
         if first.ended:
             yield from self._runs
             return
+        turns = first.releases.turns(first.first_iteration)
         for iteration in range(first.first_iteration, first.trial.iterations):
+            if iteration in turns:
+                for run in self._runs:
+                    run.releases.turn(iteration)
+                    run.optimizer.other_parameters_train()
+                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration)
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
