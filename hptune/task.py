@@ -94,6 +94,21 @@ class MetricSpec:
     higher_is_better: bool = True
 
 
+@dataclass(frozen=True)
+class Freeze:
+    """Which part of a model does not train, and until when.
+
+    Attributes:
+        what: A number of first blocks, a negative one of last blocks to leave; or patterns of the
+            dotted names of submodules and parameters.
+        release: Fractions of a run after which frozen blocks begin to train, from the last to the
+            first; none keeps them frozen.
+    """
+
+    what: int | tuple[str, ...]
+    release: tuple[float, ...] = ()
+
+
 class Loop(Protocol):
     """A training loop of the user's own, in the place of hptune's."""
 
@@ -129,6 +144,7 @@ class Task:
     # Whether convolutions run in the memory layout that is fastest for them; a model that calls
     # `view` on their outputs may not bear it.
     channels_last: bool = True
+    freeze: Freeze | None = None  # what of the model does not train
     data: str = "data"  # for the tables, as is `model`
     model: str = "model"
     fingerprint: str = ""  # identifies model, data and code; part of every trial's id

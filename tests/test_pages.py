@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from hptune.cli import COMMANDS, run
+from hptune.config.load import load_experiment
 
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
@@ -47,7 +48,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             if language == "python" and ".to_csv(" in block:
                 with contextlib.chdir(here):
                     exec(block, {})
-            if language == "yaml":
+            if language == "yaml" and block.startswith("name: "):
                 (here / "flowers.yaml").write_text(block)
         rng = np.random.default_rng(0)
         for table, rows in (("train", 150), ("test", 20)):
@@ -97,6 +98,14 @@ def test_a_command_of_a_page(
         curve = next(Path("runs/digits/curves").glob("train-*.csv"))
         shutil.copy(curve, "CURVE.csv")
     assert run([*words, *command]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "block", [b for blocks in BLOCKS.values() for language, b in blocks if language == "yaml"]
+)
+def test_a_config_of_a_page_loads(block: str, tmp_path: Path):
+    (tmp_path / "a.yaml").write_text(block)
+    load_experiment(tmp_path / "a.yaml")
 
 
 def test_the_pages_show_every_command():

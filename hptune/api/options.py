@@ -34,7 +34,7 @@ _KEYS = {
     "validation_examples": "loop.validation_examples",
 }
 _OF_THE_TASK = ("data", "loss", "metrics")
-_OF_THE_MODEL = ("model.args", "model.dropout")
+_OF_THE_MODEL = ("model.args", "model.dropout", "model.freeze", "model.unfreeze")
 
 
 def _name_or_section(given: Any) -> Any:

@@ -24,9 +24,11 @@ from hptune.data.spec import WHERE_AND_HOW
 from hptune.errors import InputError, one_line
 from hptune.fingerprint import Fingerprint, fingerprint
 from hptune.losses import ignored_target
+from hptune.models.weights import Tell
 from hptune.step import LossOf, PassesOver
-from hptune.task import Task
+from hptune.task import Freeze, Task
 from hptune.training.device import seeded
+from hptune.training.freezing import parts
 from hptune.user_code import find
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -58,7 +60,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     Args:
         experiment: What to put together.
         given: The task where it was put together in Python; the experiment then changes its
-            model's arguments and dropout at most.
+            model's arguments and dropout, and what of it is frozen, at most.
 
     Raises:
         InputError: Something is not there or does not fit.
@@ -72,11 +74,15 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     loss = build_loss(experiment, splits)
     splits, ignored = leave_out(splits, ignored_target(loss), raw=is_own(experiment.data.name))
     make_model, step = partial(build_model, experiment, splits), LossOf(loss)
+    freeze, notes = _freeze(experiment), list[str]()
     with seeded(0, torch.device("cpu")):  # so that its weights can identify it
         if splits.whole:
             splits = as_taken(splits, experiment.data, make_model().eval())
         # A wrong name or argument is told here, not in the first trial.
-        identity = _identify(experiment, splits, step, make_model())
+        model = make_model(tell=notes.append)
+        identity = _identify(experiment, splits, step, model)
+        if freeze is not None:
+            parts(model, freeze)
     metrics = experiment.metrics
     if metrics == "auto":
         metrics = ("accuracy",) if splits.kind == "classification" else ("r2_score",)
@@ -89,11 +95,12 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs, ignored=ignored),
         classes=splits.outputs if splits.kind == "classification" else None,
         ignored=ignored,
+        freeze=freeze,
         data=experiment.data.name,
         model=experiment.model.name,
         fingerprint=str(identity),
         code=identity.code,
-        notes=splits.notes,
+        notes=(*splits.notes, *notes),
         signature=signature_of(experiment, splits, ignored, metrics, identity.code).model_dump(),
     )
 
@@ -110,17 +117,29 @@ def _changed(task: Task, experiment: Experiment) -> Task:
         task = task.change(
             fingerprint=_joined(task.fingerprint, str(code)), code={**task.code, **code.code}
         )
-    if model.dropout is None and not model.args:
+    freeze = _freeze(experiment)
+    if model.dropout is not None or model.args:
+        make_model = partial(given_model, task.make_model, model.args, model.dropout)
+        made = {**task.signature.get("model", {}), "args": model.args, "dropout": model.dropout}
+        task = task.change(
+            make_model=make_model,
+            fingerprint=_joined(task.fingerprint, model.args, model.dropout),
+            signature={**task.signature, "model": made} if task.signature else {},
+        )
+        with torch.random.fork_rng(devices=[]):
+            make_model()
+    if freeze is None:
         return task
-    make_model = partial(given_model, task.make_model, model.args, model.dropout)
     with torch.random.fork_rng(devices=[]):
-        make_model()
-    made = {**task.signature.get("model", {}), "args": model.args, "dropout": model.dropout}
+        parts(task.make_model(), freeze)
     return task.change(
-        make_model=make_model,
-        fingerprint=_joined(task.fingerprint, model.args, model.dropout),
-        signature={**task.signature, "model": made} if task.signature else {},
+        freeze=freeze, fingerprint=_joined(task.fingerprint, freeze.what, freeze.release)
     )
+
+
+def _freeze(experiment: Experiment) -> Freeze | None:
+    model = experiment.model
+    return None if model.freeze is None else Freeze(model.freeze, model.unfreeze)
 
 
 def _joined(*content: Any) -> str:
@@ -141,13 +160,14 @@ def given_model(
     return _with_dropout(model, type(model).__name__, dropout)
 
 
-def build_model(experiment: Experiment, data: Shaped) -> nn.Module:
+def build_model(experiment: Experiment, data: Shaped, tell: Tell = models.say_nothing) -> nn.Module:
     """Build a fresh model for data of such inputs and outputs."""
     name, args = experiment.model.name, dict(experiment.model.args)
     rate = experiment.model.dropout
     if rate is not None and _takes_dropout(name):
         args["dropout"], rate = rate, None
-    model = models.build(name, args, input_shape=data.input_shape, outputs=data.outputs)
+    shape, outputs = data.input_shape, data.outputs
+    model = models.build(name, args, input_shape=shape, outputs=outputs, tell=tell)
     return _with_dropout(model, name, rate)
 
 

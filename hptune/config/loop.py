@@ -37,6 +37,11 @@ def build_loop(experiment: Experiment, given: Task | None) -> Task:
         raise InputError(
             "optimizer.name: auto; a training loop of your own makes its optimizer itself; leave it out"
         )
+    if experiment.model.freeze is not None or experiment.optimizer.layer_decay < 1:
+        raise InputError(
+            "model.freeze, optimizer.layer_decay: with a training loop of your own, which makes its "
+            "model and optimizer itself; freeze there; leave them out"
+        )
     if given is not None:
         assert isinstance(given.loop, FunctionLoop)
         function = given.loop.function

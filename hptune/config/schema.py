@@ -8,17 +8,38 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from hptune.config.procedure import Momentum, Procedure, Search
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
 from hptune.policies import schedule
 from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
-from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Real, Section, Seed
-from hptune.stages import choose, procedure
+from hptune.section import (
+    Arguments,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Rate,
+    Section,
+    Seed,
+)
 
-Momentum = Annotated[Real, Field(ge=0, le=1)]
-Ends = tuple[Positive, Positive]
+
+def _parts(value: Any) -> Any:
+    """Return a single name as a list of one; refuse what is neither a number nor names."""
+    listed = [value] if isinstance(value, str) else value
+    if value is None or type(value) is int:
+        return value
+    if isinstance(listed, list | tuple) and all(isinstance(name, str) for name in listed):
+        return tuple(listed)
+    raise ValueError("must be a whole number of blocks, or names of parts")
+
+
+def _fractions(value: Any) -> Any:
+    """Return a single number as a list of one."""
+    return (value,) if isinstance(value, int | float) else value
 
 
 class Model(Section):
@@ -32,6 +53,25 @@ class Model(Section):
     dropout: Rate | None = Field(
         None, description="rate of the model's dropout layers, null leaves them"
     )
+    freeze: Annotated[int | tuple[str, ...] | None, BeforeValidator(_parts)] = Field(
+        None,
+        description="a number of first blocks, -1 for all but the last; or names of parts, such as layer1.*",
+    )
+    unfreeze: Annotated[tuple[Fraction, ...], BeforeValidator(_fractions)] = Field(
+        (), description="fractions of a run after which frozen blocks train, the last ones first"
+    )
+
+    @model_validator(mode="after")
+    def _unfreezes_what_is_frozen(self) -> Self:
+        if self.unfreeze and self.freeze is None:
+            raise InputError(
+                f"model.unfreeze: {list(self.unfreeze)}; nothing is frozen; set model.freeze"
+            )
+        if list(self.unfreeze) != sorted(set(self.unfreeze)):
+            raise InputError(
+                f"model.unfreeze: {list(self.unfreeze)}; must rise from each to the next; sort them"
+            )
+        return self
 
 
 def _computes(policy: PolicySpec) -> PolicySpec:
@@ -89,115 +129,6 @@ class HyperParameters(Section):
     momentum_min: Momentum | None = Field(None, description="minimum of its cycle")
     weight_decay: NotNegative | None = Field(None, description="null goes by the net's depth")
     batch_size: Count | None = Field(None, description="null goes by the size of the data")
-
-
-class LrRange(Section):
-    """The LR range test."""
-
-    lr_low: Positive | None = Field(None, description="first LR, null goes by the optimizer")
-    lr_high: Positive | None = Field(None, description="last LR, null goes by the optimizer")
-    mode: Literal["auto", "linear", "exponential"] = Field(
-        "auto", description="how LR rises; auto is exponential"
-    )
-    epochs: Positive | None = Field(None, description="length of the test, null chooses")
-    seeds: Count = Field(1, description="repeats, read together")
-
-
-class MomentumStage(Section):
-    """The momentum stage."""
-
-    values: tuple[Momentum, ...] = Field(
-        (0.99, 0.97, 0.95, 0.9), min_length=1, description="candidates for the maximum"
-    )
-    minimum: Momentum = Field(0.85, description="of the cycle; it hardly matters")
-
-
-class WeightDecayStage(Section):
-    """The weight-decay stage."""
-
-    values: tuple[NotNegative, ...] | None = Field(
-        None, min_length=1, description="candidates, null goes by the net's depth and refines"
-    )
-    from_snapshot: bool = Field(
-        False, description="branch the candidates from one run's plateau instead of its start"
-    )
-
-
-class BatchSizeStage(Section):
-    """The batch-size stage, at near-constant time."""
-
-    values: tuple[Count, ...] | None = Field(
-        None, min_length=1, description="candidates, null takes half to four times the present one"
-    )
-    lr_scaling: Literal["sqrt", "linear"] = Field(
-        "sqrt", description="how LR grows with the batch size"
-    )
-
-
-class FinalStage(Section):
-    """The final run."""
-
-    seeds: Count = Field(4, description="repeats, for mean and standard deviation")
-    baseline: Literal["step", "multistep", "inv", "exponential", "cosine", "constant"] | None = (
-        Field(None, description="policy to train in comparison, at its usual length")
-    )
-    baseline_length: Positive = Field(
-        4.0, description="epochs of the baseline over those of the final run"
-    )
-
-
-class Search(Section):
-    """The joint search of `hptune search`: its space and what it may cost."""
-
-    sampler: Literal["random", "tpe", "grid"] = Field("tpe", description="how points are chosen")
-    budget: Positive = Field(3.0, description="epochs of the search over those of the final run")
-    prune: bool = Field(True, description="whether Hyperband stops trials early")
-    lr: Ends | None = Field(None, description="lowest and highest LR, null goes by the optimizer")
-    momentum: tuple[Momentum, Momentum] = Field(
-        (0.8, 0.99), description="lowest and highest maximum of the cycle"
-    )
-    weight_decay: Ends = Field((1e-6, 1e-1), description="lowest and highest")
-    batch_size: tuple[Count, ...] | None = Field(
-        None, min_length=1, description="candidates, null takes half to four times the present one"
-    )
-
-    @model_validator(mode="after")
-    def _rise(self) -> Self:
-        for name in ("lr", "momentum", "weight_decay"):
-            ends = getattr(self, name)
-            if ends is not None and ends[0] >= ends[1]:
-                raise InputError(
-                    f"search.{name}: {list(ends)}; must rise from the lowest to the highest; swap them"
-                )
-        return self
-
-
-class Procedure(Section):
-    """The stages and what they may cost."""
-
-    stages: tuple[str, ...] = Field(
-        tuple(stage.name for stage in procedure()),
-        min_length=1,
-        description="which to run; they come in this order",
-    )
-    seeds: Count = Field(1, description="repeats of each search trial")
-    rank_by: str = Field(
-        "loss", description="what tells candidates apart on validation data: loss or a metric"
-    )
-    budget: Positive = Field(3.0, description="epochs of the search over those of the final run")
-    trial_epochs: Positive | None = Field(
-        None, description="length of the search's short runs, null chooses"
-    )
-    lr_range: LrRange = Field(LrRange(), description="the LR range test")
-    momentum: MomentumStage = Field(MomentumStage(), description="the momentum stage")
-    weight_decay: WeightDecayStage = Field(WeightDecayStage(), description="the weight-decay stage")
-    batch_size: BatchSizeStage = Field(BatchSizeStage(), description="the batch-size stage")
-    final: FinalStage = Field(FinalStage(), description="the final run")
-
-    @field_validator("stages")
-    @classmethod
-    def _are_known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(stage.name for stage in choose(names, "procedure.stages"))
 
 
 class Loop(Section):

@@ -11,6 +11,7 @@ from hptune.data.inspect import Arrays, Found, Images, Table, size_text
 
 LARGEST_SIDE = 96  # pixels; larger images are scaled down, so that a first run takes minutes
 _SCALED_SIDE = 64
+FEW_IMAGES = 2000  # to train on, below which they are few
 _SMALLEST_FOR_LENET = 13  # pixels a side
 _SIDES = re.compile(r"(^|[^a-z])(left|right)([^a-z]|$)")
 _COLUMN = 30  # where comments begin
@@ -21,6 +22,14 @@ _HINTS = """
 #   batch_size: 64
 # procedure:
 #   final: {seeds: 4} # repeats of the final run, for mean and standard deviation
+"""
+_TRANSFER = """
+# With so few images a pretrained net mostly does better than one that starts from nothing. Its weights
+# (45 MB) are fetched once, or given as a file; its head trains first, then all, the first layers least.
+# In the place of data.resize, model and optimizer above:
+# data: {resize: 128, normalize: imagenet}
+# model: {name: "torchvision:resnet18", args: {weights: DEFAULT}, freeze: -1, unfreeze: 0.3}
+# optimizer: {name: auto, layer_decay: 0.8}
 """
 Setting = tuple[str, Any, str]  # a key of the config, its value and why it has it
 
@@ -67,7 +76,8 @@ def write_starter(
         epochs = 50
     why = "of the final run; the search takes about three times that"
     lines += _section("training", [("epochs", epochs, why)])
-    return "\n".join(lines) + "\n" + _HINTS
+    few_photos = isinstance(found, Images) and found.coloured and train < FEW_IMAGES
+    return "\n".join(lines) + "\n" + _HINTS + (_TRANSFER if few_photos else "")
 
 
 def _data(found: Found) -> Iterator[Setting]:

@@ -86,6 +86,11 @@ def splits_of(spec: DataSpec, content: Content) -> Splits:
         order = np.random.default_rng(spec.split_seed).permutation(train)
         seen = np.stack([inputs[k][0].numpy() for k in order[:_NORMALIZATION_SAMPLE]])
         identity, fitted = np.frombuffer(inputs.key.encode(), np.uint8), np.arange(len(seen))
+    if spec.normalize == "imagenet" and (seen.ndim != 4 or seen.shape[1] != 3):
+        raise InputError(
+            f"data.normalize: imagenet; examples of shape {seen.shape[1:]} are no colour images "
+            "(3, H, W); leave it out"
+        )
     augment, normalize = NOTHING, None
     if seen.ndim == 2:
         whole = inputs.dtype.kind in "iu"

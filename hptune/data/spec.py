@@ -60,9 +60,10 @@ class DataSpec(Section):
     split_seed: Seed = Field(0, description="of the split and the subsets")
     subset: Count | None = Field(None, description="training and validation examples, null for all")
     test_subset: Count | None = Field(None, description="test examples to use, null for all")
-    normalize: Literal["standardize", "mean-image", "none"] = Field(
+    normalize: Literal["standardize", "mean-image", "imagenet", "none"] = Field(
         "standardize",
-        description="per channel or column; or less their mean, not divided; or as they are. "
+        description="per channel or column; or less their mean, not divided; or colour images by "
+        "ImageNet's, as pretrained weights want them; or as they are. "
         "Targets of a regression are standardized too, unless none",
     )
     scale: Positive = Field(1.0, description="largest pixel: 1, or 255 for nets tuned to raw ones")

@@ -20,8 +20,9 @@ from hptune.models.external import (
 )
 from hptune.models.mlp import mlp
 from hptune.models.resnet import ResNet
+from hptune.models.weights import Tell, load_file
 
-__all__ = ["NAMES", "build"]
+__all__ = ["NAMES", "build", "say_nothing"]
 
 # As people read them; each stands for its kind.
 NAMES = (
@@ -57,23 +58,34 @@ _NETS = {
 }
 
 
+def say_nothing(sentence: str) -> None:
+    """Pass over what is told of a model."""
+
+
 def build(
-    name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
+    name: str,
+    args: Mapping[str, Any],
+    *,
+    input_shape: tuple[int, ...],
+    outputs: int,
+    tell: Tell = say_nothing,
 ) -> nn.Module:
     """Build a fresh model by name.
 
     Args:
         name: As in `NAMES`; depth and width of the residual and dense nets are part of it.
-        args: The model's own arguments.
+        args: The model's own arguments; `weights` is a file with a state_dict, but for the user's
+            own module, which has its own use for it.
         input_shape: Of one example, (C, H, W) for images.
         outputs: Classes, or columns of a regression's target.
+        tell: Hears what the user should know of the model.
 
     Raises:
         InputError: Unknown name or argument, or an input that the net does not take.
     """
     of_data: dict[str, Any] = {"input_shape": input_shape, "outputs": outputs}
     if name.startswith(("torchvision:", "timm:")):
-        return library_model(name, args, **of_data)
+        return library_model(name, args, **of_data, tell=tell)
     if ":" in name:
         return user_model(name, args, **of_data)
     for pattern, net in _NETS.items():
@@ -81,7 +93,11 @@ def build(
             sizes = {key: int(size) for key, size in match.groupdict().items()}
             _check(name, net, sizes.get("depth"), input_shape)
             refuse_inferred(name, args, of_data | sizes)
-            return net.make(**accepted(name, net.make, args, of_data | sizes))
+            given = {key: value for key, value in args.items() if key != "weights"}
+            model = net.make(**accepted(name, net.make, given, of_data | sizes))
+            if (weights := args.get("weights")) is not None:
+                load_file(model, str(weights), tell, {})
+            return model
     raise InputError(
         f"model.name: {name!r}; must be one of {', '.join(NAMES)}; "
         + did_you_mean(name.lower(), NAMES, "choose one of these")

@@ -4,22 +4,37 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from hptune.errors import InputError, did_you_mean, one_line
+from hptune.models.weights import (
+    Inputs,
+    Tell,
+    fetch,
+    inputs_of,
+    load_file,
+    take_in,
+    torchvision_weights,
+)
 from hptune.user_code import find
 
 
 def library_model(
-    full_name: str, args: Mapping[str, Any], *, input_shape: tuple[int, ...], outputs: int
+    full_name: str,
+    args: Mapping[str, Any],
+    *,
+    input_shape: tuple[int, ...],
+    outputs: int,
+    tell: Tell,
 ) -> nn.Module:
     """Build "torchvision:NAME" or "timm:NAME" with `outputs` classes.
 
-    The argument `weights` is a file with a state_dict; a head of another size is left as it is.
+    The argument `weights` is a file with a state_dict, or a name that the library has for weights;
+    a head of another size is left as it is.
 
     Raises:
         InputError: The library is not installed, has no such model, or refuses the arguments.
@@ -41,47 +56,71 @@ def library_model(
     check_images(full_name, input_shape, channels)
     inferred: dict[str, Any] = {"num_classes": outputs}
     if library == "timm":
-        inferred |= {"in_chans": input_shape[0], "pretrained": False}
+        inferred["in_chans"] = input_shape[0]
     refuse_inferred(full_name, args, inferred)
     given = {key: value for key, value in args.items() if key != "weights"}
-    model: nn.Module = _made(full_name, make, name, **inferred, **given)
-    return load_weights(model, args.get("weights"))
-
-
-def load_weights(model: nn.Module, path: str | None) -> nn.Module:
-    """Load a state_dict from a file into a model, less a head of another size.
-
-    A checkpoint that has the state_dict under "model" (as hptune's own) or "state_dict" fits too.
-
-    Raises:
-        InputError: The file cannot be read, or has hardly anything for this model.
-    """
-    if path is None:
-        return model
-    try:
-        loaded = torch.load(Path(path).expanduser(), map_location="cpu", weights_only=True)
-    except Exception as error:
+    weights = args.get("weights")
+    if weights is not None and not isinstance(weights, str):
         raise InputError(
-            f"model.args.weights: {path!r}; must be a file with a state_dict "
-            f"({type(error).__name__}); save one with torch.save(model.state_dict(), ...)"
-        ) from error
-    loaded = loaded if isinstance(loaded, Mapping) else {}
-    for key in ("model", "state_dict"):
-        if isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    own = model.state_dict()
-    fitting = {
-        key: value
-        for key, value in loaded.items()
-        if key in own and getattr(value, "shape", None) == own[key].shape
-    }
-    if len(fitting) < len(own) / 2:
-        raise InputError(
-            f"model.args.weights: {path!r} fits {len(fitting)} of the model's {len(own)} tensors; "
-            "must be weights of this architecture; choose another file"
+            f"model.args.weights: {weights!r}; must be a file or a name of weights, such as DEFAULT; "
+            "correct it"
         )
-    model.load_state_dict(fitting, strict=False)
+    build = partial(_made, full_name, make)
+    if library == "timm":
+        return _timm_model(build, name, inferred | given, weights, input_shape, tell)
+    model: nn.Module = build(name, **inferred, **given)
+    if weights is None:
+        return model
+    named = torchvision_weights(name)
+    found = named.get(weights.rpartition(".")[2].upper())
+    if found is None or Path(weights).exists():
+        load_file(model, weights, tell, named)
+        same = (each for each in named.values() if Path(each.url).name == Path(weights).name)
+        found = next(same, None)
+    else:
+        take_in(model, fetch(found, weights), f"{found}", tell)
+    if found is not None:
+        _tell_of_inputs(inputs_of(found), input_shape, tell)
     return model
+
+
+def _timm_model(
+    build: Callable[..., Any],
+    name: str,
+    args: dict[str, Any],
+    weights: str | None,
+    input_shape: tuple[int, ...],
+    tell: Tell,
+) -> nn.Module:
+    """Build a model of timm, which puts a new head on its weights itself."""
+    import timm
+
+    name, _, tag = name.partition(".")
+    tags = [each.partition(".")[2] for each in timm.list_models(f"{name}.*", pretrained=True)]
+    file: str | None = weights
+    if weights is not None and (weights == "DEFAULT" or weights in tags):
+        file, args["pretrained"] = None, True
+        tag = weights if weights != "DEFAULT" else tag
+    full = f"{name}.{tag}" if tag else name
+    model: nn.Module = build(full, **{"pretrained": False} | args)
+    if file is not None:
+        load_file(model, file, tell, dict.fromkeys(["DEFAULT", *tags]))
+    if args.get("pretrained"):
+        shown: Any = getattr(model, "pretrained_cfg", {})
+        if {"input_size", "mean", "std"} <= shown.keys():
+            size = shown["input_size"][-2:]
+            _tell_of_inputs(Inputs(size, shown["mean"], shown["std"]), input_shape, tell)
+    return model
+
+
+def _tell_of_inputs(trained: Inputs | None, input_shape: tuple[int, ...], tell: Tell) -> None:
+    """Say what images the weights are for, and what makes the data's like them."""
+    if trained is not None:
+        tell(
+            f"the weights were trained on images of {trained}; these are "
+            f"{input_shape[2]}x{input_shape[1]}, normalized as data.normalize says: imagenet takes "
+            "ImageNet's mean and std, data.resize another size"
+        )
 
 
 def check_images(name: str, input_shape: tuple[int, ...], channels: int | None = None) -> None:

@@ -38,6 +38,9 @@ class OptimizerSpec(Section):
         True, description="whether weight decay holds for biases and normalisation layers too"
     )
     rules: tuple[ParameterRule, ...] = Field((), description="multipliers for parameters by name")
+    layer_decay: Annotated[Positive, Field(le=1)] = Field(
+        1.0, description="times LR of a block for each block between it and the head, 1 for none"
+    )
 
     @model_validator(mode="after")
     def _args_are_of_one(self) -> Self:

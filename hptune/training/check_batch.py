@@ -83,6 +83,11 @@ def check_batch(
                 "yours use several devices itself, as under torchrun"
             )
         return _of_loop(task.seen)
+    if (devices := device.ranks.size) > 1 and task.freeze is not None and task.freeze.release:
+        raise InputError(
+            f"--devices-per-trial: {devices} with model.unfreeze; several devices agree once on what "
+            "trains; leave one of the two out"
+        )
     batch_size = micro_batch(batch_size, 1, device.ranks.size)
     with seeded(seed, device.torch_device):
         model = make_model(task, device)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device
+from hptune.training.freezing import train_mode
 
 EVALUATION_BATCH = 1024  # examples at most
 PER_TRAINING_BATCH = 4  # as many examples fit where a training batch does: there are no gradients
@@ -102,7 +103,7 @@ def evaluate(
                 if read_outputs is not None:
                     for metric in metrics.values():
                         metric.update(read_outputs, read_targets)
-    model.train()
+    train_mode(model)
     if parts > 1:
         sums = ranks.total(torch.stack([total, counted, total.new_tensor(read)]))
         total, counted, read = sums[0], sums[1], int(sums[2])

@@ -114,7 +114,13 @@ class Lanes:
             return
         if interrupt.requested():  # while the trial before ended
             raise KeyboardInterrupt
+        turns = first.releases.turns(first.first_iteration)
         for iteration in range(first.first_iteration, first.trial.iterations):
+            if iteration in turns:
+                for run in self._runs:
+                    run.releases.turn(iteration)
+                    run.optimizer.other_parameters_train()
+                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration)
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())

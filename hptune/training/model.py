@@ -12,6 +12,7 @@ from hptune.errors import InputError, one_line
 from hptune.step import Step
 from hptune.task import Batch, Task
 from hptune.training.device import Device
+from hptune.training.freezing import parts
 
 
 class LossOnBatch(nn.Module):
@@ -27,11 +28,17 @@ class LossOnBatch(nn.Module):
 
 
 def make_model(task: Task, device: Device) -> nn.Module:
-    """Make a fresh model on the device, in the memory layout that convolutions run fastest in."""
+    """Make a fresh model on the device, in the memory layout that convolutions run fastest in.
+
+    What never trains of it is frozen.
+    """
     model = task.make_model().to(device.torch_device)
-    if not task.channels_last:
-        return model
-    return nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
+    if task.channels_last:
+        model = nn.utils.convert_conv2d_weight_memory_format(model, torch.channels_last)
+    if task.freeze is not None and not task.freeze.release:
+        for part in parts(model, task.freeze):
+            part.freeze()
+    return model
 
 
 def fresh_models(make_model: Callable[..., nn.Module]) -> tuple[nn.Module, nn.Module]:

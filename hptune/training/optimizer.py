@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hptune.errors import InputError, did_you_mean, one_line
 from hptune.results.settings import OptimizerSpec
+from hptune.training.blocks import Blocks
 from hptune.training.nadamw import NAdamW
 from hptune.training.torch_internals import (
     QuickStep,
@@ -92,6 +93,8 @@ class ScheduledOptimizer:
         model: Whose parameters that require gradients are optimized.
         spec: Name, arguments and per-parameter rules.
         lr, momentum, weight_decay: The trial's values; LR and momentum may change with `set`.
+        later: Iterations that some parameters train from. They are apart from others: torch's fused
+            SGD takes no group of which some have momentum and some have none.
 
     Attributes:
         torch: The optimizer itself, in the mode for training where it has modes.
@@ -109,6 +112,7 @@ class ScheduledOptimizer:
         lr: float,
         momentum: float,
         weight_decay: float,
+        later: Mapping[Tensor, int] | None = None,
     ) -> None:
         cls = optimizer_class(spec.name)
         accepted = accepted_arguments(cls)
@@ -119,7 +123,8 @@ class ScheduledOptimizer:
                 f"weight_decay: {weight_decay:g}; optimizer {spec.name} has no weight decay; set "
                 "hyper_parameters.weight_decay to 0 or choose another optimizer"
             )
-        groups = _groups(model, spec, lr, weight_decay if self.has_weight_decay else None)
+        decay = weight_decay if self.has_weight_decay else None
+        groups = _groups(model, spec, lr, decay, later or {})
         torchs_own = ":" not in spec.name
         if torchs_own and "fused" in accepted and "fused" not in args and "foreach" not in args:
             places = ("cpu", "cuda") if cls in _FUSED_ON_CUDA else ("cpu",)
@@ -184,6 +189,10 @@ class ScheduledOptimizer:
         elif not self._quick():
             plain_step(self.torch)
         self.drop_gradients()
+
+    def other_parameters_train(self) -> None:
+        """Hear that other parameters than before get gradients from here on."""
+        self._quick = None
 
     def drop_gradients(self) -> None:
         """Let the next backward pass write the gradients instead of adding to them."""
@@ -257,10 +266,18 @@ def _check_type(name: str, value: Any, default: Any) -> None:
 
 
 def _groups(
-    model: nn.Module, spec: OptimizerSpec, lr: float, weight_decay: float | None
+    model: nn.Module,
+    spec: OptimizerSpec,
+    lr: float,
+    weight_decay: float | None,
+    later: Mapping[Tensor, int],
 ) -> list[dict[str, Any]]:
-    """Group parameters by their LR and weight-decay multipliers; freeze those with LR times 0."""
-    groups: dict[tuple[float, float], list[Tensor]] = {}
+    """Group parameters by their LR and weight-decay multipliers; freeze those with LR times 0.
+
+    Source of the decay by layer: Clark et al. 2020, "ELECTRA", appendix A.
+    """
+    groups: dict[tuple[float, float, int], list[Tensor]] = {}
+    blocks = Blocks(model) if spec.layer_decay < 1 else None
     unmatched = {rule.match for rule in spec.rules}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -269,12 +286,15 @@ def _groups(
         lr_scale, decay_scale = (rule.lr, rule.weight_decay) if rule else (1.0, 1.0)
         if rule:
             unmatched.discard(rule.match)
+        if blocks is not None:
+            lr_scale *= spec.layer_decay ** (len(blocks) - 1 - blocks.index(name))
         if parameter.ndim <= 1 and not spec.decay_biases_and_norms:
             decay_scale = 0.0
         if lr_scale == 0:
             parameter.requires_grad_(False)
         else:
-            groups.setdefault((lr_scale, decay_scale), []).append(parameter)
+            key = (lr_scale, decay_scale, later.get(parameter, 0))
+            groups.setdefault(key, []).append(parameter)
     if unmatched:
         pattern = sorted(unmatched)[0]
         some = ", ".join(name for name, _ in list(model.named_parameters())[:4])
@@ -289,5 +309,5 @@ def _groups(
     return [
         {"params": parameters, "lr": lr * lr_scale, "lr_scale": lr_scale}
         | ({} if weight_decay is None else {"weight_decay": weight_decay * decay_scale})
-        for (lr_scale, decay_scale), parameters in groups.items()
+        for (lr_scale, decay_scale, _), parameters in groups.items()
     ]

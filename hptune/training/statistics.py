@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from hptune.task import Batch, Source, Task
 from hptune.training.device import Device
+from hptune.training.freezing import is_frozen, train_mode
 
 EXAMPLES = 256  # that the averages are over, at least
 BATCHES = (2, 8)  # at least and at most: one batch alone is a sample, many take long
@@ -27,9 +28,9 @@ BATCHES = (2, 8)  # at least and at most: one batch alone is a sample, many take
 def running_modules(model: nn.Module) -> list[nn.Module]:
     """Return the modules that keep averages of what passes through them, the user's own among them.
 
-    Known by a floating buffer `running_...`, as all of torch's have.
+    Known by a floating buffer `running_...`, as all of torch's have. Those that are frozen keep theirs.
     """
-    return [module for module in model.modules() if _averages(module)]
+    return [m for m in model.modules() if _averages(m) and not is_frozen(m)]
 
 
 def batch_norms(model: nn.Module) -> list[nn.Module]:
@@ -86,7 +87,7 @@ def fresh_statistics(
                 module.momentum = momentum  # type: ignore[assignment]
         for buffer, value in zip(buffers, before, strict=True):
             buffer.copy_(value)
-        model.train()
+        train_mode(model)
 
 
 def _averages(module: nn.Module) -> list[Tensor]:

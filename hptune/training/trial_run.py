@@ -18,6 +18,7 @@ from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
 from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate, reading
+from hptune.training.freezing import Releases, train_mode
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -74,6 +75,7 @@ class TrialRun:
 
     Attributes:
         rates: LR and momentum of every iteration.
+        releases: Of frozen blocks.
         evaluate_at: Iterations after which the validation set is read.
         first_iteration: Above 0 after a resume.
         ended: How it ended and why; None while it goes on.
@@ -102,17 +104,18 @@ class TrialRun:
         self.rates = list(zip(course.lr.tolist(), course.momentum.tolist(), strict=True))
         reseed(trial.seed)
         ranks = device.ranks
-        self.model = ranks.converted(make_model(task, device)).train()
+        self.model = train_mode(ranks.converted(make_model(task, device)))
         # Drawn before the random states are set for training, which must not depend on it.
         self._gathered_from = (
             statistics_batches(self.train_data, trial.batch_size, trial.seed)
             if settings.fresh_statistics and running_modules(self.model)
             else []
         )
+        self.releases = Releases(self.model, task.freeze, trial.iterations)
         lr, momentum = self.rates[0]
-        self.optimizer = ScheduledOptimizer(
-            self.model, trial.optimizer, lr=lr, momentum=momentum, weight_decay=trial.weight_decay
-        )
+        values = {"lr": lr, "momentum": momentum, "weight_decay": trial.weight_decay}
+        later = self.releases.first
+        self.optimizer = ScheduledOptimizer(self.model, trial.optimizer, **values, later=later)
         # Dropout draws from here on, so it is paired across trials whose models differ.
         reseed(ranks.seed(trial.seed))
         is_half = device.dtype is torch.float16

@@ -97,7 +97,7 @@ def test_a_section_without_keys_is_the_default(section: str, tmp_path: Path):
 WRONG = {
     "trainin: {epochs: 3}": "trainin: there is no such key; did you mean 'training'?",
     "training: {epoch: 3}": "training.epoch: there is no such key; did you mean 'epochs'?",
-    "model: {zzz: 3}": "model.zzz: there is no such key; the keys are name, args, dropout",
+    "model: {zzz: 3}": "model.zzz: there is no such key; the keys are name, args, dropout, freeze, unfreeze",
     "optimizer: {rules: [{match: x, lrr: 1}]}": "optimizer.rules.0.lrr: there is no such key; did "
     "you mean 'lr'?",
     "optimizer: {rules: [{mach: x}]}": "optimizer.rules.0.match: missing; must be given; add it "
@@ -187,7 +187,11 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path):
     ("key", "value", "line"),
     [
         ("training.epochs", -1, "training.epochs: -1; must be greater than 0; correct the value"),
-        ("model.hidden", 1, "model.hidden: there is no such key; the keys are name, args, dropout"),
+        (
+            "model.hidden",
+            1,
+            "model.hidden: there is no such key; the keys are name, args, dropout, freeze, unfreeze",
+        ),
         ("seed.x", 1, "seed.x: 'seed' holds a value, no section; correct the key path"),
     ],
 )

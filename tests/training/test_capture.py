@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hptune import models
 from hptune.results.records import Status, TrialResult
 from hptune.results.settings import OptimizerSpec, TrainingSettings
+from hptune.task import Freeze
 from hptune.training import capture
 from hptune.training.capture import Captured, Replay
 from hptune.training.device import Device, resolve_device
@@ -254,3 +255,9 @@ def test_a_gpu_trains_on_after_a_model_that_cannot_be_recorded():
     lanes = Lanes([TrialRun(image_task(), Job(image_trial()), device)])
     lanes.step()
     assert lanes.not_captured is None
+
+
+def test_a_release_of_frozen_blocks_is_recorded_anew(recorded: list[int]):
+    task = image_task(freeze=Freeze(-1, (0.5,)))
+    assert_same(trained(task, image_trial()), trained(task, image_trial(), REPLAYING))
+    assert recorded == [4, 4]

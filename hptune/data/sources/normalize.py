@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# Mean and standard deviation of red, green and blue, from 0 to 1, that pretrained weights go by.
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True)
 class Normalize:
@@ -37,13 +40,17 @@ def image_normalization(
     Args:
         images_NCHW: Pixels, uint8 (0 to 255) or floats; (N, C, ...) with any further axes.
         train: Indices of the training split.
-        mode: "standardize" (per channel), "mean-image" (subtracted, not divided) or "none".
+        mode: "standardize" (per channel), "mean-image" (subtracted, not divided), "imagenet" (by
+            the means and deviations of its channels, of colour images) or "none".
         scale: Largest value of a pixel after loading, where pixels are whole numbers.
         largest: That they can have before; None is 255 for uint8, and leaves floats as they are.
     """
     unit = scale / (largest or (255.0 if images_NCHW.dtype == np.uint8 else 1.0))
     if mode == "none":
         return Normalize(torch.tensor(unit), torch.zeros(()))
+    if mode == "imagenet":
+        mean_RGB, std_RGB = (torch.tensor(of).view(3, 1, 1) for of in IMAGENET)
+        return Normalize(unit / scale / std_RGB, -mean_RGB / std_RGB)
     # float64 sums in chunks: 50,000 images as floats at once would take gigabytes.
     total, squares = np.zeros((2, *images_NCHW.shape[1:]))
     for part in np.array_split(train, max(1, len(train) // 4096)):

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from hptune.procedure.session.context import Context
+from hptune.task import Task
+from hptune.training.blocks import Blocks
+from hptune.training.device import seeded
+from hptune.training.freezing import parts
+
+SHOWN_BLOCKS = 6  # of a net's blocks at most
 
 
 def found_in(context: Context) -> dict[str, Any]:
@@ -20,6 +28,7 @@ def found_in(context: Context) -> dict[str, Any]:
         "classes": task.classes,
         "model": task.model,
         "parameters": shown.parameters,
+        **_blocks(task),
         "weight_layers": shown.weight_layers,
         "batch_size": context.batch_size(quiet=True),
         "input_shape": list(shown.input_shape),
@@ -31,6 +40,25 @@ def found_in(context: Context) -> dict[str, Any]:
         "precision": device.precision,
         "notes": list(task.notes),
     }
+
+
+def _blocks(task: Task) -> dict[str, str]:
+    """Return the model's blocks, as they are numbered, and what is frozen of them."""
+    with seeded(0, torch.device("cpu")):
+        model = task.make_model()
+    blocks = Blocks(model)
+    names = [blocks[at].name for at in range(len(blocks))]
+    if len(names) > SHOWN_BLOCKS:
+        names = [*names[: SHOWN_BLOCKS - 1], "...", names[-1]]
+    found = {"blocks": f"{len(blocks)}: {', '.join(names)}"}
+    if task.freeze is not None and (held := parts(model, task.freeze)):
+        count = sum(parameter.numel() for part in held for parameter in part.parameters)
+        until = ", ".join(f"{at:g}" for at in task.freeze.release)
+        found["frozen"] = (
+            f"{count} parameters, in {len(held)} of {len(blocks)} blocks"
+            + f", until {until} of the run" * bool(until)
+        )
+    return found
 
 
 def _of_loop(context: Context) -> dict[str, Any]:
