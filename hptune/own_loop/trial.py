@@ -186,6 +186,11 @@ class Trial(Given):
         ]
 
     @property
+    def evaluate_limit(self) -> int | None:
+        """Validation examples that are enough for a reading, None for all: a range test reads often."""
+        return self._trial.settings.evaluate_limit
+
+    @property
     def test_now(self) -> bool:
         """Whether this is the end of a run whose test values may count: log test_loss and the like."""
         return self._assignment.tests and self.iteration == self.iterations - 1

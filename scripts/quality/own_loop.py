@@ -47,7 +47,7 @@ def loop(task: hptune.Task, *, as_task: bool) -> Callable[[hptune.Trial], None]:
     train, validation, test = splits()
 
     def own(trial: hptune.Trial) -> Any:
-        epoch, skip = divmod(trial.iteration + 1, trial.iterations_per_epoch)
+        epoch, skip = divmod(trial.iteration, trial.iterations_per_epoch)  # it has begun
         while True:
             yield from task.train.batches(trial.batch_size, seed=trial.seed, epoch=epoch, skip=skip)
             epoch, skip = epoch + 1, 0
@@ -78,7 +78,8 @@ def loop(task: hptune.Task, *, as_task: bool) -> Callable[[hptune.Trial], None]:
             schedule.step()
             trial.log(train_loss=loss)
             if trial.evaluate_now:
-                loss, accuracy = read(model, validation)
+                most = trial.evaluate_limit
+                loss, accuracy = read(model, (validation[0][:most], validation[1][:most]))
                 trial.log(val_loss=loss, val_accuracy=accuracy)
                 trial.save(model=model, optimizer=optimizer)
         if trial.test_now:
