@@ -8,10 +8,12 @@ from pathlib import Path
 
 import torch
 
-from hptune.config.schema import Experiment
+from hptune.config.schema import Experiment, Model
 from hptune.data import Splits
 from hptune.data.sources.memory import TensorSource
 from hptune.results.signature import Input, Made, Signature
+
+_BEGINNINGS = ("weights", "pretrained")  # arguments of bundled nets and those of libraries
 
 
 def signature_of(
@@ -55,13 +57,21 @@ def signature_of(
         stored=str(stored).removeprefix("torch."),
         scale=record.get("normalize") if dtype == "float32" else None,
         target_scale=record.get("target"),
-        model=Made(**model.model_dump()),
+        model=_made(model),
         code_folder=folder_of(model.name),
         loss=experiment.loss,
         label_smoothing=experiment.training.label_smoothing,
         metrics=metrics,
         code=code,
     )  # fmt: skip
+
+
+def _made(model: Model) -> Made:
+    """Return how a model is made anew; what its weights began with is no part of that."""
+    of_library = ":" not in model.name or model.name.startswith(("torchvision:", "timm:"))
+    left_out = _BEGINNINGS if of_library else ()
+    args = {name: value for name, value in model.args.items() if name not in left_out}
+    return Made(name=model.name, args=args, dropout=model.dropout)
 
 
 def folder_of(name: str) -> str | None:
