@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hptune import schedulers
+    from hptune import landscape, schedulers
     from hptune.api.lightning import from_lightning
     from hptune.api.options import Options
     from hptune.api.run import lr_find, sweep, train, tune
@@ -32,6 +32,7 @@ __all__ = [
     "Trial",
     "TrialEnded",
     "from_lightning",
+    "landscape",
     "load_experiment",
     "lr_find",
     "schedulers",
@@ -59,8 +60,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "schedulers":
-        return import_module("hptune.schedulers")
+    if name in ("landscape", "schedulers"):
+        return import_module(f"hptune.{name}")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

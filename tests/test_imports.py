@@ -16,6 +16,7 @@ ALL = {
     "config",
     "console",
     "data",
+    "landscape",
     "models",
     "policies",
     "procedure",
@@ -51,6 +52,7 @@ ALLOWED = {
     "config.loop": {"fingerprint", "own_loop", "task", "results"},
     # Seeds what a model may draw its weights with.
     "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
+    "landscape": {"training", "step", "task", "results"},
     "training": {"policies", "step", "task", "results"},
     "analysis": {"results"},
     "report": {"analysis", "results"},

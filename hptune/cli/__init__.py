@@ -35,6 +35,7 @@ COMMANDS = {
     "search": "Search jointly through Optuna, to compare or to refine.",
     "show": "Show a run directory's answer and trials.",
     "report": "Write a page and plots of a run directory.",
+    "landscape": "Look at the loss around, between and along trained weights.",
     "diagnose": "Read any training curve or LR range test.",
     "policies": "List the learning-rate policies, or print one as CSV.",
     "cache": "Show or clear the cache of decoded images.",
