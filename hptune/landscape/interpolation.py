@@ -122,11 +122,12 @@ def plane(
     seed: int = 0,
     **how: Any,
 ) -> Plane:
-    """Return loss and metrics on a plane: through three solutions, or around one in random directions.
+    """Return loss and metrics on a plane: through three solutions, or around one.
 
     Through three, coordinates are distances, the first solution is the origin and the second lies
-    on the x axis. Around one, the directions are random, each filter as long as the solution's own,
-    biases and norms stay; coordinates run from -1 to 1.
+    on the x axis. Around one with a path, the plane is that of the path's two principal directions,
+    coordinates are distances. Around one alone, the directions are random, each filter as long as the
+    solution's own, biases and norms stay; coordinates run from -1 to 1.
 
     Args:
         model: Of the architecture; it is left as it was.
@@ -151,12 +152,16 @@ def plane(
     side = _affordable(side, lambda n: n * n, reader, budget, least=3)
     with reader:
         flat = [reader.flat(weights) for weights in solutions]
-        along = _through(flat) if len(flat) == 3 else _random(reader, flat[0], seed)
-        # Coordinates count lengths of the directions; those through solutions have length 1.
-        norms = [float(direction @ direction) for direction in along]
         on_path = [reader.flat(weights) for weights in path]
+        random = len(flat) == 1 and len(path) < 3
+        if random:  # in which a path would hardly show
+            along = _random(reader, flat[0], seed)
+        else:
+            along = _through(flat) if len(flat) == 3 else _principal(flat[0], on_path)
+        # Coordinates count lengths of the directions; those that are not random have length 1.
+        norms = [float(direction @ direction) for direction in along]
         places = [_place(own, flat[0], along, norms) for own in [*flat, *on_path]]
-        xs, ys = _sides(places[: len(flat)], side, reach)
+        xs, ys = _sides(places if len(flat) == 1 else places[:3], side, reach, random=random)
         rows = [
             {
                 "x": float(x),
@@ -296,6 +301,18 @@ def _through(solutions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     return x, y / height
 
 
+def _principal(solution: Tensor, path: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Return the two orthonormal directions in which a path to a solution moves most."""
+    away = torch.stack(list(path)) - solution
+    _, vectors = torch.linalg.eigh((away @ away.T).double())
+    x, y = (away.T @ vectors[:, -n].to(away.dtype) for n in (1, 2))
+    if float(y.norm()) <= 1e-6 * float(x.norm()) or not float(x.norm()):
+        raise InputError(
+            "path: lies on one line; must span a plane; leave it out, or give a longer run's"
+        )
+    return x / x.norm(), y / y.norm()
+
+
 def _random(reader: Reader, solution: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Return two random directions, each filter of the length that the solution's own has."""
     generator, directions = torch.Generator().manual_seed(seed), []
@@ -332,8 +349,10 @@ def _place(weights: Tensor, origin: Tensor, along: Sequence[Tensor], norms: Sequ
     return {"x": x, "y": y, "off": off}
 
 
-def _sides(places: Sequence[Row], side: int, reach: float) -> tuple[FloatArray, FloatArray]:
-    if len(places) == 1:
+def _sides(
+    places: Sequence[Row], side: int, reach: float, *, random: bool
+) -> tuple[FloatArray, FloatArray]:
+    if random:
         both = np.linspace(-1, 1, side)
         return both, both
     low = [min(place[name] for place in places) for name in ("x", "y")]

@@ -27,7 +27,9 @@ Products = Literal["exact", "differences"]
 FloatArray = NDArray[Any]  # of float64
 OnBatch = Callable[[int], None]
 """Is told how many batches have been gone through, each forth and back."""
-DIFFERENCE = 1e-2  # step of a difference of gradients, of the norm that the weights have
+DIFFERENCE = (
+    1e-5  # step of a difference of gradients, of the norm that the weights have: few kinks of ReLU
+)
 
 
 class Objective:

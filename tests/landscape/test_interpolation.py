@@ -64,6 +64,16 @@ def test_a_plane_through_three_solutions_and_where_a_path_lies():
         assert row["train_loss"] == pytest.approx(1 + row["x"] ** 2 + row["y"] ** 2)
 
 
+def test_around_one_solution_the_plane_is_that_of_the_path():
+    path = [at(0, 3, 0.01), at(0, 2, 1), at(0, 1, -1), at(0, 0, 0)]
+    found = plane(Weights(), [at(0, 0, 0)], two_wells, ONE, path=path, side=4)
+    assert all(place["off"] == pytest.approx(0, abs=1e-6) for place in found.places)
+    for row in found.rows:  # the bowl, whichever way the directions are turned
+        assert row["train_loss"] == pytest.approx(1 + row["x"] ** 2 + row["y"] ** 2)
+    widest = max(abs(row["x"]) for row in found.rows)
+    assert widest > 3
+
+
 def test_random_directions_are_as_long_as_the_filters():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))

@@ -74,15 +74,16 @@ def line(look: Look, start: str | None, end: str | None, points: int, test: bool
 @look_options
 @click.option(
     "--trial", "ends", metavar="END", multiple=True,
-    help="Once: around it, in random directions; three times: through these IDs or run directories.",
+    help="Once: around it; three times: through these IDs or run directories.",
 )  # fmt: skip
 @click.option("--side", type=click.IntRange(min=3), default=15, help="Points of a side [15].")
 @_test_option
 def plane(look: Look, ends: tuple[str, ...], side: int, test: bool) -> None:
     """Show loss and metrics on a plane, with the path of a run that was walked.
 
-    By default through the last run's first three seeds, or around its only one in two random
-    directions, each filter as long as the weights' own. Averages of batch norms are gathered anew
+    By default through the last run's first three seeds, or around its best one: along the path's
+    two principal directions, or without a path in two random ones, each filter as long as the
+    weights' own. Averages of batch norms are gathered anew
     at each point; dropout is off.
     """
     from hptune import landscape
