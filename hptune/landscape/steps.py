@@ -25,7 +25,7 @@ from hptune.training.evaluation import batch_size_of
 from hptune.training.loop import Lanes
 from hptune.training.trial_run import Job, OnProgress, TrialRun
 
-EVERY = 6  # iterations, of which one is measured: it costs about three more
+EVERY = 10  # iterations, of which one is measured: it costs three to ten more, the smaller the net
 BETWEEN = 3  # points between two iterates
 KEPT = 25  # states along the walk
 KEPT_BYTES = 2**30  # that they may take

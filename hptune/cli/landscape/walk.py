@@ -24,7 +24,7 @@ _PER_MEASURE = 7  # batches that a measured step goes through, beside training's
     metavar="ID",
     help="Which run to train again [the last run's seed of the lowest validation loss].",
 )
-@click.option("--every", type=COUNT, default=6, help="Iterations of which one is measured [6].")
+@click.option("--every", type=COUNT, default=10, help="Iterations of which one is measured [10].")
 @click.option("--between", type=COUNT, default=3, help="Points between two iterates [3].")
 def walk(look: Look, trial: str | None, every: int, between: int) -> None:
     """Train a run again and show the loss between its steps, angles, distance and noise scale.
