@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,8 +21,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from torch import nn
 
 from hptune.errors import InputError
-from hptune.landscape.objective import FloatArray, Objective, Products
+from hptune.landscape.objective import FloatArray, Objective
 
+Products = Literal["exact", "differences"]
 TOP, STEPS, VECTORS = 5, 40, 2
 NEAR_ZERO = 0.01  # of the largest eigenvalue
 POINTS = 400  # of the density's curve
@@ -92,7 +93,7 @@ def hessian(
         steps: Of Lanczos for the density, at least 2; 0 leaves the density and the trace out.
         vectors: Random vectors that the density is averaged over.
         budget: Batches of Hessian-vector products at most; None takes what it takes.
-        products: "exact", or "differences" of gradients: see `Objective.product`.
+        products: "exact", or "differences" of gradients: see `Objective.difference`.
         exact_up_to: Weights up to which all eigenvalues are computed.
         seed: Of the random vectors.
         how: Of `Objective`: examples, batch_size, batch_norm, ignored, on_batch.
@@ -112,7 +113,8 @@ def hessian(
                 f"for {top} eigenvalues on {count} batches; raise it, or look at fewer --examples"
             )
         value, gradient = objective.gradient()
-        multiply, made = _counted(partial(objective.product, how=products))
+        by_difference = partial(objective.difference, gradient=gradient)
+        multiply, made = _counted(objective.product if products == "exact" else by_difference)
         operator = _Symmetric(multiply, size)
         about: dict[str, Any] = {
             "weights": size,

@@ -23,7 +23,6 @@ from hptune.training.evaluation import batch_size_of
 from hptune.training.statistics import running_modules
 
 BatchNorm = Literal["batch", "running"]
-Products = Literal["exact", "differences"]
 FloatArray = NDArray[Any]  # of float64
 OnBatch = Callable[[int], None]
 """Is told how many batches have been gone through, each forth and back."""
@@ -116,16 +115,8 @@ class Objective:
             self._count()
         return total, gradient
 
-    def product(self, vector: FloatArray, how: Products = "exact") -> FloatArray:
-        """Return Hessian times vector, (N,).
-
-        Args:
-            vector: (N,).
-            how: "exact" differentiates twice; "differences" takes the difference of two gradients,
-                faster on a CPU, for layers that have no second derivative too, to about 1e-3.
-        """
-        if how == "differences":
-            return self._difference(vector)
+    def product(self, vector: FloatArray) -> FloatArray:
+        """Return Hessian times vector, (N,), by differentiating twice."""
         along, result = self._parts(vector), np.zeros(self.size)
         for batch, share in zip(self.batches, self.weights_of_batches, strict=True):
             # The other kernels of attention have no second derivative.
@@ -144,17 +135,23 @@ class Objective:
             self._count()
         return result
 
-    def _difference(self, vector: FloatArray) -> FloatArray:
+    def difference(self, vector: FloatArray, gradient: FloatArray) -> FloatArray:
+        """Return Hessian times vector, (N,), by the difference of two gradients, to about 1e-3.
+
+        On a CPU several times as fast as the product, and for layers without a second derivative.
+
+        Args:
+            vector: (N,).
+            gradient: At the weights, (N,).
+        """
         here, norm = self.weights(), float(np.linalg.norm(vector))
         if norm == 0:
             return np.zeros(self.size)
         length = DIFFERENCE * max(float(np.linalg.norm(here)), 1.0) / norm
-        ends = []
-        for side in (1, -1):
-            self.move(here + side * length * vector)
-            ends.append(self.gradient()[1])
+        self.move(here + length * vector)
+        there = self.gradient()[1]
         self.move(here)
-        return (ends[0] - ends[1]) / (2 * length)
+        return (there - gradient) / length
 
     def _shares(self, ignored: int | None) -> list[float]:
         """Return each batch's part of the mean, by its examples, or by its targets that count."""

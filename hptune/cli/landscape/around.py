@@ -66,10 +66,9 @@ def hessian(look: Look, trial: str | None, batch_norm: str, **how: Any) -> None:
     trained = look.open(console)
     row = trained.find(trial) if trial else trained.seeds()[0]
     size = int(str(row["batch_size"]))
-    twice = 2 if how["products"] == "differences" else 1
     products = how["steps"] * how["vectors"] + 6 * how["top"] + 12
     _say_what(console, look, row, batch_norm, trained)
-    with look.meter(console, twice * products * look.batches(size)) as meter:
+    with look.meter(console, products * look.batches(size)) as meter:
         found = landscape.hessian(
             trained.model(row), trained.task.step, trained.task.train,
             **_objective(look, trained, size, batch_norm, meter), **how,
