@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hptune import schedulers
+    from hptune import landscape, schedulers
     from hptune.api.compare import compare
     from hptune.api.experiment import load_experiment
     from hptune.api.lightning import from_lightning
@@ -39,6 +39,7 @@ __all__ = [
     "TrialEnded",
     "compare",
     "from_lightning",
+    "landscape",
     "load_experiment",
     "load_run",
     "lr_find",
@@ -71,8 +72,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "schedulers":
-        return import_module("hptune.schedulers")
+    if name in ("landscape", "schedulers"):
+        return import_module(f"hptune.{name}")
     for home, names in _HOMES.items():
         if name in names:
             return getattr(import_module(home), name)

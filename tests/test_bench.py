@@ -38,4 +38,4 @@ def test_a_part_is_measured_beside_the_plain_loop(tmp_path: Path):
 def test_a_name_that_is_not_known_is_told():
     done = bench("--parts", "training,sorting")
     assert done.returncode == 2
-    assert "'sorting'; must be of training, lr-range, sweep" in done.stderr
+    assert "'sorting'; must be of training, lr-range, own-loop, sweep" in done.stderr

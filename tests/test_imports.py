@@ -16,6 +16,7 @@ ALL = {
     "config",
     "console",
     "data",
+    "landscape",
     "models",
     "policies",
     "prediction",
@@ -69,6 +70,7 @@ ALLOWED = {
     # Seeds what a model may draw its weights with.
     "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
     "config.named": {"data", "task", "training"},
+    "landscape": {"training", "step", "task", "results"},
     "training": {"policies", "step", "task", "results"},
     "analysis": {"results"},
     "report": {"analysis", "results"},

@@ -20,7 +20,7 @@ N = 200
 
 def test_the_policies_that_there_are():
     assert list(POLICIES) == [
-        "1cycle", "1cycle-cosine", "1cycle-three-phase", "clr", "constant", "step", "multistep",
+        "1cycle", "1cycle-cosine", "1cycle-three-phase", "clr", "constant", "own", "step", "multistep",
         "exponential", "inv", "cosine", "cosine-restarts", "linear", "lr-range",
     ]  # fmt: skip
 

@@ -37,6 +37,7 @@ COMMANDS = {
     "show": "Show a run directory's answer and trials.",
     "report": "Write a page and plots of a run directory.",
     "compare": "Put runs side by side: values, scores, differences, cost.",
+    "landscape": "Look at the loss around, between and along trained weights.",
     "predict": "Predict new data with what was trained.",
     "export": "Write what was trained for torch, TorchScript or ONNX.",
     "diagnose": "Read any training curve or LR range test.",

@@ -41,6 +41,16 @@ class Console:
         self._planned: dict[str, float] = {}  # examples
         self._told: dict[str, float] = {}  # when a plain line was last printed, by the trial's id
 
+    @property
+    def live(self) -> bool:
+        """Whether it can move the cursor."""
+        return self._live
+
+    @property
+    def rich(self) -> RichConsole:
+        """What it prints to."""
+        return self._console
+
     def message(self, text: str) -> None:
         """Print a line."""
         self._console.print(text, soft_wrap=True)

@@ -10,6 +10,7 @@ from hptune.errors import one_of
 from hptune.report.aggregate import over_seeds
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses, plot_metric, plot_schedule
+from hptune.report.plots.landscape import LANDSCAPE, landscape_plots
 from hptune.report.plots.model import plot_model
 from hptune.report.plots.range_test import plot_range_readings, plot_range_test
 from hptune.report.plots.search import plot_search
@@ -89,6 +90,8 @@ def pictures(record: RunRecord, form: str = "png", style: str = "screen") -> lis
             own = select(ended(run), record.curves)
             if own and not run.baseline:
                 planned += _of_final(run, own, baseline if run.stage == FINAL else [], record)
+        for look in landscape_plots(record):
+            planned.append(Planned(look.name, LANDSCAPE, look.caption, look.draw, look.rows))
         return [_drawn(one, form) for one in planned]
 
 

@@ -16,6 +16,7 @@ from hptune.errors import InputError
 from hptune.report import summary, wording
 from hptune.report.figures import Picture, pictures
 from hptune.report.plots.candidates import rank
+from hptune.report.plots.landscape import numbers_of
 from hptune.report.plots.style import SIZE
 from hptune.report.read import RunRecord, number, numbers, read_run
 from hptune.report.trust import comparison_of, trust_of
@@ -128,6 +129,7 @@ def _context(record: RunRecord) -> dict[str, Any]:
         "comparisons": [_comparison(own, record) for own in comparisons(record.evidence)],
         "models": models(record.evidence),
         "finals": finals,
+        "looks": numbers_of(record),
         "trials": _trials(record),
     }
 

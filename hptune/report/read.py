@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hptune.errors import InputError
+from hptune.results.cells import parse_table, value_of
 from hptune.results.evidence import Evidence
 from hptune.results.records import Curve, Decision
 from hptune.results.repair import read_bytes
@@ -31,6 +32,7 @@ class RunRecord:
         tuned: The text of tuned.yaml, "" where there is none.
         manifest: With what it was made.
         problems: What could not be read, in words.
+        looks: The tables of `hptune landscape`, by their names, such as hessian-final-0a1b2c3d.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class RunRecord:
     tuned: str
     manifest: dict[str, Any]
     problems: list[str]
+    looks: dict[str, list[Row]] = field(default_factory=dict)
 
     def find(self, ids: Iterable[str]) -> list[Row]:
         """Return the rows of these trials, of those that are there."""
@@ -100,8 +103,21 @@ def read_run(path: Path, *, with_curves: bool = True) -> RunRecord:
         experiment=experiment,
         tuned=_text(directory.tuned),
         manifest=directory.facts(),
+        looks=_looks(path / "landscape", problems),
         problems=problems,
     )
+
+
+def _looks(folder: Path, problems: list[str]) -> dict[str, list[Row]]:
+    """Return the tables of a folder; what of them cannot be trusted is left out, and told."""
+    looks = {}
+    for path in sorted(folder.glob("*.csv")):
+        header, lines = parse_table(read_bytes(path) or b"")
+        whole = [line for line in lines if line]
+        if len(whole) < len(lines) or not whole:
+            problems.append(f"{path}: {len(lines) - len(whole)} rows cannot be read")
+        looks[path.stem] = [dict(zip(header, map(value_of, line), strict=True)) for line in whole]
+    return {name: rows for name, rows in looks.items() if rows}
 
 
 def _text(path: Path) -> str:

@@ -10,7 +10,7 @@ from hptune.results.atomic import UNFINISHED
 
 _TRIAL = r"[a-z]+(-[a-z]+)*-[0-9a-f]{8}"
 _STATE = rf"{_TRIAL}|[0-9a-f]{{8}}(@\d+)?"  # of a trial, or of a run that others branch from
-_FOLDERS = ("curves", "logs", "snapshots", "checkpoints", "plots")
+_FOLDERS = ("curves", "logs", "snapshots", "checkpoints", "landscape", "plots")
 
 
 def is_trial_id(text: str) -> bool:
@@ -50,6 +50,14 @@ class RunPaths:
     def checkpoint(self, trial: str) -> Path:
         """Return where the trained weights of a trial are."""
         return self._file("checkpoints", trial, ".pt")
+
+    def look(self, name: str) -> Path:
+        """Return where a look at the landscape is, by its name: "hessian-final-0a1b2c3d"."""
+        return self.path / "landscape" / f"{name}.csv"
+
+    def walked(self, trial: str) -> Path:
+        """Return where the weights along a trial are that was walked."""
+        return self._file("landscape", trial, ".pt")
 
     def remove_unfinished(self) -> None:
         """Remove what killed writers left half-written, and nothing else."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -87,9 +88,15 @@ def evaluate(
     own = source.batches(batch_size, skip=part, every=parts)
     # Not inference_mode: what a model caches on the way could not be trained with afterwards.
     with torch.no_grad(), device.autocast():
-        for _ in range(math.ceil(examples / (parts * batch_size))):
+        # Processes take turns as often as each other; one alone reads whatever batches there are.
+        turns = range(math.ceil(examples / (parts * batch_size))) if parts > 1 else count()
+        for _ in turns:
+            if parts == 1 and limit is not None and read >= limit:
+                break
             outputs = targets = None
-            if (batch := next(own, None)) is not None:
+            if (batch := next(own, None)) is None and parts == 1:
+                break
+            if batch is not None:
                 size = batch_size_of(batch)
                 loss, outputs, targets = task.step(model, batch)
                 if task.ignored is None:

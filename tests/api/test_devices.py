@@ -37,7 +37,7 @@ def test_a_sweep_on_two_devices_decides_as_on_one(task: hptune.Task, tmp_path: P
 
 
 def test_a_number_of_devices_that_is_none_is_one_line(task: hptune.Task):
-    with pytest.raises(hptune.InputError, match=r"training.devices_per_trial: 0; "):
+    with pytest.raises(hptune.InputError, match=r"devices_per_trial: 0; must be greater"):
         hptune.train(task, lr=0.1, epochs=1, devices_per_trial=0, progress=False)
     with pytest.raises(hptune.InputError, match="must divide by the 5 devices of a trial"):
         hptune.train(

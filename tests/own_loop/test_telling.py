@@ -196,7 +196,7 @@ def fails(trial: hptune.Trial) -> None:
         (logs_outside, "before the first iteration"),
         (has_no_lr, "neither reads trial.lr nor calls trial.schedule"),
         (fails, r"fails \(RuntimeError: The size of tensor .*test_telling.py:\d+\)"),
-        (lambda: None, "takes one argument, the trial"),
+        (lambda: None, "must return an hptune.Task"),
         (net(), "a Sequential; must be an hptune.Task or a function of a trial"),
     ],
 )
@@ -212,7 +212,7 @@ def test_what_a_loop_must_do_is_told_in_a_line_before_any_trial(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"iterations_per_epoch": None}, "iterations_per_epoch: None; must be a whole number"),
+        ({"iterations_per_epoch": None}, "iterations_per_epoch: None; must be a valid integer"),
         ({"iterations_per_epoch": 2.5}, "iterations_per_epoch: 2.5"),
         ({"batch_size": 0}, "batch_size: 0"),
         ({"optimizer": "auto"}, "makes its optimizer itself"),

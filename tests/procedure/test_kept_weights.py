@@ -95,7 +95,7 @@ def test_a_run_that_does_not_overfit_keeps_its_last_weights(tmp_path: Path):
     known = result.curve.val_loss[np.isfinite(result.curve.val_loss)]
     assert result.val_loss == known[-1]
     state = load_state(tmp_path / "checkpoints" / f"{result.trial.id}.pt")
-    assert set(state) == {"trial", "model"}
+    assert set(state) == {"trial", "model", "signature", "read"}
 
 
 def balanced() -> Task:

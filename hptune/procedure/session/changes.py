@@ -12,13 +12,18 @@ from hptune.task import Task
 CODE = "code"  # in the manifest: the source files of the user that the trials depend on
 
 
+def changed_files(run_dir: RunDir, task: Task) -> list[str]:
+    """Return the source files of the user that changed since the trials here were run."""
+    before = run_dir.facts().get(CODE)
+    return changed_code(json.loads(before), task.code) if isinstance(before, str) else []
+
+
 def tell_of_changed_code(run_dir: RunDir, task: Task, tell: Callable[[str], None]) -> None:
     """Say which source files of the user changed since the trials here were run, once a change."""
     now = json.dumps(dict(task.code), sort_keys=True)
-    before = run_dir.facts().get(CODE)
-    if before == now:
+    if run_dir.facts().get(CODE) == now:
         return
-    changed = changed_code(json.loads(before), task.code) if isinstance(before, str) else []
+    changed = changed_files(run_dir, task)
     run_dir.add_fact(CODE, now)
     trials = len(run_dir.rows())
     if changed and trials:

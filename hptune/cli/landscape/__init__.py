@@ -1,0 +1,20 @@
+"""`hptune landscape`: looks at trained weights; each look is a command of its own."""
+
+from __future__ import annotations
+
+import click
+
+from hptune.cli.landscape.around import hessian, sharpness
+from hptune.cli.landscape.between import line, plane
+from hptune.cli.landscape.walk import walk
+
+
+@click.group("landscape", commands=[hessian, sharpness, line, plane, walk])
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Look at the loss around, between and along trained weights.
+
+    Results are tables under landscape/ of the run directory; `hptune report` draws them.
+    """
+    # The defaults of a project hold for each look, too.
+    context.default_map = dict.fromkeys(command.commands, context.default_map)

@@ -1,0 +1,135 @@
+"""Looks at a run directory, by the commands."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hptune.cli import run
+
+SMALL = [
+    *("--set", "training.epochs=2", "--set", "model.args.hidden=[16]", "--lr", "0.05"),
+    *("--device", "cpu", "--quiet"),
+]
+CHEAP = ["--examples", "100", "--quiet", "--device", "cpu"]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seeds of a small net on digits, with all looks at them and the report."""
+    pytest.importorskip("curvlinops")
+    out = tmp_path_factory.mktemp("landscape") / "digits"
+    assert run(["train", "--seeds", "2", "--out", str(out), *SMALL]) == 0
+    for look in (
+        ["hessian", "--steps", "8", "--top", "2"],
+        ["sharpness", "--directions", "5"],
+        ["line", "--points", "5"],
+        ["walk"],
+        ["plane", "--side", "3"],
+    ):
+        assert run(["landscape", *look, str(out), *CHEAP]) == 0
+    assert run(["report", str(out)]) == 0
+    return out
+
+
+def test_every_look_is_a_table_and_part_of_the_page(trained: Path):
+    best, *_ = sorted(rows(trained / "results.csv"), key=lambda row: float(row["val_loss"]))
+    trial, folder = best["trial"], trained / "landscape"
+    spectrum = {row["quantity"]: row["value"] for row in rows(folder / f"hessian-{trial}.csv")}
+    assert float(spectrum["trace"]) > 0 and spectrum["batch_norm"] == "batch"
+    measures = [row["measure"] for row in rows(folder / f"sharpness-{trial}.csv")]
+    assert measures == ["sam", "box", "box", "subspace", "subspace"]
+    line = rows(folder / f"line-start-{trial}.csv")
+    end = next(row for row in line if float(row["position"]) == 1)
+    begin = next(row for row in line if float(row["position"]) == 0)
+    assert float(end["train_loss"]) < float(begin["train_loss"])
+    assert "test_loss" not in end  # which nobody asked for
+    assert len(list(folder.glob("line-train-*-train-*.csv"))) == 1
+    places = rows(folder / f"places-{trial}.csv")
+    assert places[0]["name"] == trial and len(places) == 26
+    page = (trained / "report.html").read_text()
+    assert 'id="landscape"' in page and "Look for a bump between the ends" in page
+    plots = {path.name for path in (trained / "plots").iterdir()}
+    for name in ("density", "line-start", "plane", "walk"):
+        assert f"{name}-{trial}.png" in plots
+
+
+def test_the_start_of_a_line_is_where_its_run_began(trained: Path):
+    line = rows(next((trained / "landscape").glob("line-start-*.csv")))
+    begin = next(row for row in line if float(row["position"]) == 0)
+    trial = next((trained / "landscape").glob("walk-*.csv")).stem.removeprefix("walk-")
+    first = rows(trained / "curves" / f"{trial}.csv")[0]["train_loss"]
+    assert float(begin["train_loss"]) == pytest.approx(float(first), rel=0.1)  # of its first batch
+
+
+def test_a_walk_repeats_its_run_and_says_nothing_then(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert run(["landscape", "walk", str(trained), "--device", "cpu"]) == 0
+    told = capsys.readouterr().err
+    assert "iterations again" in told and "to the last digit" not in told
+
+
+def test_json_is_one_document(trained: Path, capsys: pytest.CaptureFixture[str]):
+    for look in (["hessian", "--steps", "0"], ["sharpness"], ["line", "--test", "--points", "3"]):
+        assert run(["landscape", *look, str(trained), *CHEAP, "--json"]) == 0
+        shown = capsys.readouterr()
+        document = json.loads(shown.out)
+        assert document["run_dir"] == str(trained) and not shown.err
+        assert all(Path(file).exists() for file in document["files"])
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(["landscape", *words]) == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert told.startswith("error: ")
+    return told
+
+
+def test_what_cannot_be_looked_at_is_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert "no such run directory" in refused(["hessian", str(tmp_path / "none")], capsys)
+    only = tmp_path / "range"
+    assert run(["lr-find", "--out", str(only), *SMALL[:4], "--device", "cpu", "--quiet"]) == 0
+    assert "run `hptune train`" in refused(["walk", str(only)], capsys)
+    assert "choose of train-" in refused(
+        ["sharpness", str(trained), "--trial", "train-00000000"], capsys
+    )
+    assert "must be once or three times" in refused(
+        ["plane", str(trained), "--trial", "a", "--trial", "b"], capsys
+    )
+    assert "--budget: 1 batches" in refused(
+        ["hessian", str(trained), "--budget", "1", "--device", "cpu"], capsys
+    )
+
+
+def test_a_run_without_its_weights_or_of_another_task_is_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    bare = Path(shutil.copytree(trained, tmp_path / "bare"))
+    table = (bare / "results.csv").read_text()
+    (bare / "results.csv").write_text(table.replace(",digits,", ",array,"))
+    assert "put together in Python" in refused(["hessian", str(bare)], capsys)
+    (bare / "results.csv").write_text(table)
+    shutil.rmtree(bare / "checkpoints")
+    assert "no checkpoint" in refused(["hessian", str(bare)], capsys)
+    (bare / "experiment.yaml").unlink()
+    (bare / "tuned.yaml").unlink()
+    assert "no experiment.yaml" in refused(["hessian", str(bare)], capsys)
+
+
+def test_a_damaged_table_costs_its_picture_alone(trained: Path, tmp_path: Path):
+    copy = Path(shutil.copytree(trained, tmp_path / "copy"))
+    for path in (copy / "landscape").glob("*.csv"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert run(["report", str(copy)]) == 0
