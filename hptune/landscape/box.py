@@ -73,7 +73,9 @@ def sharpness(
     subspace. What is found is a lower bound of the largest rise, as L-BFGS-B climbs from one point.
 
     Args:
-        model, loss, data: See `hptune.landscape`.
+        model: Left as it was.
+        loss: See `hptune.landscape`.
+        data: Likewise.
         epsilons: Of the boxes.
         directions: Of the random subspace; None leaves it out, as do nets of fewer weights.
         rho: Length of SAM's step along the gradient.

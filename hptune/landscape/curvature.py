@@ -88,7 +88,9 @@ def hessian(
     A net of few weights has all its eigenvalues computed, where the budget allows it.
 
     Args:
-        model, loss, data: See `hptune.landscape`.
+        model: Left as it was.
+        loss: See `hptune.landscape`.
+        data: Likewise.
         top: How many of the largest eigenvalues, to 1e-3 of each.
         steps: Of Lanczos for the density, at least 2; 0 leaves the density and the trace out.
         vectors: Random vectors that the density is averaged over.

@@ -81,7 +81,8 @@ def line(
 
     Args:
         model: Of the architecture; it is left as it was.
-        start, end: State dicts.
+        start: A state dict.
+        end: Another.
         loss: See `hptune.landscape`.
         data: By name, the first is the training data, which averages are gathered from.
         points: Between the ends, both included; those beyond have the same distance.
@@ -126,7 +127,8 @@ def plane(
     Args:
         model: Of the architecture; it is left as it was.
         solutions: Three state dicts, or one.
-        loss, data: As of `line`.
+        loss: As of `line`.
+        data: As of `line`.
         path: State dicts to project onto the plane, such as those of a run.
         side: Points of a side of the grid.
         reach: Beyond the solutions, of the triangle's width.
