@@ -9,7 +9,14 @@ from hptune.cli.landscape.between import line, plane
 from hptune.cli.landscape.walk import walk
 
 
-@click.group("landscape", commands=[hessian, sharpness, line, plane, walk])
+EXAMPLES = """\b
+Examples:
+  hptune landscape hessian runs/digits
+  hptune landscape line runs/digits --test
+"""
+
+
+@click.group("landscape", commands=[hessian, sharpness, line, plane, walk], epilog=EXAMPLES)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Look at the loss around, between and along trained weights.
