@@ -136,7 +136,8 @@ def _without_validation(values: int, train: FloatArray) -> TrainingReading:
     Where it has none, a training loss that never falls, or still falls, is a verdict; one that is
     flat is of a net that may have learned what holds, or only its data.
     """
-    needed = f"the validation loss has {values} values; {LEAST_POINTS} are needed"
+    plural = "s" * (values != 1)
+    needed = f"the validation loss has {values} value{plural}; {LEAST_POINTS} are needed"
     if len(train) < LEAST_POINTS:
         return _reading("cannot-say", needed)
     share = max(3, len(train) // 10)

@@ -334,4 +334,5 @@ def _record(
 
 
 def _label(trial: Trial) -> str:
-    return f"{trial.lr:g}/{trial.momentum:g}/{trial.weight_decay:g}/{trial.batch_size}"
+    """Return the values of a setting, but for those that only a loop of the user's own knows."""
+    return "/".join(f"{getattr(trial, name):g}" for name in COLUMNS if name not in trial.fixed)
