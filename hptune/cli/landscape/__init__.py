@@ -8,7 +8,6 @@ from hptune.cli.landscape.around import hessian, sharpness
 from hptune.cli.landscape.between import line, plane
 from hptune.cli.landscape.walk import walk
 
-
 EXAMPLES = """\b
 Examples:
   hptune landscape hessian runs/digits
