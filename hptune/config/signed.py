@@ -13,7 +13,7 @@ from hptune.data import Splits
 from hptune.data.sources.memory import TensorSource
 from hptune.results.signature import Input, Made, Signature
 
-_BEGINNINGS = ("weights", "pretrained")  # arguments of bundled nets and those of libraries
+BEGINNINGS = ("weights", "pretrained")  # arguments of bundled nets and those of libraries
 
 
 def signature_of(
@@ -69,7 +69,7 @@ def signature_of(
 def _made(model: Model) -> Made:
     """Return how a model is made anew; what its weights began with is no part of that."""
     of_library = ":" not in model.name or model.name.startswith(("torchvision:", "timm:"))
-    left_out = _BEGINNINGS if of_library else ()
+    left_out = BEGINNINGS if of_library else ()
     args = {name: value for name, value in model.args.items() if name not in left_out}
     return Made(name=model.name, args=args, dropout=model.dropout)
 

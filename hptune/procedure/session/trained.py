@@ -10,6 +10,7 @@ from torch import nn
 
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
+from hptune.config.signed import BEGINNINGS
 from hptune.errors import InputError
 from hptune.procedure.session.changes import changed_files
 from hptune.results.records import Status, Trial
@@ -17,6 +18,7 @@ from hptune.results.run_dir import RunDir
 from hptune.results.settings import PolicySpec
 from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
+from hptune.task import Task
 from hptune.training.device import resolve_device, seeded
 from hptune.training.model import make_model
 from hptune.training.snapshot import load_state
@@ -128,7 +130,19 @@ class TrainedRun:
     def start(self, row: Row) -> nn.Module:
         """Return the model as the run of a row began: its initial weights follow from the seed."""
         with seeded(_integer(row, "seed"), self.device.torch_device):
-            return make_model(self.task, self.device).train()
+            return make_model(self._task_of(row), self.device).train()
+
+    def _task_of(self, row: Row) -> Task:
+        """Return the task with the model of a row: a stage may have decided on its keys since."""
+        state = load_state(self._checkpoint(row)) or {}
+        if not (made := state.get("signature", {}).get("model")):
+            return self.task
+        own = self.experiment.model
+        begun = {name: value for name, value in own.args.items() if name in BEGINNINGS}
+        model = own.change(args=begun | made["args"], dropout=made["dropout"])
+        if model == own:
+            return self.task
+        return build_task(self.experiment.change(model=model))
 
     def trial(self, row: Row) -> Trial:
         """Return the trial of a row; its id tells whether it is known in full."""
