@@ -8,14 +8,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from hptune.own_loop.assignment import Assignment
-from hptune.policies import Schedule
-from hptune.results.records import Status, TrialProgress, TrialResult
+from hptune.results.records import Status, TrialResult
 from hptune.task import Task
 from hptune.training.device import Device
 from hptune.training.evaluation import Evaluation
+from hptune.training.planned import planned
 from hptune.training.recorder import CurveRecorder
 from hptune.training.result import result_of
 from hptune.training.snapshot import load_state, save_state
@@ -45,15 +43,10 @@ class Record:
         since: float | None = None,
     ) -> None:
         self._task, self._job, self._device = task, job, device
-        self._on_progress, self._rates = on_progress, assignment.rates()
-        lrs, momenta = (np.array(values) for values in zip(*self._rates, strict=True))
-        trial = job.trial
-        self._recorder = CurveRecorder(
-            Schedule(lrs, momenta),
-            assignment.per_epoch,
-            list(task.metrics),
-            [(0, trial.weight_decay)],
-        )
+        self._on_progress = on_progress
+        course, per_epoch = planned(job.trial, assignment.per_epoch), assignment.per_epoch
+        weight_decays = [(0, job.trial.weight_decay)]
+        self._recorder = CurveRecorder(course, per_epoch, list(task.metrics), weight_decays)
         self._tests: dict[str, float] = {}
         self._training_seconds, self._first = 0.0, 0
         self._began = self._last_heard = since or time.perf_counter()
@@ -71,7 +64,7 @@ class Record:
             return
         self._recorder.losses = []
         for at, values in sorted((int(at), values) for at, values in history["readings"].items()):
-            self._take_reading(at, values)
+            self.reading(at, values)
         self._recorder.losses = list(history["losses"])
         self._training_seconds = self._seconds_before = history["seconds"]
         self._first = len(self._recorder.losses)
@@ -83,7 +76,8 @@ class Record:
         now = time.perf_counter()
         if self._on_progress and values and now - self._last_heard > PROGRESS_SECONDS:
             self._last_heard = now
-            self._on_progress(self._job, self._progress(values))
+            at = len(self._recorder.losses) - 1
+            self._on_progress(self._job, self._recorder.progress(at, self._first, values))
 
     def trained(self, iteration: int, loss: float) -> None:
         """Take in the training loss of an iteration, which those before it without one have too."""
@@ -92,7 +86,16 @@ class Record:
 
     def reading(self, iteration: int, values: Mapping[str, float]) -> None:
         """Take in validation or test values after an iteration."""
-        self._take_reading(iteration, values)
+        self._tests |= {n: v for n, v in values.items() if n.startswith("test_")}
+        own = {n.removeprefix("val_"): v for n, v in values.items() if n.startswith("val_")}
+        if not own:
+            return
+        known = self._recorder.evaluations.get(iteration)
+        before = {} if known is None else {"loss": known.loss, **known.metrics}
+        merged = {**dict.fromkeys(self._task.metrics, math.nan), **before, **own}
+        metrics = {name: merged[name] for name in self._task.metrics}
+        self._recorder.evaluations[iteration] = Evaluation(merged.get("loss", math.nan), metrics)
+        self._recorder.seconds[iteration] = self._seconds()
 
     def ended(self, status: Status, message: str) -> None:
         """Take in how it ended."""
@@ -136,36 +139,11 @@ class Record:
             state["parts"] = saved["parts"]
         save_state(self._job.checkpoint, state)
 
-    def _take_reading(self, at: int, values: Mapping[str, float]) -> None:
-        self._tests |= {n: v for n, v in values.items() if n.startswith("test_")}
-        own = {n.removeprefix("val_"): v for n, v in values.items() if n.startswith("val_")}
-        if not own:
-            return
-        known = self._recorder.evaluations.get(at)
-        before = {} if known is None else {"loss": known.loss, **known.metrics}
-        merged = {**dict.fromkeys(self._task.metrics, math.nan), **before, **own}
-        metrics = {name: merged[name] for name in self._task.metrics}
-        self._recorder.evaluations[at] = Evaluation(merged.get("loss", math.nan), metrics)
-        self._recorder.seconds[at] = self._seconds()
-
     def _fill(self, at: int) -> None:
         """Let every iteration have a loss: a loop need not tell one for each."""
         losses = self._recorder.losses
         last = losses[-1] if losses else math.nan
         losses += [last] * (at + 1 - len(losses))
-
-    def _progress(self, losses: list[float]) -> TrialProgress:
-        at = len(self._recorder.losses) - 1
-        lr, momentum = self._rates[at]
-        read = self._recorder.evaluations.items()
-        return TrialProgress(
-            iteration=at,
-            began=self._first,
-            lr=lr,
-            momentum=momentum,
-            train_loss=sum(losses) / len(losses),
-            readings=tuple((i, self._rates[i][0], e.loss) for i, e in read),
-        )
 
     def _seconds(self) -> float:
         return self._seconds_before + time.perf_counter() - self._began

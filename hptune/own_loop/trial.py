@@ -287,10 +287,8 @@ class Trial(Given):
         if not self._is_over:
             # Of an iteration that took no batch any more nothing was told.
             done = self._told.iterations or self.iteration + (not self._speaks)
-            if (
-                max(done, self.iteration + 1 if self._asked == self.iteration else 0)
-                < self.iterations
-            ):
+            read = self.iteration + 1 if self._asked == self.iteration else 0
+            if max(done, read) < self.iterations:
                 raise TrialError(
                     f"the loop ended after {done} of {self.iterations} iterations; must run all, pass "
                     "after pass; `for batch in trial.batches(loader)` begins the loader anew"

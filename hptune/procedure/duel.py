@@ -31,8 +31,10 @@ def run_duel(runs: PairedRuns, base: Trial, beside: Sequence[Trial] = ()) -> Can
             them, and they are there when they are wanted.
 
     Returns:
-        No candidates where the budget has no room for a rival.
+        No candidates where the budget has no room for a rival, or a loop of the user's own sets its LR.
     """
+    if "lr" in base.fixed:
+        return {}
     budget, cost = runs.runner.budget, runs.runner.epochs(base)
     left = (budget.allowed - budget.spent) * (1 + 1e-9)
     candidates: Candidates = {}

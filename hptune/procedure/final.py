@@ -135,7 +135,7 @@ def run_final_safely(
         last = run_final(runner, trial, seeds=seeds)
         results += last
         broken = sum(_has_broken(result, search) for result in last)
-        if not broken or attempt == HALVINGS:
+        if not broken or attempt == HALVINGS or "lr" in trial.fixed:
             break
         if again:
             ended = any(result.status is Status.COMPLETE for result in last)

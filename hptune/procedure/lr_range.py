@@ -116,7 +116,7 @@ def concluded_with_lr(
         columns: The columns of results.csv that the candidates set, the stage's own first.
     """
     outcome = concluded(candidates, decisions, runs.by, columns=columns)
-    if decisions[0].value == getattr(base, columns[0]):
+    if decisions[0].value == getattr(base, columns[0]) or "lr" in base.fixed:
         return outcome
     chosen = chosen_among(candidates, decisions, columns)
     trial = candidates[chosen][0].trial.change(stage=base.stage, snapshot=None)

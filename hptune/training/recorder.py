@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hptune.policies import Schedule
-from hptune.results.records import Curve
+from hptune.results.records import Curve, TrialProgress
 from hptune.step import NOTHING
 from hptune.training.evaluation import Evaluation
 
@@ -49,6 +49,24 @@ class CurveRecorder:
     def lowest_at(self) -> int:
         """Return the iteration of the lowest validation loss, the first of equal ones."""
         return min(self.evaluations, key=lambda at: self.evaluations[at].loss)
+
+    def progress(self, at: int, began: int, losses: Sequence[float]) -> TrialProgress:
+        """Return where the trial is.
+
+        Args:
+            at: The last iteration done.
+            began: The iteration that this process began with.
+            losses: Of the iterations that were last read together.
+        """
+        lr = self.schedule.lr
+        return TrialProgress(
+            iteration=at,
+            began=began,
+            lr=float(lr[at]),
+            momentum=float(self.schedule.momentum[at]),
+            train_loss=sum(losses) / len(losses),
+            readings=tuple((i, float(lr[i]), e.loss) for i, e in self.evaluations.items()),
+        )
 
     def state(self) -> dict[str, Any]:
         """Return plain values that `load` takes back."""

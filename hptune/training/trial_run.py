@@ -181,7 +181,7 @@ class TrialRun:
         if self.ended:
             return
         if self._on_progress and time.perf_counter() - self._last_heard > PROGRESS_SECONDS:
-            self._on_progress(job, self._progress(iteration, losses))
+            self._on_progress(job, self.recorder.progress(iteration, self.first_iteration, losses))
             self._last_heard = time.perf_counter()
         if evaluated and self.recorder.stops_early(settings.early_stopping):
             self.ended = Status.COMPLETE, f"stopped early after iteration {iteration}"
@@ -238,18 +238,6 @@ class TrialRun:
     @property
     def _checkpoint(self) -> Path | None:
         return self.job.checkpoint if self.device.ranks.leads else None
-
-    def _progress(self, iteration: int, losses: Sequence[float]) -> TrialProgress:
-        read = self.recorder.evaluations.items()
-        lr, momentum = self.rates[iteration]
-        return TrialProgress(
-            iteration=iteration,
-            began=self.first_iteration,
-            lr=lr,
-            momentum=momentum,
-            train_loss=sum(losses) / len(losses),
-            readings=tuple((at, self.rates[at][0], evaluation.loss) for at, evaluation in read),
-        )
 
     def _seconds(self) -> float:
         return self._seconds_before + (time.perf_counter() - self._began) * self._time_share

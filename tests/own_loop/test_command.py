@@ -235,3 +235,14 @@ def test_several_devices_of_hptune_are_not_for_a_loop_of_ones_own(tmp_path: Path
     words = ["train", "--lr", "1", "--devices-per-trial", "2", "--device", "cpu", "--", *WHOLE]
     assert hptune(tmp_path, *words) == 2
     assert "--devices-per-trial: 2; divides hptune's own loop alone" in capsys.readouterr().err
+
+
+def test_an_lr_that_the_script_sets_itself_is_compared_nowhere(tmp_path: Path):
+    script = [*LAW, "--wd", "{weight_decay}", "--epochs", "{epochs}", "--seed", "{seed}"]
+    words = ["run", "--epochs", "12", "--budget", "8", "--set", "hyper_parameters.lr=0.01"]
+    assert hptune(tmp_path, *words, "--", *script) == 0
+    assert set(decided(tmp_path)) == {"weight_decay", "test_accuracy"}
+    trials = rows(tmp_path)
+    assert {row["stage"] for row in trials} == {"weight-decay", "final"}
+    assert {row["lr"] for row in trials} == {""}
+    assert sorted(row["seed"] for row in trials if row["stage"] == "final") == ["0", "1", "2", "3"]

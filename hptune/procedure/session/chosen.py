@@ -8,7 +8,7 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.results.records import Decision
 from hptune.results.settings import AUTO
-from hptune.stages import OPTIMIZER, REFINE, STAGES, Stage, choose
+from hptune.stages import OPTIMIZER, STAGES, Stage, choose
 
 KEY = STAGES[OPTIMIZER].parameter
 
@@ -51,7 +51,7 @@ def without_fixed(
         fixed: What the loop sets.
         tell: Is told in a line of those that are left out.
     """
-    left = [name for name in names if STAGES[name].parameter in fixed and name != REFINE]
+    left = [name for name in names if STAGES[name].parameter in fixed]
     if left:
         tell(f"  left out, for the training loop does not take their values: {', '.join(left)}")
     return [name for name in names if name not in left]

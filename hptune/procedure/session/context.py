@@ -292,9 +292,8 @@ class Context:
 
 def tuned(experiment: Experiment, decisions: Iterable[Decision]) -> Experiment:
     """Return an experiment with every decided value written in."""
-    if (
-        experiment.loop.iterations_per_epoch is not None
-    ):  # which holds at a batch size, whatever is decided
+    # Iterations of an epoch hold at a batch size, whatever is decided.
+    if experiment.loop.iterations_per_epoch is not None:
         experiment = with_value(experiment, "loop.batch_size", usual_batch_size(experiment))
     for decision in decisions:
         name = decision.parameter
