@@ -53,7 +53,6 @@ def fixed_batches(
     *,
     examples: int | None = EXAMPLES,
     batch_size: int = BATCH_SIZE,
-    seed: int | None = None,
 ) -> Batches:
     """Return the first examples of data, the last batch cut to so many.
 
@@ -62,13 +61,12 @@ def fixed_batches(
         device: Where they are kept.
         examples: How many at most; None takes all.
         batch_size: Examples a batch, where the data are not in batches already.
-        seed: Of the order in which a source gives them, augmented; None takes them as they are.
 
     Raises:
         InputError: There are none.
     """
     found, left = list[Batch](), examples
-    for batch in _batches_in(data, batch_size, seed):
+    for batch in _batches_in(data, batch_size):
         size = batch_size_of(batch)
         if left is not None and size > left:
             batch, size = _cut(batch, left, size), left
@@ -81,9 +79,9 @@ def fixed_batches(
     return Batches(found)
 
 
-def _batches_in(data: Any, batch_size: int, seed: int | None) -> Iterable[Batch]:
+def _batches_in(data: Any, batch_size: int) -> Iterable[Batch]:
     if hasattr(data, "batches"):
-        batches: Iterable[Batch] = data.batches(batch_size, seed=seed)
+        batches: Iterable[Batch] = data.batches(batch_size)
         return batches
     if isinstance(data, tuple) and all(isinstance(part, Tensor) for part in data):
         return zip(*(part.split(batch_size) for part in data), strict=True)

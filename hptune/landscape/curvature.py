@@ -106,12 +106,14 @@ def hessian(
     with Objective(model, loss, data, **how) as objective:
         count, size = len(objective.batches), objective.size
         allowed = math.inf if budget is None else budget // count - 1
-        if steps and allowed < math.inf:
-            steps = min(steps, int(allowed // (2 * vectors)))
-        needed = 2 * min(top, size) + 3
-        if allowed < needed + steps * vectors or steps == 1:
+        needed = max(2 * min(top, size) + 2, 12) + 1  # of ARPACK's basis
+        if steps:
+            affordable = min(allowed / 2, allowed - needed) / vectors
+            steps = max(int(min(steps, affordable)), 2)
+        if allowed < needed + steps * vectors:
+            least = (needed + steps * vectors + 1) * count
             raise InputError(
-                f"--budget: {budget} batches; must be at least {(needed + 4 * vectors + 1) * count} "
+                f"--budget: {budget} batches; must be at least {least} "
                 f"for {top} eigenvalues on {count} batches; raise it, or look at fewer --examples"
             )
         value, gradient = objective.gradient()

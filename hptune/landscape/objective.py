@@ -67,7 +67,7 @@ class Objective:
             raise InputError("model: no weight that is trained; must have some; unfreeze a layer")
         self.device = self.parameters[0].device
         source = fixed_batches(data, self.device, examples=examples, batch_size=batch_size)
-        self.batches, self.examples = list(source.batches()), len(source)
+        self.batches = list(source.batches())
         self.weights_of_batches = self._shares(ignored)
         self._batch_norm, self.done = batch_norm, 0  # batches gone through
 

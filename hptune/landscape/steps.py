@@ -90,7 +90,7 @@ class Walk:
             batches: That the gradients are of; several where gradients are accumulated.
         """
         iteration, every = self.iteration, self._every
-        measured = iteration % every == every - 1 or every == 1
+        measured = iteration % every == every - 1
         gradient = None
         if measured or (iteration + 1) % every == every - 1:
             gradient = _copies([_gradient_of(p) for p in self._parameters])

@@ -191,7 +191,8 @@ def _run(
 ) -> ComparedRun:
     complete = [row["status"] == "complete" for row in rows]
     scores = [number(row, column) if ok else None for row, ok in zip(rows, complete, strict=True)]
-    final = next((run for run in final_runs(record.evidence) if not run.baseline), None)
+    runs = (run for run in final_runs(record.evidence) if not run.baseline and ended(run))
+    final = next(runs, None)
     decided = {d.parameter: d.value for d in record.decisions if not is_result(d)}
     first = next((row for row, ok in zip(rows, complete, strict=True) if ok), decided)
     apart = ""

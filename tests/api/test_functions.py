@@ -322,11 +322,10 @@ def test_what_is_wrong_is_told_in_a_line(task, call, message: str):
 def test_results_are_compared_with_one_another_and_with_directories(task, tmp_path: Path):
     quick = {"epochs": 1, "seeds": 2, "progress": False}
     one = hptune.train(task, lr=0.1, **quick)
-    hptune.train(task, lr=0.01, out=tmp_path / "small", **quick)
+    two = hptune.train(task, lr=0.01, out=tmp_path / "small", **quick)
     found = hptune.compare(one, tmp_path / "small")
-    assert list(found.table["mean"]) == [
-        pytest.approx(run.mean) for run in found.table.itertuples()
-    ]
+    column = found.runs.column
+    assert found.table["mean"].tolist() == pytest.approx([one.metrics[column], two.metrics[column]])
     assert found.table["seeds"].tolist() == [2, 2] and "paired over 2 seeds" in repr(found)
     assert "| small |" in found.to_markdown() and r"\toprule" in found.to_latex()
     assert len(found.plot(by="iteration").get_lines()) == 2

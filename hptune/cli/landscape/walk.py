@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hptune.results.records import TrialProgress
     from hptune.training.trial_run import Job
 
-_PER_MEASURE = 7  # batches that a measured step goes through, beside training's
-
 
 @click.command("walk")
 @look_options
@@ -41,7 +39,8 @@ def walk(look: Look, trial: str | None, every: int, between: int) -> None:
     row = trained.find(trial) if trial else trained.seeds()[0]
     again, name = trained.trial(row), str(row["trial"])
     if look.budget is not None:
-        every = max(every, math.ceil(again.iterations * _PER_MEASURE / look.budget))
+        # Beside training's: the points between, and forth and back through two halves of a batch.
+        every = max(every, math.ceil(again.iterations * (between + 4) / look.budget))
     every = min(every, max(again.iterations // 2, 1))  # a short run has some measured steps, too
     console.message(
         f"{name}: {again.iterations} iterations again, one of {every} measured on its own batch; "
@@ -53,7 +52,12 @@ def walk(look: Look, trial: str | None, every: int, between: int) -> None:
             meter(progress.iteration + 1)
 
         walked = retrace(
-            trained.task, again, trained.device, every=every, between=between, on_progress=heard
+            trained.task_of(row),
+            again,
+            trained.device,
+            every=every,
+            between=between,
+            on_progress=heard,
         )
     stored = trained.run_dir.history(row)
     new = walked.result.curve.train_loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -130,9 +130,9 @@ class TrainedRun:
     def start(self, row: Row) -> nn.Module:
         """Return the model as the run of a row began: its initial weights follow from the seed."""
         with seeded(_integer(row, "seed"), self.device.torch_device):
-            return make_model(self._task_of(row), self.device).train()
+            return make_model(self.task_of(row), self.device).train()
 
-    def _task_of(self, row: Row) -> Task:
+    def task_of(self, row: Row) -> Task:
         """Return the task with the model of a row: a stage may have decided on its keys since."""
         state = load_state(self._checkpoint(row)) or {}
         if not (made := state.get("signature", {}).get("model")):
@@ -145,7 +145,7 @@ class TrainedRun:
         return build_task(self.experiment.change(model=model))
 
     def trial(self, row: Row) -> Trial:
-        """Return the trial of a row; its id tells whether it is known in full."""
+        """Return the trial of a row."""
         experiment = self.experiment
         policy = experiment.policy
         if row["policy"] != policy.name:
@@ -153,7 +153,7 @@ class TrainedRun:
         values = {name: row[name] for name in ("lr", "lr_min", "momentum", "momentum_min")}
         return Trial(
             stage=str(row["stage"]),
-            task=self.task.fingerprint,
+            task=self.task_of(row).fingerprint,
             seed=_integer(row, "seed"),
             iterations=_integer(row, "iterations"),
             batch_size=_integer(row, "batch_size"),
@@ -166,11 +166,6 @@ class TrainedRun:
 
     def _checkpoint(self, row: Row) -> Path:
         return self.run_dir.checkpoint(str(row["trial"]))
-
-
-def batch_size_of_rows(rows: Sequence[Row]) -> int:
-    """Return the batch size that runs were trained with, the first one's."""
-    return _integer(rows[0], "batch_size")
 
 
 def _integer(row: Row, name: str) -> int:
