@@ -92,7 +92,7 @@ def _command_task(experiment: Experiment, words: tuple[str, ...]) -> Task:
     )
     # Of a command with placeholders an epoch is all that is known, and that is its iteration.
     counts_epochs = loop.iterations_per_epoch is None and bool(made.takes)
-    size = experiment.hyper_parameters.batch_size or BATCH_SIZE
+    size = experiment.hyper_parameters.batch_size or usual_batch_size(experiment)
     examples = size if counts_epochs else _examples(experiment)
     how = [words, dict(loop.args), loop.metrics, loop.results, code, examples]
     return loop_task(

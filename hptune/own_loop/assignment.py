@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,8 @@ class Assignment:
 
     def text(self) -> str:
         """Return it as JSON."""
-        values = asdict(replace(self, trial=self.trial))
-        values["trial"] = vars(self.trial) | {
-            name: getattr(self.trial, name).model_dump() for name in _SECTIONS
-        }
-        values["trial"].pop("digest", None)  # is computed
+        values = asdict(self)
+        values["trial"] |= {name: getattr(self.trial, name).model_dump() for name in _SECTIONS}
         values["snapshot"] = None if self.snapshot is None else str(self.snapshot.resolve())
         return json.dumps(values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -91,7 +92,8 @@ class JsonLines:
 
 def _conclude(made: Trial, sink: JsonLines) -> None:
     """Conclude the trial when the process ends; how it ends otherwise, its exit code says."""
-    if sink.has_ended:
+    # After an exception its exit code says how it ended, and its output why.
+    if sink.has_ended or hasattr(sys, "last_value"):
         return
     try:
         made.finish()

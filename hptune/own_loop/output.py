@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -120,16 +121,23 @@ def _matches(text: str, metrics: Mapping[str, str]) -> list[Values]:
 def _of_file(path: Path) -> list[Values]:
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix.lower() in (".csv", ".tsv"):
-        import pandas as pd
-
-        table = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",")
-        return [_named(row) for row in table.to_dict("records")]
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        table = csv.DictReader(text.splitlines(), delimiter=separator)
+        return [_named({name: _cell(cell) for name, cell in row.items()}) for row in table]
     try:
         whole = json.loads(text)
     except ValueError:
         return [_named(row) for row in _json_rows(text)]
     rows = whole if isinstance(whole, list) else [whole]
     return [_named(row) for row in rows if isinstance(row, dict)]
+
+
+def _cell(text: Any) -> float | None:
+    """Return the number in a cell; None where it is blank, or text."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def _json_rows(text: str) -> Iterable[dict[str, Any]]:

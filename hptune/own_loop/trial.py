@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -153,11 +154,15 @@ class Trial(Given):
         """
         self._begin()
         self._parts, first = accumulate, (self.iteration + 1) * accumulate
-        for number, batch in enumerate(batches_of(loader, seed=self._trial.seed, first=first)):
+        passes = batches_of(loader, seed=self._trial.seed, first=first)
+        for number, batch in enumerate(
+            islice(passes, max(self.iterations * accumulate - first, 0))
+        ):
             self._part = number % accumulate
             if self._part == 0 and next(self, None) is None:
                 return
             yield batch
+        next(self, None)  # which ends the last iteration
 
     @property
     def evaluate_now(self) -> bool:

@@ -39,8 +39,9 @@ def averaged(members: Sequence[Tensor], signature: Signature) -> Tensor:
     stacked = torch.stack([member.float() for member in members])
     count = math.log(len(members))
     if signature.kind == "classification":
-        logs = stacked.log_softmax(1 + _axis(stacked[0], signature.outputs))
-        return logs.logsumexp(0) - count
+        axis = 1 + _axis(stacked[0], signature.outputs)
+        mixed = stacked.log_softmax(axis).logsumexp(0) - count
+        return torch.where(_are_shares(stacked.movedim(axis, -1)), stacked.mean(0), mixed)
     if signature.kind == "multilabel" and signature.logits:
         on, off = (nn.functional.logsigmoid(sign * stacked).logsumexp(0) for sign in (1, -1))
         return on - off
@@ -66,6 +67,6 @@ def _axis(outputs: Tensor, classes: int) -> int:
     return 1 if outputs.ndim < 3 or outputs.shape[1] == classes else outputs.ndim - 1
 
 
-def _are_shares(outputs: Tensor) -> bool:
+def _are_shares(outputs: Tensor) -> Tensor:
     sums = outputs.sum(-1)
-    return bool((outputs >= 0).all() and (sums - 1).abs().max() < _ROUNDING)
+    return (outputs >= 0).all() & ((sums - 1).abs().max() < _ROUNDING)

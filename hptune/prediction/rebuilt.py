@@ -66,8 +66,6 @@ def _factory(
         )
     if signature.python:
         return partial(given_model, find(name, "--model"), args, dropout)
-    if name.startswith(("torchvision:", "timm:")):  # the trained weights take their place
-        args = {key: value for key, value in args.items() if key != "weights"}
     model = Model(name=name, args=args, dropout=dropout)
     return partial(build_model, Experiment(model=model), signature)
 

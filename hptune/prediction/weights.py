@@ -65,7 +65,15 @@ def weights_of(
     Raises:
         InputError: There are none, or they are kept without what prediction needs.
     """
+    if ensemble and (trials or run.is_file()):
+        raise InputError(
+            "--ensemble: takes all seeds of a run directory; leave out --trial, or give the run directory"
+        )
     if run.is_file():
+        if trials:
+            raise InputError(
+                f"--trial: {trials[0]!r}; {run} holds one model's weights; leave it out"
+            )
         return (load_weights(run),)
     run_dir = RunDir.open(run, write=False, tell=lambda _: None)
     if trials:

@@ -45,7 +45,7 @@ def _against_overfitting(context: Context) -> Iterator[str]:
         yield f"compare larger weight decays: about {_cost(context, SWEEP)} epochs"
     if "dropout" not in done and _has_dropout(context):
         yield f"compare rates of dropout: about {_cost(context, len(DROPOUT_RATES))} epochs"
-    images = len(context.check().input_shape) == 3
+    images = len(context.check().input_shape) == 4
     more = "augment the images, or get more of them" if images else "get more training data"
     yield f"{more}: {context.epochs:g} epochs a seed with the values that are decided"
     yield from _no_advice(done)

@@ -23,6 +23,7 @@ from hptune.task import Task
 from hptune.training.capture import WARM_UP
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
+from hptune.training.freezing import train_mode
 from hptune.training.loop import Lanes
 from hptune.training.passes import can_be_recorded
 from hptune.training.speed import timed, timed_steps
@@ -142,7 +143,7 @@ def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
             lanes.gradients()
         gradients = [_copied(p.grad, p) for p in run.model.parameters() if p.requires_grad]
         run.optimizer.drop_gradients()
-        run.model.train()
+        train_mode(run.model)
         times, losses = zip(*islice(timed_steps(lanes), untimed + STEPS[kind]), strict=True)
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss

@@ -112,7 +112,8 @@ class Lanes:
         if first.ended:
             yield from self._runs
             return
-        if interrupt.requested():  # while the trial before ended
+        alone = not self._ranks.joined  # one of several would leave the others waiting
+        if alone and interrupt.requested():  # while the trial before ended
             raise KeyboardInterrupt
         turns = first.releases.turns(first.first_iteration)
         for iteration in range(first.first_iteration, first.trial.iterations):
@@ -124,7 +125,7 @@ class Lanes:
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
-            stops = interrupt.requested() and iteration + 1 < first.trial.iterations
+            stops = alone and interrupt.requested() and iteration + 1 < first.trial.iterations
             if iteration not in first.evaluate_at and len(losses) < BLOCK and not stops:
                 continue
             block = self._ranks.mean(torch.stack(losses))

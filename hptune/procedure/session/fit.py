@@ -20,6 +20,7 @@ from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.training.check_batch import first_batch
 from hptune.training.device import pinned, seeded
+from hptune.training.freezing import train_mode
 from hptune.training.lengths import micro_batch
 from hptune.training.memory import available_memory, estimated_memory
 from hptune.training.model import make_model
@@ -84,7 +85,7 @@ def _is_taken(context: Context, size: int) -> bool:
             return True
         with seeded(seed, place), torch.no_grad(), problem.device.autocast():
             batch = first_batch(problem.task.train.to(place), micro, seed)
-            problem.task.step(make_model(problem.task, problem.device).train(), batch)
+            problem.task.step(train_mode(make_model(problem.task, problem.device)), batch)
     except Exception as error:
         context.progress.message(
             f"  batch size {size}: left out, it cannot run ({one_line(error)})"

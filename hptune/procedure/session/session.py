@@ -90,7 +90,6 @@ class Session:
         """
         out = place.checked(experiment, out)
         on = place.training_device(device, experiment.training)
-        jobs = every_card(device) if jobs is None else jobs
         folder = place.stand_in(out) if dry else None
         run_dir = RunDir.open(Path(folder.name) if folder else out, tell=progress.message)
         try:
@@ -100,7 +99,7 @@ class Session:
                 on,
                 run_dir,
                 executor=executor or asked.executor,
-                jobs=jobs or asked.jobs,
+                jobs=jobs or asked.jobs or every_card(device),
                 cluster=Cluster(asked.address, asked.cpus_per_trial, asked.gpus_per_trial),
                 candidates=asked.candidates,
                 tell=progress.message,

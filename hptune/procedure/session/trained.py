@@ -20,6 +20,7 @@ from hptune.results.tables import Row
 from hptune.stages import WHOLE_RUNS
 from hptune.task import Task
 from hptune.training.device import resolve_device, seeded
+from hptune.training.freezing import train_mode
 from hptune.training.model import make_model
 from hptune.training.snapshot import load_state
 
@@ -130,7 +131,7 @@ class TrainedRun:
     def start(self, row: Row) -> nn.Module:
         """Return the model as the run of a row began: its initial weights follow from the seed."""
         with seeded(_integer(row, "seed"), self.device.torch_device):
-            return make_model(self.task_of(row), self.device).train()
+            return train_mode(make_model(self.task_of(row), self.device))
 
     def task_of(self, row: Row) -> Task:
         """Return the task with the model of a row: a stage may have decided on its keys since."""

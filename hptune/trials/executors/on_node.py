@@ -26,7 +26,7 @@ from hptune.training.device import Device, prepare
 from hptune.training.trial_run import Job
 from hptune.trials.executors.worker import Report, Stopped, Stream, Told, train
 
-FILES = ("snapshot", "parent", "checkpoint")  # of a job
+FILES = ("snapshot", "parent", "checkpoint", "log")  # of a job
 _kept: tuple[str, Task] | None = None  # of this process
 
 

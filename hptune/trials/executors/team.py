@@ -158,7 +158,7 @@ class Team:
         elif report is None:
             failure, self.has_lost_one = worker.death(), True
             worker.busy = False
-        if failure and (self.has_lost_one or not self.failure):
+        if failure and (report is None or not self.failure):
             self.failure = f"on device {rank + 1} of {len(self.places)}: {failure}"
 
     def close(self) -> None:
