@@ -46,8 +46,8 @@ def evaluate(model, dataset):
 
 
 def main():
-    args, trial = parse(), hptune.trial()
-    torch.manual_seed(args.seed)
+    args = parse()
+    trial = hptune.trial()  # with a seed of its own
     torch.set_num_threads(1)
     train, val, test = data()
     loader = DataLoader(train, args.batch_size, shuffle=True, drop_last=True)

@@ -176,7 +176,8 @@ class CommandLoop:
             if "train_loss" in values:
                 record.trained(at, values.pop("train_loss"))
             record.reading(at, values)
-        if math.isfinite(readings[-1].get("val_loss", 0.0)):
+        losses = (values["val_loss"] for values in reversed(readings) if "val_loss" in values)
+        if math.isfinite(next(losses, 0.0)):
             record.ended(Status.COMPLETE, "")
         else:
             record.ended(Status.DIVERGED, "the validation loss is not finite")

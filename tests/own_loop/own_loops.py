@@ -71,10 +71,11 @@ def train(trial: hptune.Trial) -> None:
 
 
 def trial_of(
-    task: LoopTask, *, iterations: int = 20, lr: float = 0.1, **changes: Any
+    made: LoopTask, *, iterations: int = 20, lr: float = 0.1, **changes: Any
 ) -> TrialRecord:
     """Return a run of a loop under 1cycle."""
     values = {
+        "task": made.fingerprint,
         "lr_min": lr / 10,
         "momentum": 0.95,
         "momentum_min": 0.85,
@@ -84,7 +85,6 @@ def trial_of(
     }
     return TrialRecord(
         stage="train",
-        task=task.fingerprint,
         seed=0,
         iterations=iterations,
         batch_size=BATCH_SIZE,

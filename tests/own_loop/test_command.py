@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from hptune.cli import run
+from hptune.own_loop.output import readings
 
 LAW = [sys.executable, str(Path(__file__).with_name("law.py"))]
 WHOLE = [*LAW, "--lr", "{lr}", "--wd", "{weight_decay}", "--epochs", "{epochs}", "--seed", "{seed}"]
@@ -246,3 +248,14 @@ def test_an_lr_that_the_script_sets_itself_is_compared_nowhere(tmp_path: Path):
     assert {row["stage"] for row in trials} == {"weight-decay", "final"}
     assert {row["lr"] for row in trials} == {""}
     assert sorted(row["seed"] for row in trials if row["stage"] == "final") == ["0", "1", "2", "3"]
+
+
+def test_blank_cells_of_a_csv_are_no_values(tmp_path: Path):
+    log, table = tmp_path / "log.txt", tmp_path / "metrics.csv"
+    log.write_text("")
+    table.write_text("step,train_loss,val_loss\n1,2.0,\n1,,1.5\n2,1.0,\n2,,1.25\n3,0.5,\n")
+    read = readings(log, table, {})
+    assert [values["val_loss"] for values in read if "val_loss" in values] == [1.5, 1.25]
+    assert [values["train_loss"] for values in read if "train_loss" in values] == [2.0, 1.0, 0.5]
+    table.write_text("step,val_loss\n1,1.5\n2,nan\n")
+    assert math.isnan(readings(log, table, {})[-1]["val_loss"])

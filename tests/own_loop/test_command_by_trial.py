@@ -240,3 +240,12 @@ def test_processes_of_torchrun_are_one_trial(tmp_path: Path):
     )  # one rank waits for the other
     assert time.monotonic() - began < 60
     assert rows(tmp_path / "out")[1]["status"] == "diverged"
+
+
+def test_what_a_script_raises_is_told_by_its_last_lines(tmp_path: Path, capsys):
+    script = tmp_path / "raises.py"
+    script.write_text("import hptune\ntrial = hptune.trial()\nraise RuntimeError('no such data')\n")
+    words = ["train", "--lr", "1", "--iterations-per-epoch", "5", "--out", str(tmp_path / "out")]
+    assert run([*words, "--quiet", "--", sys.executable, str(script)]) == 2
+    error = capsys.readouterr().err
+    assert "exit code 1; its last lines:" in error and "RuntimeError: no such data" in error

@@ -90,17 +90,25 @@ def test_a_run_that_is_broken_off_goes_on_to_the_same_curve(
     monkeypatch.setattr("hptune.own_loop.snapshots.SAVE_SECONDS", 0.0)
     monkeypatch.setattr("hptune.own_loop.snapshots.SAVE_SHARE", 1e9)
     whole, path = run(function, settings=READS), tmp_path / "state.pt"
+    # What is wrapped around the function is no other trial.
+    same_trial = {"settings": READS, "snapshot": path, "task": "same"}
     with pytest.raises(KeyboardInterrupt):
-        run(broken(function, at), settings=READS, snapshot=path)
+        run(broken(function, at), **same_trial)
     assert path.exists()
-    began = []
+    told: list[int] = []
 
     def again(trial: hptune.Trial) -> None:
-        function(trial)
-        began.append(trial)
+        log = trial.log
 
-    resumed = run(again, settings=READS, snapshot=path)
-    assert same(resumed, run(function, settings=READS)) and same(resumed, whole)
+        def logged(**values: Any) -> None:
+            told.append(trial.iteration)
+            log(**values)
+
+        trial.log = logged  # type: ignore[method-assign]
+        function(trial)
+
+    resumed = run(again, **same_trial)
+    assert told[0] > 0 and same(resumed, whole)
 
 
 def test_a_run_pauses_where_it_saves_and_goes_on(tmp_path: Path):

@@ -135,34 +135,7 @@ def test_final_runs_take_the_seeds_and_are_the_same_in_any_order(tmp_path: Path)
     assert drawn[3][0] != drawn[4][0]
 
 
-SCRIPT = """
-import torch, hptune
-from torch.utils.data import DataLoader, TensorDataset
-data = TensorDataset(torch.arange(40.0) * {scale}, torch.zeros(40))
-calls = 0
-
-def train(trial):
-    global calls
-    calls += 1
-    w = torch.nn.Parameter(torch.ones(()))
-    optimizer = torch.optim.SGD([w], lr=trial.lr)
-    schedule = trial.schedule(optimizer)
-    for x, y in trial.batches(DataLoader(data, 8, shuffle=True)):
-        loss = ((w * x) ** 2).mean() * {factor}
-        loss.backward(); optimizer.step(); optimizer.zero_grad(); schedule.step()
-        trial.log(train_loss=loss)
-        if trial.evaluate_now:
-            trial.log(val_loss=w.detach() ** 2)
-
-if __name__ == "__main__":
-    hptune.train(train, iterations_per_epoch=5, lr=1e-4, epochs=2, out="run", progress=False)
-    print(calls)
-"""
-
-
-def test_trials_are_run_again_where_the_code_or_its_data_have_changed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_trials_are_run_again_where_the_code_or_its_data_have_changed(tmp_path: Path):
     data, calls = torch.arange(40.0), []
 
     def with_factor(factor: float) -> Any:

@@ -137,6 +137,13 @@ def test_a_model_that_ends_in_a_softmax_keeps_its_probabilities():
     trained = hptune.train(task, **QUICK)
     found = trained.predict(NEW).probabilities
     assert np.allclose(found, trained.model()(NEW).detach(), atol=1e-6)
+    twice = hptune.train(task, **QUICK | {"seeds": 2})
+    each = [
+        hptune.load_run(twice.out, make_model=task.make_model, trial=trial).predict(NEW)
+        for trial in twice.trials["trial"]
+    ]
+    mean = np.mean([one.probabilities for one in each], axis=0)
+    assert np.allclose(twice.predict(NEW, ensemble=True).probabilities, mean, atol=1e-6)
 
 
 def test_another_process_finds_the_model_by_its_name_or_is_given_it(trained, out: Path):
