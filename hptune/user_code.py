@@ -8,7 +8,8 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +164,10 @@ def _place(module: str) -> Path | None:
         folders = getattr(found, "submodule_search_locations", None)
     file = file or next(iter(folders or ()), None)  # a folder without __init__.py has no file
     return Path(file).resolve() if file and Path(file).exists() else None
+
+
+def name_of_command(words: Sequence[str]) -> str:
+    """Return what a command is called: its script or module."""
+    named = (Path(w).stem for w in words if w.endswith((".py", ".sh")))
+    modules = (after for word, after in pairwise(words) if word == "-m")
+    return next(iter([*named, *modules]), Path(words[0]).stem)

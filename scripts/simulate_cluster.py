@@ -72,7 +72,7 @@ class Simulated:
     inline: Inline
     threads: int | None = 1
     in_words: str = "simulated"
-    rounds: list[list[float]] = field(default_factory=list)  # iterations of each trial
+    rounds: list[list[float]] = field(default_factory=list)  # examples that each trial trains on
     seconds: float = 0.0  # of training here
     _done: dict[str, int] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ from hptune.errors import InputError, one_line
 from hptune.explain import short
 from hptune.own_loop.schedule import Optimizer, Schedule
 from hptune.prediction.predictor import Predictor
-from hptune.prediction.weights import weights_of, what_was_reached
+from hptune.prediction.weights import weights_of
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses
 from hptune.report.plots.range_test import plot_range_test
@@ -30,7 +30,15 @@ from hptune.report.trust import comparison_of
 from hptune.report.views import comparisons, models, range_test, select
 from hptune.results.evidence import Comparison, Evidence
 from hptune.results.paths import RunPaths
-from hptune.results.records import Curve, Decision, Status, Trial, TrialResult, Value
+from hptune.results.records import (
+    Curve,
+    Decision,
+    Status,
+    Trial,
+    TrialResult,
+    Value,
+    what_was_reached,
+)
 from hptune.training.device import seeded
 
 if TYPE_CHECKING:
@@ -304,7 +312,7 @@ class Trained(Result, Predicts):
         return self.load(model).cpu().eval()
 
     def _predictor(self, ensemble: bool, device: str) -> Predictor:
-        done = sorted(self._completed, key=_val_loss)
+        done = self._lowest_first
         trials = [result.trial.id for result in (done if ensemble else done[:1])]
         weights = weights_of(self.out, trials, signature=self.task.signature)
         return Predictor(self.task, weights, device=device, test=lambda: self.task.test)
@@ -321,7 +329,11 @@ class Trained(Result, Predicts):
 
     @property
     def _main(self) -> TrialResult:
-        return min(self._completed, key=_val_loss)
+        return self._lowest_first[0]
+
+    @property
+    def _lowest_first(self) -> list[TrialResult]:
+        return sorted(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
 
 
 class Tuned(Trained):
@@ -338,7 +350,3 @@ class Tuned(Trained):
             for model in models(self.evidence)
             for name, (low, high) in model.intervals.items()
         }
-
-
-def _val_loss(result: TrialResult) -> float:
-    return math.inf if result.val_loss is None else result.val_loss

@@ -31,7 +31,7 @@ model_option = click.option(
     metavar="MODULE:CALLABLE",
     help="Makes the model, where a script or notebook trained one that has no name.",
 )
-quiet_option = click.option("--quiet", is_flag=True, help="No notes on stderr.")
+quiet_option = click.option("--quiet/--no-quiet", envvar="HPTUNE_QUIET", help="No notes on stderr.")
 
 EXAMPLES = """\b
 Examples:

@@ -18,6 +18,7 @@ from hptune.config.schema import Experiment
 from hptune.config.yaml_text import parse as parse_value
 from hptune.errors import InputError
 from hptune.explain import explain
+from hptune.user_code import name_of_command
 
 __all__ = ["BUNDLED", "dump", "load_experiment", "parse_setting", "parse_value", "with_value"]
 
@@ -91,10 +92,11 @@ def name_from(data: str) -> str:
 def _name_of_loop(values: dict[str, Any]) -> str | None:
     """Return what an experiment on a training loop of the user's own is called: as its script."""
     command, function = values.get("command"), values.get("function")
-    words = shlex.split(command) if isinstance(command, str) else command or [str(function or "")]
-    scripts = [Path(word).stem for word in map(str, words) if word.endswith((".py", ".sh"))]
-    named = scripts or [str(words[-1]).rpartition(":")[2]]
-    return name_from(named[0]) if command or function else None
+    with suppress(TypeError, ValueError):  # which the schema refuses
+        words = shlex.split(command) if isinstance(command, str) else [*map(str, command or ())]
+        if words:
+            return name_from(name_of_command(words))
+    return name_from(str(function).rpartition(":")[2]) if function else None
 
 
 def _name_of(data: Any) -> str | None:

@@ -14,13 +14,13 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.fingerprint import fingerprint
 from hptune.own_loop import output, placeholders
-from hptune.own_loop.command import CommandLoop, name_of
+from hptune.own_loop.command import CommandLoop
 from hptune.own_loop.function import FunctionLoop
 from hptune.own_loop.sources import sources_of
 from hptune.own_loop.task import BATCH_SIZE, loop_task
 from hptune.results.settings import AUTO
 from hptune.task import Task
-from hptune.user_code import find
+from hptune.user_code import find, name_of_command
 
 
 def build_loop(experiment: Experiment, given: Task | None) -> Task:
@@ -98,7 +98,7 @@ def _command_task(experiment: Experiment, words: tuple[str, ...]) -> Task:
     return loop_task(
         made,
         examples=examples,
-        name=name_of(words),
+        name=name_of_command(words),
         fingerprint=hashlib.sha256(json.dumps(how, default=str).encode()).hexdigest()[:12],
         code=code,
     )

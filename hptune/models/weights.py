@@ -69,7 +69,7 @@ def load_file(model: nn.Module, path: str, tell: Tell, names: Mapping[str, Any])
 def take_in(model: nn.Module, loaded: Mapping[str, Any], source: str, tell: Tell) -> None:
     """Put the tensors that fit into a model; the others of the model stay as they are.
 
-    Names that all begin alike, as a wrapper's do ("module."), are taken without.
+    Where no name is the model's, each is taken without its first part, as a wrapper's ("module.").
 
     Raises:
         InputError: Hardly any fit.

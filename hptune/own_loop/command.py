@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hptune.own_loop import output
 from hptune.own_loop.assignment import Assignment, assign
 from hptune.own_loop.child import VARIABLE, report_of
 from hptune.own_loop.placeholders import filled, placeholders
-from hptune.own_loop.process import how_it_ended, started, wait
+from hptune.own_loop.process import how_it_ended, started
 from hptune.own_loop.record import Record
 from hptune.own_loop.task import metric_specs
 from hptune.results.records import Status, TrialResult
@@ -110,13 +111,14 @@ class CommandLoop:
         assignment.write_text(given.text(), encoding="utf-8")
         told, report = False, report_of(assignment)
         with started(self.words, log, {VARIABLE: str(assignment)}) as process:
-            for line in self._lines(process, report, given, log):
+            for line in self._lines(process, report):
                 told = True
                 _take_in(record, json.loads(line))
                 if record.status is not None:
                     # A rank that waits for this one is ended after that.
                     done = record.status is Status.COMPLETE
-                    wait(process, CONCLUDES if done else STOPS)
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(CONCLUDES if done else STOPS)
                     return
         if process.returncode:
             raise TrialError(how_it_ended(process.returncode, log))
@@ -127,7 +129,7 @@ class CommandLoop:
             "use it, or give it values by placeholders, --lr {lr}"
         )
 
-    def _lines(self, process: Any, report: Path, given: Assignment, log: Path) -> Iterator[str]:
+    def _lines(self, process: Any, report: Path | None = None) -> Iterator[str]:
         """Yield what a process tells, line by line, until it has ended.
 
         Raises:
@@ -136,7 +138,7 @@ class CommandLoop:
         began, pause, rest, place = time.monotonic(), POLL[0], "", 0
         while True:
             has_ended = process.poll() is not None
-            if report.exists():
+            if report is not None and report.exists():
                 with report.open(encoding="utf-8") as file:
                     file.seek(place)
                     text = rest + file.read()
@@ -163,7 +165,7 @@ class CommandLoop:
         results = None if self.results is None else Path(*filled([self.results], given))
         before, since = output.stamp(results), time.perf_counter()
         with started(words, log, {}) as process:
-            for _ in self._lines(process, log.with_suffix(".none"), given, log):
+            for _ in self._lines(process):
                 pass
         if process.returncode:
             raise TrialError(how_it_ended(process.returncode, log))
@@ -196,10 +198,3 @@ def _take_in(record: Record, said: dict[str, Any]) -> None:
     if what == "ended":
         said["status"] = Status(said["status"])
     getattr(record, what)(**said)
-
-
-def name_of(words: Sequence[str]) -> str:
-    """Return what a command is called: its script or module."""
-    named = (Path(w).stem for w in words if w.endswith((".py", ".sh")))
-    modules = (after for word, after in pairwise(words) if word == "-m")
-    return next(iter([*named, *modules]), Path(words[0]).stem)

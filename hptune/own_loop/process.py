@@ -71,14 +71,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
                 return
 
 
-def wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Wait for the end of a process; say whether it came."""
-    end_at = time.monotonic() + seconds
-    while process.poll() is None and time.monotonic() < end_at:
-        time.sleep(0.02)
-    return process.poll() is not None
-
-
 def how_it_ended(code: int, output: Path) -> str:
     """Return in one line how a process ended that should have gone on, with what it said last."""
     if code < 0:

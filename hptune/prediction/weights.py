@@ -12,13 +12,11 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from hptune.errors import InputError
-from hptune.results.records import Decision, Status
+from hptune.results.records import Status, what_was_reached
 from hptune.results.run_dir import RunDir
 from hptune.results.signature import Signature
 from hptune.results.tables import Row
 from hptune.training.snapshot import load_state
-
-_REACHED = ("test_", "val_")  # what final runs decide on; a baseline's is another's
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,6 @@ class Weights:
     device: str = "cpu"
     precision: str = "fp32"
     batch_size: int = 256
-
-
-def what_was_reached(decisions: Sequence[Decision]) -> Decision | None:
-    """Return the last decision on what a trained model reached."""
-    return next((d for d in reversed(decisions) if d.parameter.startswith(_REACHED)), None)
 
 
 def weights_of(

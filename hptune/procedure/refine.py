@@ -18,6 +18,7 @@ from hptune.analysis.proposals import Region, propose
 from hptune.analysis.ranking import candidate
 from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.batch_size import default_values
+from hptune.procedure.lr_range import FACTOR as LR_STEP
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import SHORT
 from hptune.procedure.session.context import Context
@@ -39,7 +40,6 @@ MOST_SHORT = 40  # short runs, by when they have shown what they can
 # those before it found.
 ROUNDS = 4
 MOST = 200  # trials: the model's cost grows with their cube
-LR_STEP = 3.0
 RIVALS = 3  # that the record tells the probability of
 CLEARLY = 0.8  # probability with which a challenger has to be better
 RULE = "{} expected at full length, where it is better with a probability of {:g} at least"

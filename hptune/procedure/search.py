@@ -133,8 +133,7 @@ def run_search(
             left -= 1
             points.append(_Point(runner, study, asked, trial, by))
             going.append(points[-1])
-            if at_once > 1:
-                runner.budget.count(trial, runner.epochs(trial))
+            runner.budget.count(trial, runner.epochs(trial))
         if not going:
             return [point.result for point in points if point.result]
         results = runner.run([p.trial for p in going], [p.until for p in going])

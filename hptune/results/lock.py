@@ -15,8 +15,8 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 def locked(path: Path) -> BaseFileLock:
     """Acquire a lock; where the file system has none, by a file that stands for it.
 
-    Such a file outlives a process that is killed. It is known to be of none that runs where its process was
-    on this machine; of another machine's, only its user can say so.
+    Such a file outlives a process that is killed. Newer filelocks know it to be of none that runs where its
+    process was on this machine; of another machine's, only its user can say so.
 
     Raises:
         Timeout: Another process holds it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property, partial
@@ -190,3 +190,11 @@ class Decision:
     trials: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+
+
+_REACHED = ("test_", "val_")  # what final runs decide on; a baseline's is another's
+
+
+def what_was_reached(decisions: Sequence[Decision]) -> Decision | None:
+    """Return the last decision on what a trained model reached."""
+    return next((d for d in reversed(decisions) if d.parameter.startswith(_REACHED)), None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from factories import CPU, image_task, image_trial, mlp_task, mlp_trial
 from torch.nn import functional as F
 
 from hptune.errors import InputError
@@ -18,7 +19,6 @@ from hptune.training.freezing import Releases, parts, train_mode
 from hptune.training.loop import run_lanes, run_trial
 from hptune.training.snapshot import load_state
 from hptune.training.trial_run import Job, TrialRun
-from tests.factories import CPU, image_task, image_trial, mlp_task, mlp_trial
 
 
 def weights_after(task: Task, folder: Path, **changes: Any) -> dict[str, torch.Tensor]:

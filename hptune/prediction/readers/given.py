@@ -36,6 +36,8 @@ def examples_of(data: Any, signature: Signature, id_column: str | None = None) -
     Raises:
         InputError: They are not what the model takes.
     """
+    if id_column is not None and signature.reads != "table":
+        raise InputError(f"--id: {id_column!r}; is a column of a csv; leave it out")
     if isinstance(data, str | os.PathLike):
         return _of_path(Path(data).expanduser(), signature, id_column)
     if isinstance(data, list | tuple) and data and isinstance(data[0], str | os.PathLike):
@@ -70,8 +72,6 @@ def _of_path(path: Path, signature: Signature, id_column: str | None) -> Example
     reads, suffix = signature.reads, path.suffix.lower()
     if reads == "table" and path.is_file() and suffix not in _ARRAYS:
         return tables.of_file(path, signature, id_column)
-    if id_column is not None:
-        raise InputError(f"--id: {id_column!r}; is a column of a csv; leave it out")
     if reads != "table" and suffix in _ARRAYS and path.is_file():
         x, y, notes = arrays.read_npz(path, signature)
         if reads == "ready":

@@ -132,7 +132,7 @@ def told(left_out: Mapping[Any, str]) -> list[str]:
     return [f"images that cannot be read are left out: {len(left_out):,} ({shown(name)}: {reason})"]
 
 
-def _class_folder(name: str, classes: Sequence[str]) -> str | None:
-    """Return the folder above an image that is called as a class is."""
+def _class_folder(name: str, classes: Sequence[str]) -> str:
+    """Return the folder above an image that is called as a class is, "" where there is none."""
     parts = (shown(part) for part in PurePosixPath(name).parts[:-1])
-    return next((part for part in parts if part in classes), None)
+    return next((part for part in parts if part in classes), "")

@@ -43,7 +43,7 @@ class Estimate:
             threads = self._execution.choose(task, [self._base]).threads
         how: dict[str, Any] = {"seconds": MEASURED_SECONDS, "undisturbed": False}
         with cpu_threads(threads):
-            if self._execution and device.ranks.size > 1:
+            if self._execution:
                 self._iteration = self._execution.seconds_of_iteration(task, [self._base], **how)
             else:
                 self._iteration = measure_iteration(task, self._base, device, **how)

@@ -13,7 +13,7 @@ from hptune.config.load import load_experiment
 from hptune.config.signed import BEGINNINGS
 from hptune.errors import InputError
 from hptune.procedure.session.changes import changed_files
-from hptune.results.records import Status, Trial
+from hptune.results.records import Status, Trial, what_was_reached
 from hptune.results.run_dir import RunDir
 from hptune.results.settings import PolicySpec
 from hptune.results.tables import Row
@@ -23,8 +23,6 @@ from hptune.training.device import resolve_device, seeded
 from hptune.training.freezing import train_mode
 from hptune.training.model import make_model
 from hptune.training.snapshot import load_state
-
-_REACHED = ("test_", "val_")  # what final runs decide on; a baseline's is another's
 
 
 class TrainedRun:
@@ -82,8 +80,8 @@ class TrainedRun:
 
         A baseline is no part of it, nor what is without weights.
         """
-        reached = [d for d in self.run_dir.decisions() if d.parameter.startswith(_REACHED)]
-        last = [row for row in self._whole if reached and row["trial"] in reached[-1].trials]
+        reached = what_was_reached(self.run_dir.decisions())
+        last = [row for row in self._whole if reached and row["trial"] in reached.trials]
         kept = [row for row in last or self._whole if self._checkpoint(row).exists()]
         if not kept:
             raise InputError(

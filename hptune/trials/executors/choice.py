@@ -52,11 +52,9 @@ def _fastest(execution: Execution, task: Task, trials: Sequence[Trial]) -> tuple
     """Return the fastest executor, with its gain."""
     device = execution.device
     if task.loop is not None:  # which may be of any size, and use the whole machine
-        several = min(execution.jobs or 1, len(trials)) > 1
-        alone = Inline(device)
-        return (
-            (workers(execution, devices(device, execution.jobs)), 1.0) if several else (alone, 1.0)
-        )
+        if min(execution.jobs or 1, len(trials)) > 1:
+            return workers(execution, devices(device, execution.jobs)), 1.0
+        return Inline(device), 1.0
     with execution.measurements(task) as measured:
         inline = inline_seconds(measured, task, trials, device)
         threads, seconds = best_threads(inline)
