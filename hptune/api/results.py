@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from hptune.analysis.criterion import LOSS
 from hptune.api import way_back
 from hptune.api.frames import frame, rows_of
 from hptune.api.loop import LoopTask
@@ -258,12 +258,9 @@ class Trained(Result, Predicts):
     @property
     def metrics(self) -> dict[str, float]:
         """Losses and metrics at the end, on validation and test data: the mean over the seeds."""
-        reached = (
-            rows_of(self._completed)
-            .filter(regex="^(train_loss$|val_|test_)")
-            .dropna(axis="columns")
-        )
-        return {str(name): float(mean) for name, mean in reached.mean().items()}
+        rows = rows_of(self._completed).filter(regex="^(train_loss$|val_|test_)")
+        means = rows.dropna(axis="columns").mean()
+        return {str(name): float(mean) for name, mean in means.items()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the trained weights, on the CPU, of the seed with the lowest validation loss."""
@@ -312,8 +309,7 @@ class Trained(Result, Predicts):
         return self.load(model).cpu().eval()
 
     def _predictor(self, ensemble: bool, device: str) -> Predictor:
-        done = self._lowest_first
-        trials = [result.trial.id for result in (done if ensemble else done[:1])]
+        trials = [r.trial.id for r in self._lowest_first[: None if ensemble else 1]]
         weights = weights_of(self.out, trials, signature=self.task.signature)
         return Predictor(self.task, weights, device=device, test=lambda: self.task.test)
 
@@ -333,7 +329,7 @@ class Trained(Result, Predicts):
 
     @property
     def _lowest_first(self) -> list[TrialResult]:
-        return sorted(self._completed, key=lambda r: math.inf if r.val_loss is None else r.val_loss)
+        return sorted(self._completed, key=LOSS.at_end)
 
 
 class Tuned(Trained):
