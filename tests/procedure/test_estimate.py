@@ -22,7 +22,7 @@ NO_RIVAL = "procedure.budget=0.5"
 
 @pytest.fixture(autouse=True)
 def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "measure_iteration", lambda *_, **__: ITERATION)
+    monkeypatch.setattr(Execution, "seconds_of_iteration", lambda *_, **__: ITERATION)
     monkeypatch.setattr(estimate, "seconds_of_an_evaluated_example", lambda *_: EXAMPLE)
 
 

@@ -14,6 +14,7 @@ from hptune.procedure.session import estimate, time_limit
 from hptune.procedure.session.session import Session
 from hptune.results.records import Trial, TrialResult
 from hptune.results.run_dir import RunDir
+from hptune.trials.executors.execution import Execution
 from hptune.trials.progress import Silent
 
 ITERATION = 0.1  # seconds
@@ -38,7 +39,7 @@ class Clock(Silent):
 
 @pytest.fixture(autouse=True)
 def speeds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate, "measure_iteration", lambda *_, **__: ITERATION)
+    monkeypatch.setattr(Execution, "seconds_of_iteration", lambda *_, **__: ITERATION)
     monkeypatch.setattr(estimate, "seconds_of_an_evaluated_example", lambda *_: 0.0)
 
 
@@ -131,7 +132,7 @@ def test_the_same_command_again_runs_nothing_and_decides_the_same(
     monkeypatch, tmp_path: Path, slow: float
 ):
     first = run(monkeypatch, tmp_path, Clock(slow), seconds=60)
-    monkeypatch.setattr(estimate, "measure_iteration", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr(Execution, "seconds_of_iteration", lambda *_, **__: pytest.fail("measured"))
     clock = Clock()
     again = run(monkeypatch, tmp_path, clock, seconds=60)
     assert clock.now == 0
@@ -164,7 +165,7 @@ def test_less_than_the_shortest_sensible_time_is_refused(monkeypatch, tmp_path: 
 
 def test_restart_chooses_anew(monkeypatch, tmp_path: Path):
     run(monkeypatch, tmp_path, Clock(), seconds=60)
-    monkeypatch.setattr(estimate, "measure_iteration", lambda *_, **__: 1.2 * ITERATION)
+    monkeypatch.setattr(Execution, "seconds_of_iteration", lambda *_, **__: 1.2 * ITERATION)
     before = load_experiment(tmp_path / "experiment.yaml").training.epochs
     run(monkeypatch, tmp_path, Clock(), seconds=60, restart=True)
     assert load_experiment(tmp_path / "experiment.yaml").training.epochs < before
