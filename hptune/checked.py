@@ -26,7 +26,8 @@ def checked(function: F) -> F:
     """
     parameters = inspect.signature(function).parameters
     by_place = [p.name for p in parameters.values() if p.kind in _BY_PLACE]
-    needed = [n for n in by_place + list(parameters) if _is_needed(parameters[n])]
+    starred = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [p.name for p in parameters.values() if p.default is p.empty and p.kind not in starred]
 
     @functools.cache  # at the first call: what the annotations name is imported by then
     def kinds() -> dict[str, Any]:
@@ -59,11 +60,6 @@ def checked(function: F) -> F:
         return function(**{k: _taken(k, known.get(k, Any), value) for k, value in named.items()})
 
     return call  # type: ignore[return-value]
-
-
-def _is_needed(parameter: inspect.Parameter) -> bool:
-    keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    return (keyword_only or parameter.kind in _BY_PLACE) and parameter.default is parameter.empty
 
 
 @functools.cache

@@ -74,14 +74,17 @@ def name_to_find(thing: Any) -> str | None:
     """
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", "")
     loaded = sys.modules.get(module or "")
-    if (
-        loaded is None or getattr(loaded, name, None) is not thing
-    ):  # local to a function, or a partial
+    if loaded is None or getattr(loaded, name, None) is not thing:  # local, or a partial
         return None
     if module == SCRIPT:
         spec, file = getattr(loaded, "__spec__", None), getattr(loaded, "__file__", None)
         module = spec.name if spec is not None else Path(file).stem if file else None
     return f"{module}:{name}" if module else None
+
+
+def importable_name(thing: Any) -> str | None:
+    """Return the same where another process can import it: a script's own it cannot."""
+    return None if getattr(thing, "__module__", None) == SCRIPT else name_to_find(thing)
 
 
 def also_look_in(folder: Path) -> None:

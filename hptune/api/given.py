@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from hptune.api.loop import LoopTask, loop_task
 from hptune.api.task import Task
 from hptune.errors import InputError, one_line
 from hptune.training.device import seeded
-from hptune.user_code import SCRIPT, find
+from hptune.user_code import find, importable_name
 
 
 def given_task(given: Any, options: dict[str, Any]) -> Task | LoopTask:
@@ -67,14 +65,3 @@ def makes_a_task(given: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def importable_name(function: Callable[..., Any]) -> str | None:
-    """Return "package.module:function"; None where no other process could import it by that."""
-    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", "")
-    if (
-        module in (None, SCRIPT)
-        or getattr(sys.modules.get(str(module)), name, None) is not function
-    ):
-        return None
-    return f"{module}:{name}"

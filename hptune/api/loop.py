@@ -31,7 +31,7 @@ class LoopTask(Record):
     def __init__(
         self, function: Callable[[Any], Any], *, iterations_per_epoch: int, batch_size: int
     ) -> None:
-        made = function_task(function, iterations_per_epoch * batch_size)
+        made = function_task(function, {}, iterations_per_epoch * batch_size)
         super().__init__(**vars(made))
         self.iterations_per_epoch, self.function = iterations_per_epoch, name_to_find(function)
         self.batch_size: int | None = batch_size

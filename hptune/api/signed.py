@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from hptune.config.signed import folder_of
 from hptune.data.given import GivenSplit
 from hptune.results.signature import Input, Made, Signature
 from hptune.step import LossOf, LossOfModel, Step, call, inputs_of, outputs_in, target_of
-from hptune.user_code import SCRIPT
+from hptune.user_code import importable_name
 
 
 def signature_of(factory: Any, model: nn.Module, batch: Any, step: Step, **known: Any) -> Signature:
@@ -37,9 +36,9 @@ def signature_of(factory: Any, model: nn.Module, batch: Any, step: Step, **known
         known |= _guess(model, given, target_of(batch))
     return Signature(
         python=True,
-        code_folder=folder_of(_name_of(factory) or ""),
+        code_folder=folder_of(importable_name(factory) or ""),
         inputs=tuple(_input(name, value) for name, value in pairs),
-        model=Made(name=_name_of(factory)),
+        model=Made(name=importable_name(factory)),
         loss="model" if isinstance(step, LossOfModel) else _loss_of(step),
         **known,
     )
@@ -69,7 +68,7 @@ def class_names(given: GivenSplit, count: int | None) -> tuple[str, ...]:
 
 def _loss_of(step: Step) -> str | None:
     loss = step.loss if isinstance(step, LossOf) else None
-    return None if isinstance(loss, partial) else _name_of(loss)
+    return None if isinstance(loss, partial) else importable_name(loss)
 
 
 def _input(name: str | None, value: Any) -> Input:
@@ -77,11 +76,3 @@ def _input(name: str | None, value: Any) -> Input:
         return Input(name=name, dtype=type(value).__name__)
     dtype = str(value.dtype).removeprefix("torch.")
     return Input(name=name, shape=tuple(value.shape[1:]), dtype=dtype)
-
-
-def _name_of(found: Any) -> str | None:
-    """Return "package.module:name" of a function or class that another process can import by it."""
-    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", "")
-    if not module or module == SCRIPT or not name.isidentifier():
-        return None
-    return f"{module}:{name}" if getattr(sys.modules.get(module), name, None) is found else None

@@ -45,24 +45,20 @@ def build_loop(experiment: Experiment, given: Task | None) -> Task:
     if given is not None:
         assert isinstance(given.loop, FunctionLoop)
         function = given.loop.function
-        return _function_task(function, experiment.loop.args, len(given.train))
+        return function_task(function, experiment.loop.args, len(given.train))
     if experiment.command is not None:
         return _command_task(experiment, experiment.command)
     assert experiment.function is not None
     function = find(experiment.function, "function")
-    return _function_task(function, experiment.loop.args, _examples(experiment))
+    return function_task(function, experiment.loop.args, _examples(experiment))
 
 
-def function_task(function: Callable[[Any], Any], examples: int) -> Task:
+def function_task(function: Callable[[Any], Any], args: Mapping[str, Any], examples: int) -> Task:
     """Return the task of a function of a trial.
 
     Raises:
         InputError: It cannot be called.
     """
-    return _function_task(function, {}, examples)
-
-
-def _function_task(function: Callable[[Any], Any], args: Mapping[str, Any], examples: int) -> Task:
     if not callable(function):
         raise InputError(
             f"function: a {type(function).__name__}; must be a function of a trial; correct the name"

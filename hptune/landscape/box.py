@@ -133,7 +133,7 @@ class _Space:
             self.size = directions
             # The pseudo-inverse of the basis times the weights: Keskar's width of the box.
             gram = (self._basis.T @ self._basis).astype(np.float64)
-            at = np.linalg.solve(gram, self._basis.T @ at)
+            at = np.linalg.solve(gram, self._basis.T @ at.astype(np.float32))
         self._width = np.abs(at) + 1
 
     def climb(self, epsilon: float, at: float, iterations: int, evaluations: int) -> float:
@@ -144,12 +144,14 @@ class _Space:
         def descended(z: FloatArray) -> tuple[float, FloatArray]:
             nonlocal highest, scale
             offset = z * bound
-            objective.move(objective.start + (offset if basis is None else basis @ offset))
+            # In the basis's own type: it would be copied whole into a wider one each time.
+            step = offset if basis is None else basis @ offset.astype(np.float32)
+            objective.move(objective.start + step)
             value, gradient = objective.gradient()
             if not math.isfinite(value):
                 return math.inf, np.zeros_like(z)
             highest = max(highest, value)
-            along = bound * (gradient if basis is None else basis.T @ gradient)
+            along = bound * (gradient if basis is None else basis.T @ gradient.astype(np.float32))
             # So steep that the first step, which is as long as the gradient, crosses the box.
             scale = scale or STEEP * math.sqrt(self.size) / max(
                 float(np.linalg.norm(along)), 1e-300

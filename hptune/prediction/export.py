@@ -49,11 +49,10 @@ def export(
     """
     by_ending = {ending: name for name, ending in ENDINGS.items()}
     format = format or by_ending.get(path.suffix.lower(), path.suffix or "none")
-    writers: dict[str, Callable[..., None]] = {"torchscript": _torchscript, "onnx": _onnx}
     if format == "torch":
         _torch(weights, path)
         return path
-    if format not in writers:
+    if format not in ENDINGS:
         raise InputError(
             f"--format: {format!r}; must be {', '.join(ENDINGS)}; "
             + did_you_mean(format, ENDINGS, "choose one of these")
@@ -62,9 +61,12 @@ def export(
     plain = _Plain(model, [each.name for each in signature.inputs]).eval()
     traced, compared = (_example(signature, size) for size in _TRIED)
     with torch.no_grad():
-        _run(plain, compared, signature)
+        expected = _run(plain, compared, signature)
         with _quiet():
-            writers[format](plain, traced, compared, signature, path)
+            if format == "onnx":
+                _onnx(plain, traced, signature, path)
+            else:
+                _torchscript(plain, traced, compared, expected, signature, path)
     return path
 
 
@@ -131,7 +133,12 @@ def _torch(weights: Sequence[Weights], path: Path) -> None:
 
 
 def _torchscript(
-    model: nn.Module, traced: Example, compared: Example, signature: Signature, path: Path
+    model: nn.Module,
+    traced: Example,
+    compared: Example,
+    expected: Tensor,
+    signature: Signature,
+    path: Path,
 ) -> None:
     try:
         trace: Any = torch.jit.trace
@@ -139,7 +146,6 @@ def _torchscript(
         found = script(*compared)
     except Exception as error:
         raise _refused("torchscript", error) from error
-    expected = model(*compared)
     if found.shape != expected.shape or not torch.allclose(found, expected, _CLOSE, _CLOSE):
         raise InputError(
             "export: TorchScript gives other outputs than the model for another batch size; what it does "
@@ -149,9 +155,7 @@ def _torchscript(
     write_atomic(path, lambda file: torch.jit.save(script, file, _extra_files=extra))
 
 
-def _onnx(
-    model: nn.Module, traced: Example, compared: Example, signature: Signature, path: Path
-) -> None:
+def _onnx(model: nn.Module, traced: Example, signature: Signature, path: Path) -> None:
     try:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401

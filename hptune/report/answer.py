@@ -91,16 +91,12 @@ def _warnings(record: RunRecord, in_shell: bool) -> Iterator[str]:
 def _next(record: RunRecord) -> Iterator[str]:
     folder = shlex.quote(str(record.path))
     yield f"next: hptune show --why {folder}"
-    if better := _to_improve(record, folder):
-        yield f"      {better}"
-    elif record.tuned and (_OWN not in record.experiment or _NAMED.search(record.experiment)):
-        yield f"      hptune train {folder}/tuned.yaml"
+    if record.tuned and (_OWN not in record.experiment or _NAMED.search(record.experiment)):
+        yield f"      {_to_improve(record, folder)}"
 
 
 def _to_improve(record: RunRecord, folder: str) -> str:
     """Return the command that promises most: of a run that is too short, or of what nothing was compared."""
-    if not record.tuned or (_OWN in record.experiment and not _NAMED.search(record.experiment)):
-        return ""
     run = next((run for run in final_runs(record.evidence) if not run.baseline), None)
     if run is not None and run.verdict == "underfit":
         epochs = max(numbers(record.find(run.trials), "epochs"), default=0.0)
@@ -110,4 +106,4 @@ def _to_improve(record: RunRecord, folder: str) -> str:
         decision = latest.get(stage.parameter)
         if stage.aliases and decision is not None and not decision.trials:
             return f"hptune sweep {stage.aliases[0]} {folder}/experiment.yaml --out {folder}"
-    return ""
+    return f"hptune train {folder}/tuned.yaml"
