@@ -18,7 +18,6 @@ from hptune.own_loop.command import CommandLoop
 from hptune.own_loop.function import FunctionLoop
 from hptune.own_loop.sources import sources_of
 from hptune.own_loop.task import BATCH_SIZE, loop_task
-from hptune.results.settings import AUTO
 from hptune.task import Task
 from hptune.user_code import find, name_of_command
 
@@ -33,10 +32,6 @@ def build_loop(experiment: Experiment, given: Task | None) -> Task:
     Raises:
         InputError: There is no such function, or what it needs is not said.
     """
-    if experiment.optimizer.name == AUTO:
-        raise InputError(
-            "optimizer.name: auto; a training loop of your own makes its optimizer itself; leave it out"
-        )
     if experiment.model.freeze is not None or experiment.optimizer.layer_decay < 1:
         raise InputError(
             "model.freeze, optimizer.layer_decay: with a training loop of your own, which makes its "

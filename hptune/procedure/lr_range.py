@@ -50,10 +50,11 @@ def tested_and_bracketed(
         quiet: Whether nothing is told of the values that hold.
     """
     size, runs = context.batch_size(quiet=quiet), context.paired(seeds)
-    length = context.plan(size).range_test
-    base = context.base(LR_RANGE, length, batch_size=size, lr=1.0, quiet=quiet)
+    plan = context.plan(size)
+    base = context.base(LR_RANGE, plan.range_test, batch_size=size, lr=1.0, quiet=quiet)
     base = base.change(extra=extra or {})
-    short, usual = context.shortened(base).change(stage=stage), defaults.usual_lr(context.optimizer)
+    short = context.shortened(base).change(stage=stage)
+    usual = defaults.usual_lr(plan.final) if defaults.has_usual_lr(context.optimizer) else None
     if not context.check().has_schedule:
         first = usual or defaults.first_lr(adaptive=context.is_adaptive)
         context.progress.message(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hptune.procedure.defaults import OPTIMIZERS, usual_lr
+from hptune.procedure.defaults import OPTIMIZERS, has_usual_lr
 from hptune.stages import FINAL, LR_RANGE, OPTIMIZER, REFINE
 
 BRACKET = 3  # short runs that bracket an LR at least
@@ -114,7 +114,7 @@ class Plan:
         (scripts/quality/results/optimizers.csv, at budget 4).
         """
         seeds, count = self.search_seeds, len(OPTIMIZERS)
-        tests = self.test_seeds * sum(usual_lr(name) is None for name in OPTIMIZERS)
+        tests = self.test_seeds * sum(not has_usual_lr(name) for name in OPTIMIZERS)
         short = count * (CLOSED * seeds + max(TELLING - seeds, 0))
         iterations = tests * self.range_test + short * self.short
         return PlannedStage(OPTIMIZER, tests + short, iterations / self.per_epoch, short)

@@ -34,11 +34,11 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-def _default(section: str) -> Any:
-    """Return a section of a trial with its defaults."""
+def _default(section: str, **values: Any) -> Any:
+    """Return a section of a trial with its defaults, but for these values."""
     from hptune.results import settings  # which needs pydantic
 
-    return getattr(settings, section)()
+    return getattr(settings, section)(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Trial:
     lr_min: float | None = None
     momentum_min: float | None = None
     policy: PolicySpec = field(default_factory=partial(_default, "PolicySpec"))
-    optimizer: OptimizerSpec = field(default_factory=partial(_default, "OptimizerSpec"))
+    optimizer: OptimizerSpec = field(default_factory=partial(_default, "OptimizerSpec", name="sgd"))
     settings: TrainingSettings = field(default_factory=partial(_default, "TrainingSettings"))
     extra: Mapping[str, Value] = field(default_factory=dict)  # other swept keys
     snapshot: str | None = None  # "DIGEST@ITERATION": branch from that trial's state

@@ -29,9 +29,9 @@ class OptimizerSpec(Section):
     """Which optimizer; LR, momentum and weight decay are hyper-parameters."""
 
     name: Annotated[str, AfterValidator(_lower)] = Field(
-        "sgd",
-        description="sgd (Nesterov), nadamw, any of torch.optim, package.module:Class of your own, or "
-        "auto, which compares sgd and nadamw",
+        AUTO,
+        description="auto: nadamw, or sgd where the budget is enough to show that it ends lower; else sgd "
+        "(Nesterov), nadamw, any of torch.optim or package.module:Class of your own",
     )
     args: Arguments = Field(default_factory=dict, description="of the optimizer")
     decay_biases_and_norms: bool = Field(
@@ -46,8 +46,8 @@ class OptimizerSpec(Section):
     def _args_are_of_one(self) -> Self:
         if self.args and self.name == AUTO:
             raise InputError(
-                f"optimizer.args: {self.args} with optimizer.name auto; belong to one optimizer; leave "
-                "them out, or name the optimizer"
+                f"optimizer.args: {self.args} with optimizer.name {AUTO}, the default; belong to one "
+                "optimizer; leave them out, or name the optimizer"
             )
         return self
 

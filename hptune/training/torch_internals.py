@@ -2,6 +2,8 @@
 
 - The fused update of SGD and Adam without the Python of their classes, by the kernels that the
   classes call, on the state that the classes own: the same to the bit. Without: their `step`.
+- NAdamW on a CPU by AdamW's fused kernel, which torch has none of for NAdam: 0.27 of the time of
+  torch's own step on the digits MLP, equal but for rounding. Without: its `step`.
 - Methods of optimizers without their mark for torch's compiler. Calling a marked one imports the
   compiler, 1.0 s a process. Without: the marked ones.
 - `vmap` without a warning for each operation that it runs one by one. Without: the warnings.
@@ -21,6 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hptune.training.nadamw import NAdamW
+
 QuickStep = Callable[[], bool]
 """Updates the parameters, or returns False where only the class's own step can."""
 Group = dict[str, Any]
@@ -28,6 +32,7 @@ Update = Callable[[list[Tensor]], None]
 """Updates a group's parameters from their gradients."""
 
 OptimizerClass = type[torch.optim.Optimizer]
+Make = Callable[[torch.optim.Optimizer, Group], Update]
 
 
 def unmarked(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -76,8 +81,8 @@ def plain_step(optimizer: torch.optim.Optimizer) -> None:
 
 def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
     """Return a quick step for an optimizer that has taken its first one, in which it made its state."""
-    groups, make = optimizer.param_groups, _UPDATES.get(type(optimizer))
-    if make is None or not all(_is_plain(group) for group in groups):
+    groups, (make, fits) = optimizer.param_groups, _UPDATES.get(type(optimizer), (None, None))
+    if make is None or fits is None or not all(_is_alike(g) and fits(g) for g in groups):
         return never
     try:
         updates = [make(optimizer, group) for group in groups]
@@ -87,8 +92,8 @@ def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
 
     def step() -> bool:
         gradients = [p.grad for p in parameters if p.grad is not None]
-        # At momentum 0 SGD leaves its buffers alone.
-        if len(gradients) < len(parameters) or 0 in [group.get("momentum") for group in groups]:
+        # At momentum 0 SGD leaves its buffers alone, and NAdamW has none.
+        if len(gradients) < len(parameters) or 0 in map(_momentum, groups):
             return False
         first = 0
         with torch.no_grad():
@@ -101,16 +106,29 @@ def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
     return step
 
 
+def _momentum(group: Group) -> Any:
+    return group["betas"][0] if "betas" in group else group.get("momentum")
+
+
 def never() -> bool:
     """Leave every step to the optimizer's class."""
     return False
 
 
-def _is_plain(group: Group) -> bool:
-    """Return whether a group uses the fused kernel, in the one form that is handled here."""
+def _is_alike(group: Group) -> bool:
+    """Return whether a group is one kernel's, in the one form that is handled here."""
     alike = {(p.device, p.dtype) for p in group["params"]}
     unusual = ("differentiable", "capturable", "amsgrad", "maximize")
-    return bool(group.get("fused")) and len(alike) == 1 and not any(map(group.get, unusual))
+    return len(alike) == 1 and not any(map(group.get, unusual))
+
+
+def _is_fused(group: Group) -> bool:
+    return bool(group.get("fused"))
+
+
+def _is_on_cpu(group: Group) -> bool:
+    first: Tensor = group["params"][0]
+    return first.device.type == "cpu" and first.is_floating_point() and not group["foreach"]
 
 
 _ADAM_VALUES = ("lr", "weight_decay", "eps")
@@ -164,4 +182,52 @@ def _adam(optimizer: torch.optim.Optimizer, group: Group) -> Update:
     return update
 
 
-_UPDATES = {torch.optim.SGD: _sgd, torch.optim.Adam: _adam, torch.optim.AdamW: _adam}
+def _nadamw(optimizer: torch.optim.Optimizer, group: Group) -> Update:
+    """Return NAdamW's update as one of AdamW with another beta1 and LR, and a correction of the moment.
+
+    NAdamW steps along A g + B m, where m = b m_before + (1 - b) g. That is S (c m_before + (1 - c) g),
+    of which AdamW's kernel makes its step where c is its beta1; it leaves c m_before + (1 - c) g as m.
+    """
+    parameters: list[Tensor] = group["params"]
+    first, second, steps, products = (
+        [optimizer.state[p][name] for p in parameters]
+        for name in ("exp_avg", "exp_avg_sq", "step", "mu_product")
+    )
+    kernel: Callable[..., None] = torch._fused_adamw_
+
+    def update(gradients: list[Tensor]) -> None:
+        torch._foreach_add_(steps, 1)
+        (b, beta2), lr = group["betas"], group["lr"]
+        torch._foreach_mul_(products, b)
+        product, step = float(products[0]), float(steps[0])
+        of_gradient, of_moment = (1 - b) / (1 - product), b / (1 - product * b)
+        scale = of_moment + of_gradient  # S, for both parts of the step sum to it
+        c = of_moment * b / scale
+        along = lr * scale * (1 - c**step)
+        kernel(
+            parameters,
+            gradients,
+            first,
+            second,
+            [],
+            steps,
+            lr=along,
+            weight_decay=lr * group["weight_decay"] / along if along else 0.0,
+            eps=group["eps"],
+            beta1=c,
+            beta2=beta2,
+            amsgrad=False,
+            maximize=False,
+        )
+        torch._foreach_mul_(first, b / c)
+        torch._foreach_add_(first, gradients, alpha=1 - b - (1 - c) * b / c)
+
+    return update
+
+
+_UPDATES: dict[OptimizerClass, tuple[Make, Callable[[Group], bool]]] = {
+    torch.optim.SGD: (_sgd, _is_fused),
+    torch.optim.Adam: (_adam, _is_fused),
+    torch.optim.AdamW: (_adam, _is_fused),
+    NAdamW: (_nadamw, _is_on_cpu),
+}

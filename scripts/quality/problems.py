@@ -24,7 +24,14 @@ from torch import Tensor, nn
 
 import hptune
 from hptune.models import build
-from scripts.quality.nets import GPT, Augmented, RowReader
+from scripts.quality.nets import (
+    GPT,
+    Augmented,
+    RowReader,
+    ViT,
+    normalized_convolutions,
+    normalized_mlp,
+)
 
 IMAGES = Path(__file__).resolve().parents[2] / "data"  # by shared/data/unpack; ignored by git
 TEST_IMAGES = 1500
@@ -73,11 +80,23 @@ def table(seed: int, name: str) -> hptune.Task:
     return hptune.Task(_net("mlp", x.shape[1:], outputs, hidden=[64, 64]), **_divided(x, y, seed))
 
 
+def made_up(seed: int, kind: str) -> hptune.Task:
+    """Return 2,000 made-up rows: Friedman's first regression, or two classes of which one is rare."""
+    if kind == "friedman":
+        x, y = sklearn.datasets.make_friedman1(2000, noise=1.0, random_state=0)
+        x = (x - x.mean(0)) / x.std(0)
+        return hptune.Task(_net("mlp", (10,), 1, hidden=[64, 64]), **_divided(x, y, seed))
+    x, y = sklearn.datasets.make_classification(
+        2000, 20, n_informative=6, weights=[0.9], flip_y=0.02, random_state=0
+    )
+    return hptune.Task(partial(normalized_mlp, 20, 2), **_divided(x, y, seed))
+
+
 def photos(
     seed: int, net: str, side: int, train: int, *, largest: float = 2.0, augment: bool = True
 ) -> hptune.Task:
     """Return a subset of CIFAR-10 less the training images' mean; `largest` is that of a pixel."""
-    make_model = _net(net, (3, side, side), 10)
+    make_model = partial(ViT, side, 10) if net == "vit" else _net(net, (3, side, side), 10)
     if augment:
         make_model = partial(Augmented, make_model)
     return hptune.Task(make_model, **_centred(_images("cifar10", side, train, seed), largest))
@@ -86,6 +105,8 @@ def photos(
 def mnist(seed: int, net: str) -> hptune.Task:
     """Return a subset of MNIST for a convolutional net, or for a GRU that reads it row by row."""
     splits = _centred(_images("mnist", 28, 4000, seed), 2.0)
+    if net == "batch-norms":
+        return hptune.Task(partial(normalized_convolutions, 10), **splits)
     if net == "gru":
         rows = {name: (x.squeeze(1), y) for name, (x, y) in splits.items()}
         return hptune.Task(partial(RowReader, 28, 10), **rows)
@@ -138,6 +159,20 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "characters-gpt-adamw": Problem(
         characters, 3, 64, 0.01, (2e-3, 0.05), optimizer="adamw", seeds=2, guess=math.log(96)
+    ),
+    # Added when everything was decided by those above: no rule was made on these.
+    "friedman-sgd": Problem(
+        partial(made_up, kind="friedman"), 40, 64, 1e-3, (3e-3, 0.3), seeds=3, guess=1.0
+    ),
+    "rare-class-sgd": Problem(
+        partial(made_up, kind="rare"), 20, 64, 1e-3, (1e-2, 1.0), seeds=3, guess=0.33
+    ),
+    "mnist-batch-norms-sgd": Problem(
+        partial(mnist, net="batch-norms"), 5, 64, 1e-3, (0.03, 3.0), seeds=2
+    ),
+    "photos-vit-adamw": Problem(
+        partial(photos, net="vit", side=16, train=2550), 15, 64, 0.01, (1e-4, 0.03),
+        optimizer="adamw", seeds=2,
     ),
 }  # fmt: skip
 

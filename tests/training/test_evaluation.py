@@ -77,7 +77,9 @@ def test_batches_of_any_structure_have_a_size():
 
 
 def test_the_check_finds_shapes_parameters_and_depth():
-    found = check_batch(make_task(), CPU, batch_size=10, optimizer=OptimizerSpec(), seed=0)
+    found = check_batch(
+        make_task(), CPU, batch_size=10, optimizer=OptimizerSpec(name="sgd"), seed=0
+    )
     assert (found.parameters, found.weight_layers) == (25 + 10 + 18, 2)
     assert (found.input_shape, found.output_shape) == ((10, 4), (10, 3))
 
@@ -85,7 +87,9 @@ def test_the_check_finds_shapes_parameters_and_depth():
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 def test_the_check_refuses_outputs_that_do_not_fit_the_classes(outputs: int):
     with pytest.raises(InputError, match="for 3 classes"):
-        check_batch(make_task(outputs), CPU, batch_size=10, optimizer=OptimizerSpec(), seed=0)
+        check_batch(
+            make_task(outputs), CPU, batch_size=10, optimizer=OptimizerSpec(name="sgd"), seed=0
+        )
 
 
 def test_devices_by_name():

@@ -25,7 +25,7 @@ def make(net: nn.Module, spec: OptimizerSpec, **values: float) -> ScheduledOptim
 
 def test_sgd_steps_like_torch_sgd_with_nesterov():
     ours, theirs = model(), model()
-    a = make(ours, OptimizerSpec())
+    a = make(ours, OptimizerSpec(name="sgd"))
     b = torch.optim.SGD(
         theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=1e-3, foreach=False
     )
@@ -59,13 +59,13 @@ def test_rules_multiply_and_the_first_match_wins():
 
 def test_an_lr_multiplier_of_zero_freezes():
     net = model()
-    make(net, OptimizerSpec(rules=(ParameterRule(match="0.*", lr=0),)))
+    make(net, OptimizerSpec(name="sgd", rules=(ParameterRule(match="0.*", lr=0),)))
     assert [p.requires_grad for p in net[0].parameters()] == [False, False]
     assert net[3].weight.requires_grad
 
 
 def test_biases_and_norms_can_be_spared_from_decay():
-    optimizer = make(model(), OptimizerSpec(decay_biases_and_norms=False))
+    optimizer = make(model(), OptimizerSpec(name="sgd", decay_biases_and_norms=False))
     decays = {
         g["weight_decay"]: sum(p.ndim for p in g["params"]) for g in optimizer.torch.param_groups
     }
@@ -129,13 +129,22 @@ def test_every_offered_optimizer_takes_a_step(name: str, place: str):
     ("spec", "expected"),
     [
         (OptimizerSpec(name="sdg"), "did you mean 'sgd'"),
-        (OptimizerSpec(args={"beta": 1}), "sgd has no such argument"),
-        (OptimizerSpec(args={"nesterov": "maybe"}), "nesterov: 'maybe'; must be true or false"),
-        (OptimizerSpec(args={"dampening": True}), "dampening: True; must be a number"),
-        (OptimizerSpec(args={"lr": 1}), "set hyper_parameters.lr"),
+        (OptimizerSpec(name="sgd", args={"beta": 1}), "sgd has no such argument"),
+        (
+            OptimizerSpec(name="sgd", args={"nesterov": "maybe"}),
+            "nesterov: 'maybe'; must be true or false",
+        ),
+        (OptimizerSpec(name="sgd", args={"dampening": True}), "dampening: True; must be a number"),
+        (OptimizerSpec(name="sgd", args={"lr": 1}), "set hyper_parameters.lr"),
         (OptimizerSpec(name="adam", args={"betas": (2.0, 3.0)}), "optimizer.args"),
-        (OptimizerSpec(rules=(ParameterRule(match="head.*"),)), "must match a parameter"),
-        (OptimizerSpec(rules=(ParameterRule(match="*", lr=0),)), "every parameter is frozen"),
+        (
+            OptimizerSpec(name="sgd", rules=(ParameterRule(match="head.*"),)),
+            "must match a parameter",
+        ),
+        (
+            OptimizerSpec(name="sgd", rules=(ParameterRule(match="*", lr=0),)),
+            "every parameter is frozen",
+        ),
         (OptimizerSpec(name="rprop"), "has no weight decay"),
     ],
 )

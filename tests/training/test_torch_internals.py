@@ -11,8 +11,8 @@ from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.torch_internals import never, quick_step
 
 SPECS = [
-    OptimizerSpec(),
-    OptimizerSpec(args={"nesterov": False, "dampening": 0.1}),
+    OptimizerSpec(name="sgd"),
+    OptimizerSpec(name="sgd", args={"nesterov": False, "dampening": 0.1}),
     OptimizerSpec(
         decay_biases_and_norms=False, rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),)
     ),
@@ -74,7 +74,7 @@ def test_only_what_is_known_is_taken_over():
 
 
 def test_a_parameter_without_a_gradient_is_left_alone():
-    model, optimizer = make(OptimizerSpec(), 0.9)
+    model, optimizer = make(OptimizerSpec(name="sgd"), 0.9)
     train(model, optimizer, False, [0.9, 0.9])
     model[3].bias.requires_grad_(False)
     before = model[3].bias.clone()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.results.records import Decision
 from hptune.results.settings import AUTO
@@ -14,23 +13,26 @@ KEY = STAGES[OPTIMIZER].parameter
 
 
 def chosen_stages(
-    experiment: Experiment, stages: Sequence[str] | None, decisions: Iterable[Decision]
+    listed: Sequence[str],
+    decisions: Iterable[Decision],
+    *,
+    named: bool,
+    optimizer: str | None,
 ) -> list[str]:
     """Return the stages to run in the procedure's order; the optimizer's where that is open alone.
 
     Args:
-        experiment: Whose own stages run where none are named.
-        stages: As the user names them.
-        decisions: Made before; they hold for the stages that the user leaves out.
+        listed: Names of stages, or aliases.
+        decisions: Made before; they hold for the stages that are left out.
+        named: Whether the command lists them; else the experiment does.
+        optimizer: None where it is to be decided on.
 
     Raises:
         InputError: A name is none of a stage, or there is nothing for it to decide.
     """
-    optimizer, named = experiment.optimizer.name, stages is not None
-    listed = experiment.procedure.stages if stages is None else stages
     names = [stage.name for stage in choose(list(listed), "--stages")]
     others = [name for name in names if name != OPTIMIZER]
-    if optimizer != AUTO:
+    if optimizer is not None:
         if named and names != others:
             raise InputError(
                 f"--stages: {OPTIMIZER}; is for optimizer.name {AUTO} alone, and it is {optimizer}; "

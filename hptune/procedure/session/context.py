@@ -85,8 +85,8 @@ class Context:
 
     @property
     def is_open(self) -> bool:
-        """Whether the optimizer is still to be decided on."""
-        return self.experiment.optimizer.name == AUTO
+        """Whether the optimizer is still to be decided on; that of a loop of the user's own never is."""
+        return self.experiment.optimizer.name == AUTO and self.task.loop is None
 
     @property
     def experiment(self) -> Experiment:
@@ -202,7 +202,7 @@ class Context:
             budget=procedure.budget,
             search_seeds=procedure.seeds,
             test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
-            tests=defaults.usual_lr(self.optimizer) is None and self.check().has_schedule,
+            tests=not defaults.has_usual_lr(self.optimizer) and self.check().has_schedule,
             final_seeds=final.seeds,
             trial_epochs=self.epochs if self.has_one_length else procedure.trial_epochs,
             shortest=1 if self.counts_epochs else SHORTEST,

@@ -263,7 +263,12 @@ class Session:
     def _names(self, stages: Sequence[str] | None) -> list[str]:
         """Return the stages that will run."""
         context = self._context
-        names = chosen_stages(context.experiment, stages, self.run_dir.decisions())
+        names = chosen_stages(
+            context.experiment.procedure.stages if stages is None else stages,
+            self.run_dir.decisions(),
+            named=stages is not None,
+            optimizer=None if context.is_open else context.optimizer,
+        )
         if context.task.loop is None:
             return names
         return without_fixed(names, context.check().fixed, self.progress.message)
@@ -298,9 +303,10 @@ class Session:
         context = self._context
         if not context.is_open:
             return Outcome()
-        self.progress.message("No optimizer is decided on, so its stage runs first.")
         plan = context.plan(context.batch_size(quiet=True))  # as in the whole procedure
         context.budget = Budget(plan.search)
+        if context.budget.affords(plan.optimizers.epochs):
+            self.progress.message("No optimizer is decided on, so its stage runs first.")
         return self._stage(OPTIMIZER, None, plan.search_seeds)
 
     def _learning_rate_first(self) -> Outcome:

@@ -136,6 +136,7 @@ class Ray:
                     quiet_since = _now()
                 elif _now() - quiet_since > PATIENCE:
                     listener.message(f"  waiting for a node with {self._wanted} free")
+                    quiet_since = math.inf  # said once, until something is at work
                 ready = self._ray.wait(list(streams), timeout=interrupt.LOOK)[0] if streams else ()
                 for stream in ready:
                     job, report = streams[stream], self._next(stream)

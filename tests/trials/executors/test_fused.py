@@ -81,7 +81,7 @@ def test_a_net_without_dropout_between_its_convolutions_fuses_too(together, tmp_
 @pytest.mark.parametrize(
     "spec",
     [
-        OptimizerSpec(args={"nesterov": False, "dampening": 0.1}),
+        OptimizerSpec(name="sgd", args={"nesterov": False, "dampening": 0.1}),
         OptimizerSpec(name="adamw"),
         OptimizerSpec(name="rmsprop"),
         OptimizerSpec(

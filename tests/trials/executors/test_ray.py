@@ -169,7 +169,8 @@ def test_a_worker_that_dies_is_told_in_a_line_and_its_trial_runs_once_more(
     trial = NET_TRIAL.change(lr=1e3, lr_min=1e3)
     jobs = jobs_in(tmp_path / "files", [trial, *candidates(2)])
     results = {j.trial.id: r for j, r in nodes.executor.run(task, jobs, heard)}
-    assert heard.lines == [f"{trial.id}: its worker died; it runs again"]
+    told = [line for line in heard.lines if "waiting" not in line]  # of a busy machine
+    assert told == [f"{trial.id}: its worker died; it runs again"]
     lost = results.pop(trial.id)
     assert all(result.status is Status.COMPLETE for result in results.values())
     if times == 1:
