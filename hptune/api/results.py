@@ -39,6 +39,7 @@ from hptune.results.records import (
     Value,
     what_was_reached,
 )
+from hptune.stages import OPTIMIZER
 from hptune.training.device import seeded
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class Result:
 
     @property
     def decision(self) -> Decision:
-        """The decision that was asked for."""
-        return self.decisions[0]
+        """The decision that was asked for: the first but for an optimizer's, that comes before."""
+        return next(d for d in self.decisions if d.stage != OPTIMIZER)
 
     @property
     def comparisons(self) -> list[Comparison]:

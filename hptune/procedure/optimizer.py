@@ -25,6 +25,7 @@ from hptune.trials.paired import Candidates
 
 USUAL = OPTIMIZERS[0]
 RULE = "{}, each at its own LR; within the noise " + USUAL
+KEPT = "the usual one, which is no worse on most problems"
 TOLD = 2.0  # noises that a difference has to be, if many seeds are to tell it
 
 
@@ -78,6 +79,17 @@ def decide_optimizer(candidates: Candidates, by: Criterion = LOSS) -> Decision:
     )
 
 
+def taken() -> Decision:
+    """Return the decision of commands that do not compare optimizers."""
+    return Decision(
+        stage=OPTIMIZER,
+        parameter=STAGES[OPTIMIZER].parameter,
+        value=USUAL,
+        rule=KEPT,
+        reason=f"not compared: `hptune run` compares {' and '.join(OPTIMIZERS)} where its budget is enough",
+    )
+
+
 def not_compared(cost: float, left: float, enough: float) -> Decision:
     """Return the decision where the budget cannot bear a comparison.
 
@@ -90,7 +102,7 @@ def not_compared(cost: float, left: float, enough: float) -> Decision:
         stage=OPTIMIZER,
         parameter=STAGES[OPTIMIZER].parameter,
         value=USUAL,
-        rule="the usual one, which is no worse on most problems",
+        rule=KEPT,
         reason=f"not compared: telling {' and '.join(OPTIMIZERS)} apart, each at its own LR, takes "
         f"about {cost:.3g} epochs, and {left:.3g} are left for it; raise procedure.budget to "
         f"{math.ceil(10 * enough - 1e-9) / 10:g}",

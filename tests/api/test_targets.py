@@ -106,7 +106,8 @@ def test_one_ignored_example_leaves_the_split_stratified():
 def test_batches_without_a_target_that_counts_do_not_end_a_trial():
     y = torch.where(torch.rand(120, generator=G) < 0.7, -100, Y)
     task = hptune.Task(net, train=(X, y))
-    found = hptune.train(task, lr=0.01, epochs=3, batch_size=2, progress=False)
+    how = {"optimizer": "sgd", "lr": 0.01, "batch_size": 2}
+    found = hptune.train(task, **how, epochs=3, progress=False)
     assert found.metrics["val_accuracy"] > 0.8
     assert 0 < found.metrics["train_loss"] < 1
 

@@ -18,7 +18,7 @@ import hptune
 from hptune.cli import run
 from hptune.config.load import load_experiment
 from hptune.errors import InputError
-from hptune.procedure.defaults import OPTIMIZERS
+from hptune.procedure.defaults import OPTIMIZERS, usual_lr
 from hptune.procedure.optimizer import decide_optimizer
 from hptune.procedure.plan import Plan
 from hptune.procedure.session.chosen import chosen_stages
@@ -145,7 +145,7 @@ def test_restart_runs_all_of_it_again(tmp_path: Path):
     assert all(a["seconds"] != f["seconds"] for a, f in zip(again, first, strict=True))
 
 
-def test_other_commands_decide_on_an_open_optimizer_first(tmp_path: Path):
+def test_other_commands_take_the_usual_optimizer(tmp_path: Path):
     quick = ["--set", "training.epochs=1", "--out", str(tmp_path), *AUTO, *SMALL]
     assert run(["train", "--lr", "0.001", *quick]) == 0
     assert [r["optimizer"] for r in rows(tmp_path / "results.csv")] == ["nadamw"]
@@ -212,15 +212,16 @@ def decision_on_optimizer(stage: str) -> Decision:
 
 
 def test_the_stage_is_there_where_the_optimizer_is_open_alone():
-    auto = load_experiment(None, ["optimizer.name=auto"])
-    given = load_experiment(None, ["optimizer.name=adam"])
-    assert OPTIMIZER not in chosen_stages(given, None, ())
-    assert chosen_stages(auto, None, ())[0] == OPTIMIZER
-    assert chosen_stages(auto, ["final"], ()) == [OPTIMIZER, FINAL]
+    every = load_experiment(None).procedure.stages
+    given = {"optimizer": "adam"}
+    assert OPTIMIZER not in chosen_stages(every, (), named=False, **given)
+    assert chosen_stages(every, (), named=False, optimizer=None)[0] == OPTIMIZER
+    assert chosen_stages(["final"], (), named=True, optimizer=None) == [OPTIMIZER, FINAL]
     for stage in (OPTIMIZER, "sweep"):
-        assert chosen_stages(auto, ["final"], [decision_on_optimizer(stage)]) == [FINAL]
+        decided = [decision_on_optimizer(stage)]
+        assert chosen_stages(["final"], decided, named=True, optimizer=None) == [FINAL]
     with pytest.raises(InputError, match="auto alone, and it is adam"):
-        chosen_stages(given, ["optimizer", "final"], ())
+        chosen_stages(["optimizer", "final"], (), named=True, **given)
 
 
 @pytest.mark.parametrize(
@@ -234,3 +235,8 @@ def test_what_makes_no_sense_is_told_in_a_line(words: str, told: str, tmp_path: 
     assert run([*words.split(), "--out", str(tmp_path), "--device", "cpu", "--quiet"]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert told in error
+
+
+@pytest.mark.parametrize(("iterations", "lr"), [(34, 0.029), (400, 0.0025), (100_000, 1.75e-3)])
+def test_nadamw_begins_where_short_runs_want_it(iterations: int, lr: float):
+    assert usual_lr(iterations) == pytest.approx(lr)

@@ -41,10 +41,11 @@ def test_sgd_steps_like_torch_sgd_with_nesterov():
 
 def test_rules_multiply_and_the_first_match_wins():
     spec = OptimizerSpec(
+        name="sgd",
         rules=(
             ParameterRule(match="3.weight", weight_decay=250),
             ParameterRule(match="*.bias", lr=2, weight_decay=0),
-        )
+        ),
     )
     optimizer = make(model(), spec)
     found = {

@@ -14,7 +14,9 @@ SPECS = [
     OptimizerSpec(name="sgd"),
     OptimizerSpec(name="sgd", args={"nesterov": False, "dampening": 0.1}),
     OptimizerSpec(
-        decay_biases_and_norms=False, rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),)
+        name="sgd",
+        decay_biases_and_norms=False,
+        rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),),
     ),
     OptimizerSpec(name="adam"),
     OptimizerSpec(name="adamw", args={"eps": 1e-4}),
@@ -64,6 +66,23 @@ def test_every_step_gives_the_bits_of_torchs_own(spec: OptimizerSpec, momenta):
         for name, value in state.items():
             if isinstance(value, torch.Tensor):
                 assert torch.equal(value, second_state[key][name]), (key, name)
+
+
+@pytest.mark.parametrize("momenta", [[0.95, 0.9, 0.85, 0.9, 0.95] * 20, [0.0, 0.5, 0.0, 0.0, 0.7]])
+def test_nadamw_by_the_fused_kernel_is_torchs_but_for_rounding(momenta):
+    results = []
+    for own in (True, False):
+        model, optimizer = make(OptimizerSpec(name="nadamw"), momenta[0])
+        train(model, optimizer, own, momenta)
+        results.append((list(model.parameters()), list(optimizer.torch.state.values())))
+    assert quick_step(optimizer.torch) is not never
+    (expected, expected_state), (found, found_state) = results
+    for one, other in zip(expected, found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+    for one, other in zip(expected_state, found_state, strict=True):
+        assert one.keys() == other.keys() and int(other["step"]) == len(momenta)
+        for name in ("exp_avg", "exp_avg_sq", "mu_product"):
+            assert torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-6), name
 
 
 def test_only_what_is_known_is_taken_over():

@@ -13,7 +13,7 @@ from typing import Any, Self
 from hptune.config.load import dump, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
-from hptune.procedure import final, search, sweep_key, sweep_lr
+from hptune.procedure import final, optimizer, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session import place
@@ -263,12 +263,9 @@ class Session:
     def _names(self, stages: Sequence[str] | None) -> list[str]:
         """Return the stages that will run."""
         context = self._context
-        names = chosen_stages(
-            context.experiment.procedure.stages if stages is None else stages,
-            self.run_dir.decisions(),
-            named=stages is not None,
-            optimizer=None if context.is_open else context.optimizer,
-        )
+        listed = context.experiment.procedure.stages if stages is None else stages
+        known, decided = None if context.is_open else context.optimizer, self.run_dir.decisions()
+        names = chosen_stages(listed, decided, named=stages is not None, optimizer=known)
         if context.task.loop is None:
             return names
         return without_fixed(names, context.check().fixed, self.progress.message)
@@ -300,14 +297,12 @@ class Session:
         return self._end(stage, outcome)
 
     def _optimizer_first(self) -> Outcome:
-        context = self._context
-        if not context.is_open:
+        """Take the usual optimizer where none is decided on: only the whole procedure compares."""
+        if not self._context.is_open:
             return Outcome()
-        plan = context.plan(context.batch_size(quiet=True))  # as in the whole procedure
-        context.budget = Budget(plan.search)
-        if context.budget.affords(plan.optimizers.epochs):
-            self.progress.message("No optimizer is decided on, so its stage runs first.")
-        return self._stage(OPTIMIZER, None, plan.search_seeds)
+        usual = optimizer.taken()
+        self.progress.message(f"optimizer {usual.value} (default)")
+        return self._keep(OPTIMIZER, Outcome([usual]))
 
     def _learning_rate_first(self) -> Outcome:
         if self._context.inputs.known("lr"):
@@ -341,11 +336,15 @@ class Session:
         self._noted = True
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:
+        self._keep(stage, outcome)
+        self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
+        return outcome
+
+    def _keep(self, stage: str, outcome: Outcome) -> Outcome:
         self.run_dir.decide(outcome.decisions)
         self.run_dir.add_evidence(outcome.evidence)
         self._context.inputs.take_in(outcome.decisions)
         if stage == OPTIMIZER:
             self._context.take_key(outcome.decisions[0])
         place.write_tuned(self.run_dir, self._context.decided(self.run_dir.decisions()))
-        self.progress.stage_finished(stage, outcome.results, outcome.decisions, outcome.evidence)
         return outcome

@@ -85,6 +85,7 @@ def test_a_net_without_dropout_between_its_convolutions_fuses_too(together, tmp_
         OptimizerSpec(name="adamw"),
         OptimizerSpec(name="rmsprop"),
         OptimizerSpec(
+            name="sgd",
             decay_biases_and_norms=False,
             rules=(
                 ParameterRule(match="1.*", lr=0.0),
