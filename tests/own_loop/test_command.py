@@ -174,7 +174,6 @@ def test_the_last_lines_of_a_script_that_fails_are_told(tmp_path: Path, capsys):
         (["train", "--lr", "1", "--metric", "loss=([0-9]+)", "--", *WHOLE], "write val_loss"),
         (["train", "--lr", "1", "--"], "--: no command after it"),
         (["run", "--time", "5m", "--", *WHOLE], "--time: with a command of placeholders"),
-        (["run", "--set", "optimizer.name=auto", "--", *WHOLE], "optimizer.name: auto; a training loop"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_one_line(

@@ -215,7 +215,6 @@ def test_what_a_loop_must_do_is_told_in_a_line_before_any_trial(
         ({"iterations_per_epoch": None}, "iterations_per_epoch: None; must be a valid integer"),
         ({"iterations_per_epoch": 2.5}, "iterations_per_epoch: 2.5"),
         ({"batch_size": 0}, "batch_size: 0"),
-        ({"optimizer": "auto"}, "makes its optimizer itself"),
     ],
 )
 def test_what_is_said_of_a_loop_must_fit(options: dict[str, Any], told: str):

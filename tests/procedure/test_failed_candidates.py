@@ -63,7 +63,7 @@ def rows(out: Path, column: str) -> dict[str, set[str]]:
 
 
 def sweep(make: Any, key: str, values: Any, out: Path, **options: Any) -> hptune.Sweep:
-    given = {"lr": 0.1, "epochs": 2, "device": "cpu", **options}
+    given = {"optimizer": "sgd", "lr": 0.1, "epochs": 2, "device": "cpu", **options}
     return hptune.sweep(hptune.Task(make, train=(X, Y)), key, values, out=out, **given)
 
 
@@ -140,7 +140,7 @@ def test_only_where_all_fail_is_it_an_error(key: str, tmp_path: Path):
 
 def test_the_bracket_goes_on_below_a_rate_that_fails(tmp_path: Path):
     task = hptune.Task(lambda: Refuses(most=8.0), train=(X, Y))
-    found = hptune.lr_find(task, out=tmp_path, epochs=3, device="cpu")
+    found = hptune.lr_find(task, optimizer="sgd", out=tmp_path, epochs=3, device="cpu")
     assert 1e-3 < found.decisions[0].value < 10
     assert "failed" in rows(tmp_path, "stage")["lr-range"]
 
