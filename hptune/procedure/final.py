@@ -246,7 +246,9 @@ def decide_final(
     if earlier := sum(map(_kept_earlier, ended)):
         spread += f"; of {earlier} of {len(ended)} seeds the weights of the lowest validation loss"
     if average := results[0].trial.settings.average:
-        spread += f"; weights averaged ({average}) from iteration {first_averaged(results[0].trial)} on"
+        spread += (
+            f"; weights averaged ({average}) from iteration {first_averaged(results[0].trial)} on"
+        )
     done = [r.val_metrics.get("accuracy") for r in ended]
     accuracies = [accuracy for accuracy in done if accuracy is not None]
     if guess is not None and accuracies and statistics.mean(accuracies) <= guess:

@@ -64,7 +64,7 @@ class PolicySpec(Section):
 
 
 # With the keys of each, which say nothing where it is off.
-METHODS = {"average": ("average", "average_decay", "average_start")}
+METHODS = {"average": ("average", "average_decay", "average_start"), "sam": ("sam",)}
 
 
 class TrainingSettings(Section):
@@ -104,11 +104,16 @@ class TrainingSettings(Section):
         None,
         description="part of a run after which weights are averaged, null is 0 for ema, 0.75 for swa",
     )
+    sam: NotNegative = Field(
+        0.0,
+        description="rho of sharpness-aware minimisation, 0 for none: gradients are those at the worst "
+        "weights so near, at twice the time a step",
+    )
 
     @property
     def methods(self) -> dict[str, Any]:
         """What hptune's own loop does beside plain training, as far as it is on: values by key."""
-        return {"average": self.average} if self.average else {}
+        return {name: value for name in METHODS if (value := getattr(self, name))}
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make a trial what it is; those of a method that is off do not."""

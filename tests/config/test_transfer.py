@@ -122,7 +122,7 @@ def test_a_loop_of_ones_own_steps_itself():
     experiment = changed(
         training__average="ema", command="python train.py", loop__iterations_per_epoch=3
     )
-    with pytest.raises(InputError, match="training.average: ema with a training loop of your own"):
+    with pytest.raises(InputError, match=r"training.average: ema with a training loop of your own"):
         build_task(experiment)
 
 

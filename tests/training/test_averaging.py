@@ -128,7 +128,7 @@ def test_an_optimizer_that_averages_itself_is_refused(
     trial = averaging("ema").change(
         optimizer=OptimizerSpec(name="opt:Averaged"), momentum=0.9, momentum_min=None
     )
-    with pytest.raises(InputError, match="training.average: ema with optimizer opt:Averaged"):
+    with pytest.raises(InputError, match=r"training.average: ema with optimizer opt:Averaged"):
         TrialRun(mlp_task(), Job(trial), CPU)
 
 
