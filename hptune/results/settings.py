@@ -64,7 +64,18 @@ class PolicySpec(Section):
 
 
 # With the keys of each, which say nothing where it is off.
-METHODS = {"average": ("average", "average_decay", "average_start"), "sam": ("sam",)}
+METHODS = {
+    "average": ("average", "average_decay", "average_start"),
+    "sam": ("sam",),
+    "gradient_noise": ("gradient_noise",),
+}
+
+
+class NoiseSpec(Section):
+    """Gaussian noise on the gradients, of variance eta / (1 + t)^gamma in iteration t."""
+
+    eta: NotNegative = Field(0.0, description="variance in the first iteration, 0 for none")
+    gamma: NotNegative = Field(0.55, description="power of the iteration that it falls with")
 
 
 class TrainingSettings(Section):
@@ -109,11 +120,16 @@ class TrainingSettings(Section):
         description="rho of sharpness-aware minimisation, 0 for none: gradients are those at the worst "
         "weights so near, at twice the time a step",
     )
+    gradient_noise: NoiseSpec = Field(
+        default_factory=NoiseSpec,
+        description="Gaussian, of variance eta / (1 + t)^gamma in iteration t, after clipping",
+    )
 
     @property
     def methods(self) -> dict[str, Any]:
         """What hptune's own loop does beside plain training, as far as it is on: values by key."""
-        return {name: value for name in METHODS if (value := getattr(self, name))}
+        on = {"average": self.average, "sam": self.sam, "gradient_noise": self.gradient_noise.eta}
+        return {name: value for name, value in on.items() if value}
 
     def identity(self) -> dict[str, Any]:
         """Return the values that make a trial what it is; those of a method that is off do not."""

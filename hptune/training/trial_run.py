@@ -19,6 +19,7 @@ from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
 from hptune.training.evaluation import reading
 from hptune.training.freezing import Releases, train_mode
+from hptune.training.gradient_noise import GradientNoise
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -137,6 +138,7 @@ class TrialRun:
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._resume()
         self._iteration = self.first_iteration
+        self._noise = GradientNoise(self.model, trial) if settings.gradient_noise.eta else None
         self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
         device.reset_peak_memory()
 
@@ -154,12 +156,14 @@ class TrialRun:
         return loss.detach()
 
     def update(self) -> None:
-        """Update the parameters from their gradients, clipped where the trial says so."""
+        """Update the parameters from their gradients, clipped and with noise where the trial says so."""
         clip_norm, scaled = self.trial.settings.clip_norm, self.scaler.is_enabled()
+        if scaled and (clip_norm is not None or self._noise is not None):
+            self.scaler.unscale_(self.optimizer.torch)
         if clip_norm is not None:
-            if scaled:
-                self.scaler.unscale_(self.optimizer.torch)
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        if self._noise is not None:
+            self._noise.add(self._iteration)
         if scaled:
             self.scaler.step(self.optimizer.torch)
             self.scaler.update()
