@@ -77,7 +77,7 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Let the model's weights be the average in the block, where there is one."""
+        """Let the model's weights be the average in the block."""
         self._swap()
         try:
             yield
@@ -85,8 +85,6 @@ class Average:
             self._swap()
 
     def _swap(self) -> None:
-        if not self.has_begun:
-            return
         with torch.no_grad():  # in the same memory: stacks and CUDA graphs have its address
             for own, average in zip(self._parameters, self._average, strict=True):
                 kept = own.clone()

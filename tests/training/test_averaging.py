@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_swa_multi_avg_fn
 
 from hptune.errors import InputError
+from hptune.procedure.final import decide_final
 from hptune.procedure.range_test import reading_settings
 from hptune.results.records import Status, Trial
 from hptune.results.settings import OptimizerSpec, TrainingSettings
@@ -23,7 +24,7 @@ from hptune.training.statistics import statistics_batches
 from hptune.training.trial_run import Job, TrialRun
 
 
-def averaging(kind: str, **settings: object) -> Trial:
+def averaging(kind: str | None, **settings: object) -> Trial:
     return mlp_trial(settings=TrainingSettings(evaluations=8, average=kind, **settings))
 
 
@@ -110,6 +111,12 @@ def test_a_resumed_trial_goes_on_with_its_average(kind: str, until: int, tmp_pat
         for name in ("parts", "whole")
     )
     assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def test_the_answer_says_which_weights_count():
+    for kind, told in (("swa", "; weights averaged (swa) from iteration 30 on"), (None, "")):
+        decision = decide_final([trained(mlp_task(), averaging(kind))])
+        assert ("averaged" in decision.reason) == bool(told) and told in decision.reason
 
 
 def test_the_last_iteration_is_averaged_in_any_case():
