@@ -43,7 +43,7 @@ class GradientNoise:
             generator=self._generator,
             device=self._generator.device,
         )
-        parts = drawn.split([g.numel() for g in gradients])
+        parts = torch.split(drawn, [g.numel() for g in gradients])
         noise = [part.view(g.shape).to(g.dtype) for part, g in zip(parts, gradients, strict=True)]
         deviation = math.sqrt(self._noise.eta / (1 + iteration) ** self._noise.gamma)
         torch._foreach_add_(gradients, noise, alpha=deviation)

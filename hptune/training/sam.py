@@ -47,7 +47,7 @@ def _at_the_worst(models: Sequence[nn.Module], rho: float) -> Iterator[None]:
     moved: list[Tensor] = [buffer for model in models for buffer in model.buffers()]
     kept = [buffer.clone() for buffer in moved]
     for model in models:
-        own = [p for p in model.parameters() if p.grad is not None]
+        own: list[Tensor] = [p for p in model.parameters() if p.grad is not None]
         gradients = [p.grad for p in own if p.grad is not None]
         moved += own
         kept += [p.detach().clone() for p in own]

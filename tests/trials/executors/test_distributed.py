@@ -124,9 +124,11 @@ def pictures(streamed: bool = False) -> dict[str, Any]:
             "lenet",
             False,
             {
+                "lr": 5e-3,
+                "lr_min": 5e-4,
                 "settings": TrainingSettings(
-                    evaluations=3, average="ema", sam=0.1, gradient_noise={"eta": 0.01}
-                )
+                    evaluations=3, average="ema", sam=0.1, gradient_noise={"eta": 1e-4}
+                ),
             },
         ),
     ],
