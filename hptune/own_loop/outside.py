@@ -69,6 +69,9 @@ def assignment_in(
             )
     assert values.lr is not None and values.momentum is not None
     assert values.weight_decay is not None and values.batch_size is not None
+    if methods := experiment.training.methods:
+        told = ", ".join(f"training.{name} {value}" for name, value in methods.items())
+        print(f"hptune: {path} has {told}: not done here, but by the loop itself", file=sys.stderr)
     loop = experiment.loop
     per_epoch = iterations_per_epoch
     if per_epoch is None and loop.iterations_per_epoch is not None:

@@ -29,6 +29,7 @@ from hptune.results.tables import result_row
 from hptune.stages import FINAL, TRAIN
 from hptune.step import target_of
 from hptune.task import Task
+from hptune.training.averaging import first_averaged
 from hptune.training.evaluation import EVALUATION_BATCH
 from hptune.trials.run import Runner
 
@@ -244,6 +245,10 @@ def decide_final(
     ended = [r for r in results if r.status is Status.COMPLETE]
     if earlier := sum(map(_kept_earlier, ended)):
         spread += f"; of {earlier} of {len(ended)} seeds the weights of the lowest validation loss"
+    if average := results[0].trial.settings.average:
+        spread += (
+            f"; weights averaged ({average}) from iteration {first_averaged(results[0].trial)} on"
+        )
     done = [r.val_metrics.get("accuracy") for r in ended]
     accuracies = [accuracy for accuracy in done if accuracy is not None]
     if guess is not None and accuracies and statistics.mean(accuracies) <= guess:

@@ -103,7 +103,10 @@ def run_lr_range(
 
 
 def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
-    """Return the settings of a range test, whose readings must not cost more than its training."""
+    """Return the settings of a range test, whose readings must not cost more than its training.
+
+    Nothing is averaged: while the LR rises, an average stands for the LRs before.
+    """
     fewest, most = READINGS
     low, high = READ_EXAMPLES
     affordable = int(READ_SHARE * iterations * base.batch_size)
@@ -113,4 +116,5 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
         evaluate_limit=min(max(affordable // evaluations, low), high),
         early_stopping=None,
         fresh_statistics=True,
+        average=None,
     )

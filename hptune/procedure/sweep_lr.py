@@ -29,7 +29,8 @@ from hptune.stages import SWEEP
 from hptune.trials.paired import Candidates
 
 # Whose values change how far a step goes, or what it goes through: the update rule, the net, the
-# scale of its inputs, the course of the LR. Rates of dropout and the like leave the LR alone.
+# scale of its inputs, the course of the LR, an average in its place, which gradient it is. Rates of
+# dropout and the like leave the LR alone.
 MOVES_LR = (
     "optimizer.name",
     "optimizer.args.*",
@@ -42,6 +43,8 @@ MOVES_LR = (
     "data.normalize",
     "data.scale",
     "policy.name",
+    "training.average",
+    "training.sam",
 )
 LEAVES_LR = ("*drop*", "*smooth*")
 RULE = "{}, each value at its own LR; within the noise the best in equal time"

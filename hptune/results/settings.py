@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hptune.errors import InputError
-from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Section
+from hptune.section import Arguments, Count, Fraction, NotNegative, Positive, Rate, Section
 
 
 class ParameterRule(Section):
@@ -63,6 +63,21 @@ class PolicySpec(Section):
     args: Arguments = Field(default_factory=dict, description="of the policy")
 
 
+# With the keys of each, which say nothing where it is off.
+METHODS = {
+    "average": ("average", "average_decay", "average_start"),
+    "sam": ("sam",),
+    "gradient_noise": ("gradient_noise",),
+}
+
+
+class NoiseSpec(Section):
+    """Gaussian noise on the gradients, of variance eta / (1 + t)^gamma in iteration t."""
+
+    eta: NotNegative = Field(0.0, description="variance in the first iteration, 0 for none")
+    gamma: NotNegative = Field(0.55, description="power of the iteration that it falls with")
+
+
 class TrainingSettings(Section):
     """How a trial is trained, apart from the hyper-parameters under study."""
 
@@ -88,3 +103,35 @@ class TrainingSettings(Section):
     divergence_factor: Positive = Field(
         3.0, description="a loss this many times its start above the start has diverged"
     )
+    average: Literal["ema", "swa"] | None = Field(
+        None,
+        description="of the weights, evaluated and kept in their place: ema, exponential, or swa, "
+        "their plain mean; an LR range test reads the weights as they are",
+    )
+    average_decay: Fraction = Field(
+        0.999, description="of ema an iteration; less in its first iterations, which it grows in"
+    )
+    average_start: Rate | None = Field(
+        None,
+        description="part of a run after which weights are averaged, null is 0 for ema, 0.75 for swa",
+    )
+    sam: NotNegative = Field(
+        0.0,
+        description="rho of sharpness-aware minimisation, 0 for none: gradients are those at the worst "
+        "weights so near, at twice the time a step",
+    )
+    gradient_noise: NoiseSpec = Field(
+        default_factory=NoiseSpec,
+        description="Gaussian, of variance eta / (1 + t)^gamma in iteration t, after clipping",
+    )
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """What hptune's own loop does beside plain training, as far as it is on: values by key."""
+        on = {"average": self.average, "sam": self.sam, "gradient_noise": self.gradient_noise.eta}
+        return {name: value for name, value in on.items() if value}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that make a trial what it is; those of a method that is off do not."""
+        off = {key for method in METHODS.keys() - self.methods for key in METHODS[method]}
+        return {name: value for name, value in self.model_dump().items() if name not in off}

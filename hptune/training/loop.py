@@ -20,6 +20,7 @@ from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.training.passes import How, pass_of
 from hptune.training.ranks import ALONE, Ranks
 from hptune.training.result import failed
+from hptune.training.sam import sharpness_aware
 from hptune.training.trial_run import Job, OnProgress, TrialRun
 
 # Losses stay on the device for this many iterations at most: reading one waits for the device.
@@ -93,6 +94,7 @@ class Lanes:
             first.train_data, first.trial, first.first_iteration, self._ranks
         )
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
+        self._rho = first.trial.settings.sam
         self._pass = pass_of(runs, how, first.trial.iterations - first.first_iteration)
         for run in runs:
             run.optimizer.match_layout()
@@ -156,9 +158,16 @@ class Lanes:
 
     def gradients(self) -> Tensor:
         """Leave the gradients on the next batch in each lane; return the losses, still on the device."""
-        losses = self._pass(next(self._batches))
+        if not self._rho:
+            return self._accumulated(self._batches)
+        batches = [next(self._batches) for _ in range(len(self._passes) + 1)]
+        models, place = [run.model for run in self._runs], self._runs[0].device.torch_device
+        return sharpness_aware(lambda: self._accumulated(iter(batches)), models, self._rho, place)
+
+    def _accumulated(self, batches: Iterator[Batch]) -> Tensor:
+        losses = self._pass(next(batches))
         for _ in self._passes:
-            losses = losses + self._pass(next(self._batches))
+            losses = losses + self._pass(next(batches))
         return losses
 
     @property

@@ -169,6 +169,11 @@ class ScheduledOptimizer:
             elif "beta1" in group:
                 group["beta1"] = momentum
 
+    @property
+    def averages(self) -> bool:
+        """Whether its parameters to evaluate are others than those to train: averages of its own."""
+        return self._switches
+
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """Let the parameters be those to evaluate and to keep, where they are not those to train.

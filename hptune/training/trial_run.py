@@ -17,8 +17,9 @@ from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
-from hptune.training.evaluation import PER_TRAINING_BATCH, Evaluation, evaluate, reading
+from hptune.training.evaluation import reading
 from hptune.training.freezing import Releases, train_mode
+from hptune.training.gradient_noise import GradientNoise
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -27,7 +28,7 @@ from hptune.training.recorder import CurveRecorder, filled
 from hptune.training.result import result_of
 from hptune.training.shared_gradients import loss_on_batches
 from hptune.training.snapshot import State, load_state, model_state, save_state
-from hptune.training.statistics import fresh_statistics, running_modules, statistics_batches
+from hptune.training.validation import Validation
 
 SNAPSHOT_SECONDS = 5.0  # between two snapshots at least
 SNAPSHOT_SHARE = 0.02  # of the time: what writing them may take, however large the model is
@@ -105,17 +106,21 @@ class TrialRun:
         reseed(trial.seed)
         ranks = device.ranks
         self.model = train_mode(ranks.converted(make_model(task, device)))
-        # Drawn before the random states are set for training, which must not depend on it.
-        self._gathered_from = (
-            statistics_batches(self.train_data, trial.batch_size, trial.seed)
-            if settings.fresh_statistics and running_modules(self.model)
-            else []
-        )
         self.releases = Releases(self.model, task.freeze, trial.iterations)
         lr, momentum = self.rates[0]
         values = {"lr": lr, "momentum": momentum, "weight_decay": trial.weight_decay}
         later = self.releases.first
         self.optimizer = ScheduledOptimizer(self.model, trial.optimizer, **values, later=later)
+        # Made before the random states are set for training, which must not depend on it.
+        self._validation = Validation(
+            task,
+            trial,
+            device,
+            model=self.model,
+            optimizer=self.optimizer,
+            train=self.train_data,
+            validation=self.validation_data,
+        )
         # Dropout draws from here on, so it is paired across trials whose models differ.
         reseed(ranks.seed(trial.seed))
         is_half = device.dtype is torch.float16
@@ -132,6 +137,8 @@ class TrialRun:
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._resume()
+        self._iteration = self.first_iteration
+        self._noise = GradientNoise(self.model, trial) if settings.gradient_noise.eta else None
         self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
         device.reset_peak_memory()
 
@@ -149,18 +156,23 @@ class TrialRun:
         return loss.detach()
 
     def update(self) -> None:
-        """Update the parameters from their gradients, clipped where the trial says so."""
+        """Update the parameters from their gradients, clipped and with noise where the trial says so."""
         clip_norm, scaled = self.trial.settings.clip_norm, self.scaler.is_enabled()
+        if scaled and (clip_norm is not None or self._noise is not None):
+            self.scaler.unscale_(self.optimizer.torch)
         if clip_norm is not None:
-            if scaled:
-                self.scaler.unscale_(self.optimizer.torch)
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
+        if self._noise is not None:
+            self._noise.add(self._iteration)
         if scaled:
             self.scaler.step(self.optimizer.torch)
             self.scaler.update()
             self.optimizer.drop_gradients()
         else:
             self.optimizer.step()
+        if self._validation.average is not None:
+            self._validation.average.update(self._iteration)
+        self._iteration += 1
 
     def end_of_block(self, iteration: int, losses: Sequence[float]) -> None:
         """Do what is due between two blocks of iterations; `ended` says whether the trial goes on.
@@ -176,7 +188,7 @@ class TrialRun:
         evaluated = iteration in self.evaluate_at
         self._take_in(losses)
         if evaluated and not self.ended:
-            with self.optimizer.evaluating():
+            with self._validation.weights():
                 self._read_validation(iteration)
         if self.ended:
             return
@@ -211,11 +223,9 @@ class TrialRun:
     def _read_validation(self, iteration: int) -> None:
         """Record loss and metrics on the validation set; a loss that is not finite ends the trial."""
         self.device.ranks.share_buffers(self.model)
-        evaluation = self._evaluate()
-        if self._gathered_from:
-            self.recorder.as_is[iteration] = evaluation.loss
-            with fresh_statistics(self.task, self.model, self._gathered_from, self.device):
-                evaluation = self._evaluate()
+        evaluation, as_is = self._validation.read()
+        if as_is is not None:
+            self.recorder.as_is[iteration] = as_is
         self.recorder.evaluations[iteration] = evaluation
         self.recorder.seconds[iteration] = self._seconds()
         if not math.isfinite(evaluation.loss):
@@ -224,16 +234,6 @@ class TrialRun:
         elif self._checkpoint is not None and self.recorder.lowest_at() == iteration:
             state = model_state(self.model)  # which shares the memory that training goes on in
             self._lowest = iteration, {name: value.clone() for name, value in state.items()}
-
-    def _evaluate(self) -> Evaluation:
-        return evaluate(
-            self.task,
-            self.model,
-            self.validation_data,
-            self.device,
-            limit=self.trial.settings.evaluate_limit,
-            batch_size=PER_TRAINING_BATCH * self.trial.batch_size,
-        )
 
     @property
     def _checkpoint(self) -> Path | None:
@@ -266,6 +266,7 @@ class TrialRun:
             "model": model_state(self.model),
             "optimizer": self.optimizer.state(),
             "scaler": self.scaler.state_dict(),
+            "average": average.state() if (average := self._validation.average) else None,
             "random": random[0],
             "random_of_others": list(random[1:]),
             "recorder": self.recorder.state(),
@@ -297,6 +298,8 @@ class TrialRun:
             return
         self.model.load_state_dict(state["model"])
         self.scaler.load_state_dict(state["scaler"])
+        if (average := self._validation.average) and state.get("average"):
+            average.load(state["average"])
         rank = self.device.ranks.rank
         random = [state["random"], *state.get("random_of_others", ())]
         if rank < len(random):  # else it was trained on fewer devices
@@ -311,7 +314,7 @@ class TrialRun:
         assert self.ended is not None, "it has not ended"
         status, message = self.ended
         if self._checkpoint is not None and status is Status.COMPLETE:
-            with self.optimizer.evaluating():
+            with self._validation.weights():
                 state: State = {"trial": self.trial.id, "model": model_state(self.model)}
                 state["signature"] = dict(self.task.signature)
                 state["read"] = reading(self.device, self.trial.batch_size)

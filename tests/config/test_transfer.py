@@ -118,6 +118,14 @@ def test_a_loop_of_ones_own_freezes_itself():
         build_task(experiment)
 
 
+def test_a_loop_of_ones_own_steps_itself():
+    experiment = changed(
+        training__average="ema", command="python train.py", loop__iterations_per_epoch=3
+    )
+    with pytest.raises(InputError, match=r"training.average: ema with a training loop of your own"):
+        build_task(experiment)
+
+
 def test_images_normalized_by_imagenets_mean_and_deviation():
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 5), np.uint8)
     expected = (torch.from_numpy(images) / 255 - torch.tensor(IMAGENET[0]).view(3, 1, 1)) / (

@@ -53,6 +53,16 @@ def test_any_file_with_the_values_will_do(tmp_path: Path):
     assert (torch.rand(1).item(), float(np.random.rand())) == drawn
 
 
+def test_what_hptunes_own_loop_did_beside_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    path = written(tmp_path)
+    path.write_text(path.read_text().replace("evaluations: 3", "sam: 0.05, average: ema"))
+    hptune.Trial.from_file(path, iterations_per_epoch=7, device="cpu")
+    told = "training.average ema, training.sam 0.05: not done here, but by the loop itself"
+    assert told in capsys.readouterr().err
+
+
 def test_divergence_ends_a_script_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     trial = hptune.Trial.from_file(written(tmp_path), iterations_per_epoch=40)
     with pytest.raises(SystemExit) as ended:

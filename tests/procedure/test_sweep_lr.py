@@ -57,6 +57,8 @@ def sweep(key: str, values: str, out: Path, *more: str) -> dict[str, Any]:
         ("data.normalize", True),
         ("data.scale", True),
         ("policy.name", True),
+        ("training.average", True),
+        ("training.sam", True),
         ("model.dropout", False),
         ("model.args.dropout", False),
         ("model.args.drop_rate", False),

@@ -77,9 +77,10 @@ def assert_same(first: TrialResult, second: TrialResult, **tolerance: float) -> 
         {},
         {"optimizer": OptimizerSpec(name="adamw")},
         {"settings": TrainingSettings(evaluations=3, clip_norm=0.1)},
+        {"settings": TrainingSettings(evaluations=3, sam=0.1)},
         {"lr": 1e9},
     ],
-    ids=["sgd", "adamw", "clipped", "diverging"],
+    ids=["sgd", "adamw", "clipped", "sharpness-aware", "diverging"],
 )
 def test_a_replayed_trial_has_the_curve_of_a_launched_one(
     net: str, changes: dict[str, Any], recorded: list[int]

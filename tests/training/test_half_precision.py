@@ -32,8 +32,10 @@ TASK = mlp_task(0.0, norm=False)
         {"clip_norm": 0.05},
         {"accumulate": 4},
         {"clip_norm": 0.05, "accumulate": 2},
+        {"clip_norm": 0.05, "accumulate": 2, "sam": 0.1},
+        {"gradient_noise": {"eta": 0.01}},
     ],
-    ids=["plain", "clipped", "accumulating", "both"],
+    ids=["plain", "clipped", "accumulating", "both", "both-sharpness-aware", "noisy"],
 )
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_half_precision_has_the_curve_of_float32(optimizer: str, changes: dict[str, Any]):

@@ -42,7 +42,8 @@ class Counted(TorchDispatchMode):
 def test_an_iteration_reads_nothing_from_the_device(
     optimizer: str, clip_norm: float | None, ignored: int | None
 ):
-    settings = TrainingSettings(evaluations=1, clip_norm=clip_norm)
+    methods = {"average": "ema", "sam": 0.1, "gradient_noise": {"eta": 0.1}} if clip_norm else {}
+    settings = TrainingSettings(evaluations=1, clip_norm=clip_norm, **methods)
     trial = image_trial(optimizer=OptimizerSpec(name=optimizer), settings=settings)
     task = image_task()
     if ignored is not None:

@@ -60,6 +60,8 @@ class TimeLimit:
         procedure = context.experiment.procedure
         asked = Lengths(context.epochs, procedure.budget, procedure.final.seeds)
         self._key = f"time/{seconds:g}/{asked}/{','.join(stages)}/{context.task.fingerprint}"
+        if context.experiment.training.sam:  # the same iterations in twice the time
+            self._key += "/sam"
         kept = None if restart else self._run_dir.timing(self._key)
         # The seconds that the command took when it was started before.
         self._before: float = kept["used"] if kept else 0.0

@@ -120,8 +120,19 @@ def pictures(streamed: bool = False) -> dict[str, Any]:
             {"settings": TrainingSettings(evaluations=3, clip_norm=0.5, accumulate=2)},
         ),
         ("mlp", False, {"settings": TrainingSettings(evaluations=4, evaluate_limit=8)}),
+        (
+            "lenet",
+            False,
+            {
+                "lr": 5e-3,
+                "lr_min": 5e-4,
+                "settings": TrainingSettings(
+                    evaluations=3, average="ema", sam=0.1, gradient_noise={"eta": 1e-4}
+                ),
+            },
+        ),
     ],
-    ids=["three-layer", "streamed-adamw", "clipped-accumulating", "limited"],
+    ids=["three-layer", "streamed-adamw", "clipped-accumulating", "limited", "every-method"],
 )
 def test_two_devices_have_the_curve_of_one(
     net: str, streamed: bool, changes: dict[str, Any], pair: Distributed

@@ -107,8 +107,11 @@ def test_every_optimizer_and_rule_steps_as_it_does_alone(spec, together, tmp_pat
 @pytest.mark.parametrize("settings", [
     TrainingSettings(evaluations=3, clip_norm=0.1),
     TrainingSettings(evaluations=40, early_stopping=1),
+    TrainingSettings(evaluations=3, average="ema", sam=0.1, gradient_noise={"eta": 0.1}),
 ])  # fmt: skip
-def test_clipping_and_early_stopping_are_each_trials_own(settings, together, tmp_path: Path):
+def test_clipping_early_stopping_averages_radii_and_noise_are_each_trials_own(
+    settings, together, tmp_path: Path
+):
     trials = [t.change(settings=settings, iterations=40) for t in candidates(4)]
     task, jobs = net_task(), jobs_in(tmp_path, trials)
     alone = results_of(Inline(CPU, 1), task, jobs)
