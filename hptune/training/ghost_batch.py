@@ -62,7 +62,7 @@ def with_ghost_batches(model: nn.Module, examples: int, name: str) -> nn.Module:
     Raises:
         InputError: It has no batch norm.
     """
-    found = [module for module in model.modules() if isinstance(module, _KINDS)]
+    found: list[Any] = [module for module in model.modules() if isinstance(module, _KINDS)]
     if not found:
         raise InputError(
             f"model.ghost_batch: {examples}; model {name} has no batch norm; leave it out"
@@ -70,11 +70,11 @@ def with_ghost_batches(model: nn.Module, examples: int, name: str) -> nn.Module:
     for module in found:
         if not isinstance(module, GhostBatchNorm):
             module.__class__ = _ghost_of(type(module))
-        module.ghost_batch = examples  # type: ignore[assignment]
+        module.ghost_batch = examples
     return model
 
 
 @cache
-def _ghost_of(kind: type[nn.Module]) -> type[nn.Module]:
+def _ghost_of(kind: Any) -> Any:
     """Return a class that is this one but for its parts."""
     return type(f"Ghost{kind.__name__}", (GhostBatchNorm, kind), {})

@@ -67,7 +67,7 @@ def unit_weights(module: nn.Module) -> dict[str, list[Tensor]]:
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
         size = module.hidden_size
         return {
-            name: [weight] if name.startswith("weight_hr") else list(weight.split(size))
+            name: [weight] if name.startswith("weight_hr") else list(torch.split(weight, size))
             for name, weight in own.items()
         }
     if isinstance(module, nn.MultiheadAttention):

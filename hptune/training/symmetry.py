@@ -144,7 +144,7 @@ def _take_step(model: nn.Module, step: Step, batch: Batch, generator: torch.Gene
         return False
     with torch.no_grad():
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter -= LENGTH / norm.clamp(min=1e-30) * gradient
+            parameter.sub_(LENGTH / norm.clamp(min=1e-30) * gradient)
     return True
 
 

@@ -107,8 +107,9 @@ class Problem:
                 seed=self.experiment.seed,
             )
             self._tell_of_devices(self._checked, batch_size)
-            for note in self._checked.notes if self.execution else ():
-                self.execution.tell_once(f"warning: {note}")
+            if self.execution is not None:
+                for note in self._checked.notes:
+                    self.execution.tell_once(f"warning: {note}")
         return self._checked
 
     @property
