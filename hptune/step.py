@@ -140,6 +140,13 @@ def with_targets(batch: Any, targets: Tensor) -> Any:
     return (*batch[:-1], targets)
 
 
+def with_inputs(batch: Any, inputs: Any) -> Any:
+    """Return a batch with other inputs, in the form that `inputs_of` gives them."""
+    if isinstance(batch, Mapping):
+        return {**batch, **inputs}
+    return (inputs, batch[-1]) if len(batch) == 2 else (*inputs, batch[-1])
+
+
 def inputs_of(batch: Any) -> Any:
     """Return a batch without its targets."""
     if isinstance(batch, Mapping):

@@ -69,6 +69,8 @@ ALLOWED = {
     "config.loop": {"fingerprint", "own_loop", "task", "results"},
     # Seeds what a model may draw its weights with.
     "config.build": {"data", "fingerprint", "models", "step", "task", "training"},
+    # Draws a model's initial weights.
+    "config.model": {"models", "training"},
     "config.named": {"data", "task", "training"},
     "landscape": {"training", "step", "task", "results"},
     "training": {"policies", "step", "task", "results"},

@@ -17,10 +17,11 @@ from hptune.api.task import Task
 from hptune.api.words import in_python_words
 from hptune.checked import CountNumber, NotNegativeNumber, PositiveNumber, SeedNumber, plain
 from hptune.config.load import name_from, with_value
-from hptune.config.schema import Experiment, HyperParameters, Model
+from hptune.config.schema import MODEL_METHODS, Experiment, HyperParameters, Model
 from hptune.console.notebook import Notebook, in_notebook
 from hptune.console.terminal import Console
 from hptune.data import GIVEN, DataSpec
+from hptune.data.spec import DATA_METHODS
 from hptune.errors import InputError
 from hptune.procedure.session.session import Session
 from hptune.training.device import ALL_CARDS, seeded
@@ -34,7 +35,11 @@ _KEYS = {
     "validation_examples": "loop.validation_examples",
 }
 _OF_THE_TASK = ("data", "loss", "metrics")
-_OF_THE_MODEL = ("model.args", "model.dropout", "model.freeze", "model.unfreeze")
+_OF_THE_EXAMPLES = tuple(f"data.{key}" for key in DATA_METHODS)
+_OF_THE_MODEL = (
+    *("model.args", "model.dropout", "model.freeze", "model.unfreeze"),
+    *(f"model.{key}" for key in MODEL_METHODS),
+)
 
 
 def _name_or_section(given: Any) -> Any:
@@ -171,6 +176,8 @@ def check_key(key: str) -> None:
         InputError: It is about data, loss, metrics or the model's name.
     """
     section = key.split(".")[0]
+    if key in _OF_THE_EXAMPLES:
+        return
     if section in _OF_THE_TASK or (section == "model" and not key.startswith(_OF_THE_MODEL)):
         raise InputError(
             f"{key}: belongs to what hptune.Task was given; cannot be set by name; change it there"

@@ -7,24 +7,24 @@ import inspect
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from hptune import data, models
+from hptune import data
 from hptune.config.ignored import leave_out
 from hptune.config.loop import build_loop
 from hptune.config.metrics import find_metrics
+from hptune.config.model import Shaped, build_model, given_model, is_own
 from hptune.config.schema import Experiment
 from hptune.config.signed import signature_of
+from hptune.config.training_data import changed
 from hptune.config.whole_numbers import as_taken
 from hptune.data import Splits
-from hptune.data.spec import WHERE_AND_HOW
 from hptune.errors import InputError, one_line
 from hptune.fingerprint import Fingerprint, fingerprint
 from hptune.losses import ignored_target
-from hptune.models.weights import Tell
 from hptune.step import LossOf, PassesOver
 from hptune.task import Freeze, Task
 from hptune.training.device import seeded
@@ -33,25 +33,6 @@ from hptune.user_code import find
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 LOSSES = ("auto", "cross-entropy", "mse")
-_DROPOUTS = (
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-    nn.AlphaDropout,
-    nn.FeatureAlphaDropout,
-)
-
-
-class Shaped(Protocol):
-    """What models and losses are built by; `hptune.data.Splits` for one."""
-
-    @property
-    def input_shape(self) -> tuple[int, ...]: ...
-    @property
-    def outputs(self) -> int: ...
-    @property
-    def kind(self) -> str | None: ...
 
 
 def build_task(experiment: Experiment, given: Task | None = None) -> Task:
@@ -60,7 +41,7 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
     Args:
         experiment: What to put together.
         given: The task where it was put together in Python; the experiment then changes its
-            model's arguments and dropout, and what of it is frozen, at most.
+            model and of its training examples what its keys of them say.
 
     Raises:
         InputError: Something is not there or does not fit.
@@ -83,30 +64,35 @@ def build_task(experiment: Experiment, given: Task | None = None) -> Task:
         identity = _identify(experiment, splits, step, model)
         if freeze is not None:
             parts(model, freeze)
+    classes, seed = (
+        splits.outputs if splits.kind == "classification" else None,
+        experiment.data.split_seed,
+    )
+    train, told = changed(experiment.data, splits.train, step, classes, seed=seed, ignored=ignored)
     metrics = experiment.metrics
     if metrics == "auto":
         metrics = ("accuracy",) if splits.kind == "classification" else ("r2_score",)
     return Task(
         make_model=make_model,
-        train=splits.train,
+        train=train,
         validation=splits.validation,
         test=splits.test,
         step=step if ignored is None else PassesOver(step, ignored),
         metrics=find_metrics(metrics, kind=splits.kind, outputs=splits.outputs, ignored=ignored),
-        classes=splits.outputs if splits.kind == "classification" else None,
+        classes=classes,
         ignored=ignored,
         freeze=freeze,
         data=experiment.data.name,
         model=experiment.model.name,
         fingerprint=str(identity),
         code=identity.code,
-        notes=(*splits.notes, *notes),
+        notes=(*splits.notes, *notes, *told),
         signature=signature_of(experiment, splits, ignored, metrics, identity.code).model_dump(),
     )
 
 
 def _changed(task: Task, experiment: Experiment) -> Task:
-    """Return a given task with the experiment's model arguments and dropout."""
+    """Return a given task with what the experiment changes of its model and training examples."""
     model, own_optimizer = experiment.model, _own(experiment, "optimizer")
     if experiment.training.label_smoothing:
         raise InputError(
@@ -117,17 +103,26 @@ def _changed(task: Task, experiment: Experiment) -> Task:
         task = task.change(
             fingerprint=_joined(task.fingerprint, str(code)), code={**task.code, **code.code}
         )
+    if methods := experiment.data.methods:
+        seed = experiment.data.args.get("split_seed", 0)  # the task's own
+        train, told = changed(
+            experiment.data, task.train, task.step, task.classes, seed=seed, ignored=task.ignored
+        )
+        identity = _joined(task.fingerprint, methods)
+        task = task.change(train=train, fingerprint=identity, notes=(*task.notes, *told))
     freeze = _freeze(experiment)
-    if model.dropout is not None or model.args:
-        make_model = partial(given_model, task.make_model, model.args, model.dropout)
+    if model.dropout is not None or model.args or model.methods:
+        make_model, notes = partial(given_model, task.make_model, model), list[str]()
         made = {**task.signature.get("model", {}), "args": model.args, "dropout": model.dropout}
+        with torch.random.fork_rng(devices=[]):
+            make_model(tell=notes.append)
+        on = [model.methods] if model.methods else []
         task = task.change(
             make_model=make_model,
-            fingerprint=_joined(task.fingerprint, model.args, model.dropout),
+            fingerprint=_joined(task.fingerprint, model.args, model.dropout, *on),
             signature={**task.signature, "model": made} if task.signature else {},
+            notes=(*task.notes, *notes),
         )
-        with torch.random.fork_rng(devices=[]):
-            make_model()
     if freeze is None:
         return task
     with torch.random.fork_rng(devices=[]):
@@ -144,56 +139,6 @@ def _freeze(experiment: Experiment) -> Freeze | None:
 
 def _joined(*content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def given_model(
-    make_model: Callable[..., nn.Module], args: dict[str, Any], dropout: float | None
-) -> nn.Module:
-    """Make a model of the user's in Python with other arguments and another dropout."""
-    try:
-        model = make_model(**args)
-    except TypeError as error:
-        raise InputError(
-            f"model.args: {args}; make_model refuses them ({one_line(error)}); "
-            "give it arguments of these names"
-        ) from error
-    return _with_dropout(model, type(model).__name__, dropout)
-
-
-def build_model(experiment: Experiment, data: Shaped, tell: Tell = models.say_nothing) -> nn.Module:
-    """Build a fresh model for data of such inputs and outputs."""
-    name, args = experiment.model.name, dict(experiment.model.args)
-    rate = experiment.model.dropout
-    if rate is not None and _takes_dropout(name):
-        args["dropout"], rate = rate, None
-    shape, outputs = data.input_shape, data.outputs
-    model = models.build(name, args, input_shape=shape, outputs=outputs, tell=tell)
-    return _with_dropout(model, name, rate)
-
-
-def _takes_dropout(name: str) -> bool:
-    """Say whether the user's own factory has an argument of this name, and its own use for it."""
-    if not is_own(name):
-        return False
-    try:
-        return "dropout" in inspect.signature(find(name, "model.name")).parameters
-    except (TypeError, ValueError):  # a callable without a signature
-        return False
-
-
-def _with_dropout(model: nn.Module, name: str, rate: float | None) -> nn.Module:
-    """Set the rate of a model's dropout layers; None leaves them."""
-    if rate is None:
-        return model
-    layers = [module for module in model.modules() if isinstance(module, _DROPOUTS)]
-    if not layers:
-        raise InputError(
-            f"model.dropout: {rate:g}; model {name} has no dropout layer; leave model.dropout out "
-            "or choose a model that has one"
-        )
-    for layer in layers:
-        layer.p = rate
-    return model
 
 
 def build_loss(experiment: Experiment, data: Shaped) -> LossFunction:
@@ -254,8 +199,9 @@ def _identify(
     moves.
     """
     own = _own(experiment, "model", "data", "optimizer")
-    settings = experiment.model_dump(mode="json", include={"model", "loss", "metrics"})
-    settings["data"] = experiment.data.model_dump(mode="json", exclude=set(WHERE_AND_HOW))
+    settings = experiment.model_dump(mode="json", include={"loss", "metrics"})
+    settings["model"] = experiment.model.identity()
+    settings["data"] = experiment.data.identity()
     settings["content"] = splits.record.get("fingerprint", "")
     return fingerprint(model, [*own, step], settings)
 
@@ -264,8 +210,3 @@ def _own(experiment: Experiment, *sections: str) -> list[Any]:
     """Return what these sections name of the user's code."""
     named = {f"{section}.name": getattr(experiment, section).name for section in sections}
     return [find(name, key) for key, name in named.items() if is_own(name)]
-
-
-def is_own(name: str) -> bool:
-    """Return whether a name is of the user's code, not of a library's models."""
-    return ":" in name and not name.startswith(("torchvision:", "timm:"))

@@ -47,13 +47,18 @@ class WeightDecayStage(Section):
 
 
 class BatchSizeStage(Section):
-    """The batch-size stage, at near-constant time."""
+    """The batch-size stage, at near-constant time or with as many updates."""
 
     values: tuple[Count, ...] | None = Field(
         None, min_length=1, description="candidates, null takes half to four times the present one"
     )
     lr_scaling: Literal["sqrt", "linear"] = Field(
         "sqrt", description="how LR grows with the batch size"
+    )
+    train_longer: bool = Field(
+        False,
+        description="give every batch size as many updates, and so a larger one more epochs, in the "
+        "place of about as much time",
     )
 
 

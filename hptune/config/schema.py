@@ -42,6 +42,10 @@ def _fractions(value: Any) -> Any:
     return (value,) if isinstance(value, int | float) else value
 
 
+# Keys of `model` that say nothing of it where they are off: a model without them is what it was.
+MODEL_METHODS = ("init", "init_gain", "ghost_batch")
+
+
 class Model(Section):
     """Which model."""
 
@@ -53,6 +57,21 @@ class Model(Section):
     dropout: Rate | None = Field(
         None, description="rate of the model's dropout layers, null leaves them"
     )
+    init: Literal["default", "zero", "constant", "normal", "xavier", "he", "orthogonal"] = Field(
+        "default",
+        description="rule for the initial weights of linear, convolutional, recurrent and attention "
+        "layers, whose biases are then 0; default leaves all to the model",
+    )
+    init_gain: Positive | None = Field(
+        None,
+        description="of constant the value, of normal the standard deviation, of xavier, he and "
+        "orthogonal a factor; null takes 0.1, 0.01 and 1",
+    )
+    ghost_batch: Annotated[Count, Field(ge=2)] | None = Field(
+        None,
+        description="examples of the parts of a batch that batch norms normalise over, each part by "
+        "itself; null for the whole batch",
+    )
     freeze: Annotated[int | tuple[str, ...] | None, BeforeValidator(_parts)] = Field(
         None,
         description="a number of first blocks, -1 for all but the last; or names of parts, such as layer1.*",
@@ -60,6 +79,28 @@ class Model(Section):
     unfreeze: Annotated[tuple[Fraction, ...], BeforeValidator(_fractions)] = Field(
         (), description="fractions of a run after which frozen blocks train, the last ones first"
     )
+
+    @model_validator(mode="after")
+    def _has_a_rule_for_the_gain(self) -> Self:
+        if self.init_gain is not None and self.init in ("default", "zero"):
+            raise InputError(
+                f"model.init_gain: {self.init_gain:g} with model.init {self.init}; goes with constant, "
+                "normal, xavier, he and orthogonal; leave it out, or set model.init"
+            )
+        return self
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """What is done to a model that is made, as far as it is on: values by key."""
+        fields, values = type(self).model_fields, {key: getattr(self, key) for key in MODEL_METHODS}
+        return {key: value for key, value in values.items() if value != fields[key].default}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that tell a model from others; those of a method that is off do not."""
+        off = set(MODEL_METHODS) - self.methods.keys()
+        return {
+            name: value for name, value in self.model_dump(mode="json").items() if name not in off
+        }
 
     @model_validator(mode="after")
     def _unfreezes_what_is_frozen(self) -> Self:
@@ -209,6 +250,15 @@ class Experiment(Section):
     procedure: Procedure = Field(Procedure(), description="the stages and what they may cost")
     search: Search = Field(Search(), description="the joint search, beside the procedure")
     execution: Execution = Field(Execution(), description="how trials are run, and where")
+
+    @model_validator(mode="after")
+    def _ghosts_are_of_one_device(self) -> Self:
+        if self.model.ghost_batch is not None and self.training.batch_norm == "sync":
+            raise InputError(
+                f"model.ghost_batch: {self.model.ghost_batch} with training.batch_norm sync; one "
+                "normalises over less than a device has, the other over more; leave one of the two out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_loop(self) -> Self:

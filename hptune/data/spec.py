@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
-from hptune.section import Arguments, Count, Fraction, Positive, Rate, Section, Seed, Size
+from hptune.errors import InputError
+from hptune.section import (
+    Arguments,
+    Count,
+    Fraction,
+    NotNegative,
+    Positive,
+    Rate,
+    Real,
+    Section,
+    Seed,
+    Size,
+)
 
 if TYPE_CHECKING:  # the experiment has this section, and reads without torch
     from hptune.task import Source
@@ -19,6 +31,8 @@ Kind = Literal["classification", "regression"]
 Layout = Literal["auto", "channels-first", "channels-second", "channels-last", "no-channels"]
 # Keys that say where the data are and how they are read; all others change what a trial learns from.
 # The layout shows in the content, as the arrays that are trained on.
+# Keys that say nothing of the data where they are off: trials without them are what they were.
+DATA_METHODS = ("label_noise", "shuffle_labels", "mixup", "cutmix")
 WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download", "layout", "unreadable")
 
 
@@ -70,12 +84,48 @@ class DataSpec(Section):
     flip: bool = Field(False, description="mirror half of the training images")
     crop: Size = Field(0, description="padding in pixels of random crops, 0 for none")
     cutout: Size = Field(0, description="side in pixels of a blanked square, 0 for none")
+    mixup: NotNegative = Field(
+        0.0,
+        description="alpha of mixup: each training example is averaged with another, and so are their "
+        "targets, the own share drawn from Beta(alpha, alpha); 0 for none",
+    )
+    cutmix: NotNegative = Field(
+        0.0,
+        description="alpha of CutMix, likewise: a rectangle of each training image is another's; with "
+        "mixup, half of the images get the one and half the other",
+    )
+    label_noise: Annotated[Real, Field(ge=0, le=1)] = Field(
+        0.0, description="part of the training labels that become another class, by split_seed"
+    )
+    shuffle_labels: bool = Field(
+        False,
+        description="deal the training labels out anew, by split_seed, so that none can be learnt",
+    )
     storage: Literal["auto", "memory", "stream"] = Field(
         "auto", description="where images are kept; auto streams what does not fit into memory"
     )
     workers: Size = Field(2, description="processes that read a stream or your own Dataset")
     cache: bool = Field(True, description="keep decoded images in hptune's cache folder")
     args: Arguments = Field(default_factory=dict, description="of your own function")
+
+    @model_validator(mode="after")
+    def _wrong_in_one_way(self) -> Self:
+        if self.label_noise and self.shuffle_labels:
+            raise InputError(
+                f"data.label_noise: {self.label_noise:g} with data.shuffle_labels; of shuffled labels "
+                "most are wrong already; leave one of the two out"
+            )
+        return self
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """What is done to the training examples after they are read, as far as it is on, by key."""
+        return {key: value for key in DATA_METHODS if (value := getattr(self, key))}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that tell what a trial learns from; those of a method that is off do not."""
+        no_part = {*WHERE_AND_HOW, *DATA_METHODS} - self.methods.keys()
+        return self.model_dump(mode="json", exclude=no_part)
 
     @property
     def place(self) -> Path:

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hptune.config.build import build_task, is_own
+from hptune.config.build import build_task
 from hptune.config.load import load_experiment
+from hptune.config.model import is_own
 from hptune.fingerprint import changed_code, fingerprint
 from hptune.prediction.predictor import Predictor
 from hptune.prediction.rebuilt import rebuilt

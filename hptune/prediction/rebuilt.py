@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hptune.config.build import build_loss, build_model, given_model
+from hptune.config.build import build_loss
 from hptune.config.metrics import find_metrics
+from hptune.config.model import build_model, given_model
 from hptune.config.schema import Experiment, Model
 from hptune.data.sources.memory import TensorSource
 from hptune.errors import InputError
@@ -56,18 +57,18 @@ def rebuilt(signature: Signature, make_model: Callable[..., nn.Module] | None = 
 def _factory(
     signature: Signature, make_model: Callable[..., nn.Module] | None
 ) -> Callable[[], nn.Module]:
-    name, args, dropout = signature.model.name, signature.model.args, signature.model.dropout
+    name, made = signature.model.name, signature.model
+    wanted = Model(name=name or Model().name, args=made.args, dropout=made.dropout)
     if make_model is not None:
-        return partial(given_model, make_model, args, dropout)
+        return partial(given_model, make_model, wanted)
     if name is None:
         raise InputError(
             "the model was made by a function that no other process can import (of a script, a "
             "notebook, a lambda); give --model package.module:callable, or make_model= in Python"
         )
     if signature.python:
-        return partial(given_model, find(name, "--model"), args, dropout)
-    model = Model(name=name, args=args, dropout=dropout)
-    return partial(build_model, Experiment(model=model), signature)
+        return partial(given_model, find(name, "--model"), wanted)
+    return partial(build_model, Experiment(model=wanted), signature)
 
 
 def _step(signature: Signature) -> Step:

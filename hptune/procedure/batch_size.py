@@ -1,6 +1,10 @@
 """Total batch size: candidates compared at near-constant execution time, each with its own LR.
 
-Source: Smith 2018, section 4.2 and Remark 4; LR scaling: Hoffer 2017 (square root), Goyal 2017 (linear).
+Or, with `train_longer`, after as many updates: a large batch then costs more, and what is left of the gap
+to a small one is not for want of steps.
+
+Sources: Smith 2018, section 4.2 and Remark 4 (time); Hoffer 2017, section 5 (as many updates, square
+root of the LR), Goyal 2017 (linear).
 """
 
 from __future__ import annotations
@@ -13,8 +17,10 @@ from typing import Any
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import rank_survivors
 from hptune.procedure.compare import PairedRuns, decide, kept
+from hptune.procedure.defaults import batch_sizes
 from hptune.procedure.lr_range import concluded_with_lr
 from hptune.procedure.outcome import Outcome
+from hptune.procedure.plan import batch_cost
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.results.records import Decision, Trial
@@ -23,6 +29,7 @@ from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.trials.paired import Candidates
 
 RULE = "{} at near-constant time; within the noise the faster per epoch"
+LONGER = "{} after as many updates; within the noise the fewest epochs"
 ALLOWANCE = 1.3  # for caches and allocators, which favour some sizes
 FEWEST_ITERATIONS = 10  # a run of fewer steps says nothing of a batch size
 
@@ -45,22 +52,18 @@ def stage(context: Context, values: Sequence[int] | None, seeds: int) -> Outcome
     examples = len(context.task.train)
     given = values or options.values or ()
     check(context, given)
-    sizes = given or default_values(base.batch_size, examples)
-    runs = context.paired(seeds)
-    if not runs.worth(base, len(sizes)):
-        return kept(runs, base, ("batch_size",), len(sizes))
+    sizes = given or batch_sizes(base.batch_size, examples)
+    runs, longer = context.paired(seeds), options.train_longer
+    cost = batch_cost(sizes, base.batch_size) if longer else 1.0
+    if not runs.worth(base, len(sizes), cost=cost):
+        return kept(runs, base, ("batch_size",), len(sizes), cost=cost)
     sizes = sizes_that_fit(context, sizes) or [base.batch_size]
-    candidates = run_batch_size(runs, base, values=sizes, scaling=options.lr_scaling)
+    how: dict[str, Any] = {"scaling": options.lr_scaling, "longer": longer}
+    candidates = run_batch_size(runs, base, values=sizes, **how)
     decisions = decide_batch_size(
-        candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by
+        candidates, base=base, examples=examples, epochs=context.epochs, by=runs.by, longer=longer
     )
     return concluded_with_lr(runs, base, candidates, decisions, columns=("batch_size", "lr"))
-
-
-def default_values(batch_size: int, examples: int) -> list[int]:
-    """Return half, once, twice and four times the batch size, as far as the data allow."""
-    values = [batch_size // 2, batch_size, batch_size * 2, batch_size * 4]
-    return [value for value in values if 1 <= value <= examples // 4 or value == batch_size]
 
 
 def scaled_lr(lr: float, ratio: float, scaling: str) -> float:
@@ -82,34 +85,31 @@ def plausible_gain(measured: float, ratio: float) -> float:
 
 
 def run_batch_size(
-    runs: PairedRuns, base: Trial, *, values: Sequence[int], scaling: str
+    runs: PairedRuns, base: Trial, *, values: Sequence[int], scaling: str, longer: bool = False
 ) -> Candidates:
     """Run each batch size for as long as `base` takes at its own, by measured speed.
+
+    Or for as many iterations.
 
     Args:
         runs: Runs the candidates; its runner measures the speeds.
         base: A short run with the decided LR, momentum and weight decay.
         scaling: How LR follows the batch size, "sqrt" or "linear".
+        longer: Whether all make as many updates.
     """
     # The present size first: it has been run, and must not be what the budget leaves out.
     values = sorted(values, key=lambda value: abs(math.log(value / base.batch_size)))
-    speed = {
-        value: runs.runner.examples_per_second(base.change(batch_size=value))
-        for value in sorted({*values, base.batch_size})
-    }
-    examples = base.iterations * base.batch_size
+    as_long = (
+        dict.fromkeys(values, base.iterations) if longer else _at_equal_time(runs, base, values)
+    )
     changes: dict[str, dict[str, Any]] = {}
-    for value in values:
-        ratio = value / base.batch_size
-        known = speed[value] and speed[base.batch_size]  # else a trial fails, and is recorded so
-        gain = plausible_gain(speed[value] / speed[base.batch_size], ratio) if known else 1.0
-        iterations = round(examples * gain / value)
-        if iterations < FEWEST_ITERATIONS and value != base.batch_size:
+    for value, iterations in as_long.items():
+        if not longer and iterations < FEWEST_ITERATIONS and value != base.batch_size:
             runs.runner.progress.message(
                 f"batch size {value}: left out, {iterations} iterations fit into the time"
             )
             continue
-        lr = scaled_lr(base.lr, ratio, scaling)
+        lr = scaled_lr(base.lr, value / base.batch_size, scaling)
         changes[str(value)] = {
             "batch_size": value,
             "iterations": max(iterations, 1),
@@ -119,17 +119,41 @@ def run_batch_size(
     return runs.repeat(runs.run(base, changes, least=1))
 
 
+def _at_equal_time(runs: PairedRuns, base: Trial, values: Sequence[int]) -> dict[int, int]:
+    """Return the iterations that each batch size makes while `base` runs, by measured speed."""
+    speed = {
+        value: runs.runner.examples_per_second(base.change(batch_size=value))
+        for value in sorted({*values, base.batch_size})
+    }
+    examples = base.iterations * base.batch_size
+    found = {}
+    for value in values:
+        known = speed[value] and speed[base.batch_size]  # else a trial fails, and is recorded so
+        ratio = value / base.batch_size
+        gain = plausible_gain(speed[value] / speed[base.batch_size], ratio) if known else 1.0
+        found[value] = round(examples * gain / value)
+    return found
+
+
 def decide_batch_size(
-    candidates: Candidates, *, base: Trial, examples: int, epochs: float, by: Criterion = LOSS
+    candidates: Candidates,
+    *,
+    base: Trial,
+    examples: int,
+    epochs: float,
+    by: Criterion = LOSS,
+    longer: bool = False,
 ) -> list[Decision]:
     """Choose the batch size, with the LR and the epochs that belong to it.
 
     Args:
         base: The trial that the candidates were made from.
         epochs: Length of the final run at the base batch size.
+        longer: Whether all have made as many updates: then the larger ones have cost more.
     """
     ranking = rank_survivors(candidates, by)
-    chosen = max(ranking.near, key=lambda label: _epochs(candidates[label][0].trial, examples))
+    passes = {label: _epochs(candidates[label][0].trial, examples) for label in ranking.near}
+    chosen = (min if longer else max)(ranking.near, key=lambda label: passes[label])
     trial = candidates[chosen][0].trial
     decision = decide(
         candidates,
@@ -138,8 +162,8 @@ def decide_batch_size(
         stage=BATCH_SIZE,
         parameter="batch_size",
         value=trial.batch_size,
-        rule=RULE.format(by),
-        tied=f"{chosen}, which passes over the data fastest, is taken",
+        rule=(LONGER if longer else RULE).format(by),
+        tied=f"{chosen}, which passes over the data {'least often' if longer else 'fastest'}, is taken",
         beside=_accuracies(candidates),
     )
     if trial.batch_size == base.batch_size:
@@ -159,8 +183,9 @@ def decide_batch_size(
         lr,
         parameter="epochs",
         value=max(1, round(same_time)),
-        rule="near-constant execution time",
-        reason=f"{why}, which ran {epochs:g} epochs in the same time",
+        rule="as many updates" if longer else "near-constant execution time",
+        reason=f"{why}, which ran {epochs:g} epochs "
+        + ("for as many updates" if longer else "in the same time"),
     )
     return [decision, lr, *([] if trial.lr_min is None else [minimum]), length]
 

@@ -36,13 +36,17 @@ class PairedRuns:
     asked: bool = False
     share: float = 1.0
 
-    def cost_of_telling(self, base: Trial, count: int) -> float:
-        """Return the epochs that it takes to tell so many candidates apart by runs like `base`."""
-        return self.runner.epochs(base) * count * max(self.seeds, TELLING)
+    def cost_of_telling(self, base: Trial, count: int, cost: float = 1.0) -> float:
+        """Return the epochs that it takes to tell so many candidates apart by runs like `base`.
 
-    def worth(self, base: Trial, count: int) -> bool:
+        Args:
+            cost: Epochs of a candidate over those of `base`.
+        """
+        return cost * self.runner.epochs(base) * count * max(self.seeds, TELLING)
+
+    def worth(self, base: Trial, count: int, *, cost: float = 1.0) -> bool:
         """Say whether so many candidates can be told apart for what they may take of the budget."""
-        budget, cost = self.runner.budget, self.cost_of_telling(base, count)
+        budget, cost = self.runner.budget, self.cost_of_telling(base, count, cost)
         return self.asked or budget.affords(cost / self.share)
 
     def run(
@@ -119,15 +123,18 @@ def decide(
     )
 
 
-def kept(runs: PairedRuns, base: Trial, parameters: Sequence[str], count: int) -> Outcome:
+def kept(
+    runs: PairedRuns, base: Trial, parameters: Sequence[str], count: int, *, cost: float = 1.0
+) -> Outcome:
     """Return the outcome of a stage that cannot tell its candidates apart for what is left.
 
     Args:
         base: A short run with the values that are kept.
         parameters: What the stage decides.
         count: Candidates that it would compare.
+        cost: Epochs of a candidate over those of `base`.
     """
-    cost, allowed = runs.cost_of_telling(base, count), runs.runner.budget
+    cost, allowed = runs.cost_of_telling(base, count, cost), runs.runner.budget
     return not_compared(
         base,
         parameters,

@@ -26,6 +26,12 @@ def batch_size(examples: int) -> int:
     return min(size, examples)
 
 
+def batch_sizes(present: int, examples: int) -> list[int]:
+    """Return half, once, twice and four times the batch size, as far as the data allow."""
+    values = [present // 2, present, present * 2, present * 4]
+    return [value for value in values if 1 <= value <= examples // 4 or value == present]
+
+
 def lr_range(*, adaptive: bool) -> tuple[float, float]:
     """Return the ends of the first LR range test: wide, since a test can say where to look closer."""
     return (1e-6, 1.0) if adaptive else (1e-5, 10.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hptune.procedure.defaults import OPTIMIZERS, has_usual_lr
-from hptune.stages import FINAL, LR_RANGE, OPTIMIZER, REFINE
+from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, OPTIMIZER, REFINE
 
 BRACKET = 3  # short runs that bracket an LR at least
 CLOSED = 5  # of a bracket with worse neighbours on both sides, and one between: as it usually ends
@@ -24,6 +24,11 @@ TELLING = 2
 # (scripts/quality/order.py).
 BESIDE_REFINEMENT = 1 / 4
 DUEL = 1.0  # final runs that the search leaves for its last comparison, at full length
+
+
+def batch_cost(sizes: Sequence[int], present: int) -> float:
+    """Return the mean of batch sizes over the present one: what as many updates cost."""
+    return sum(sizes) / len(sizes) / present
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Plan:
         shortest: Iterations of a short run at least.
         range_test_epochs: Likewise of the LR range test.
         baseline_length: Over the final run's length, of a comparison that is trained beside it.
+        batch_cost: Epochs of a candidate of the batch-size stage over those of another short run.
     """
 
     epochs: float
@@ -74,6 +80,7 @@ class Plan:
     shortest: int = SHORTEST
     range_test_epochs: float | None = None
     baseline_length: float | None = None
+    batch_cost: float = 1.0
 
     @property
     def final(self) -> int:
@@ -153,10 +160,11 @@ class Plan:
                     n * self.search_seeds for n in (max(BRACKET - done, 0), CANDIDATES - done)
                 )
                 of_left = 1.0
-            short = min(int((of_left * left - tests * self.range_test) / self.short), most)
+            each = self.short * (self.batch_cost if stage == BATCH_SIZE else 1.0)
+            short = min(int((of_left * left - tests * self.range_test) / each), most)
             if short < least:  # the LR is bracketed whatever it costs
                 short = least if stage == LR_RANGE else 0
-            iterations = tests * self.range_test + short * self.short
+            iterations = tests * self.range_test + short * each
             left -= iterations
             planned.append(PlannedStage(stage, tests + short, iterations / self.per_epoch, short))
         return planned

@@ -17,7 +17,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.proposals import Region, propose
 from hptune.analysis.ranking import candidate
 from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
-from hptune.procedure.batch_size import default_values
+from hptune.procedure.defaults import batch_sizes
 from hptune.procedure.lr_range import FACTOR as LR_STEP
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import SHORT
@@ -56,7 +56,7 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
     base, sizes = context.whole(REFINE), [size]
     if "batch_size" not in base.fixed:
-        sizes = sizes_that_fit(context, default_values(size, examples))
+        sizes = sizes_that_fit(context, batch_sizes(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
     region = region_around(base, sizes, has_momentum=context.check().has_momentum)
     results = run_refine(context.runner, trials, region, known=context.searched, by=by)

@@ -14,8 +14,7 @@ from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.ranking import candidate
 from hptune.errors import InputError, StageError
 from hptune.procedure import defaults
-from hptune.procedure.batch_size import default_values
-from hptune.procedure.defaults import MOMENTUM_MIN
+from hptune.procedure.defaults import MOMENTUM_MIN, batch_sizes
 from hptune.procedure.lr_range import lrs_of
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import HYPER_PARAMETERS, Context
@@ -46,7 +45,7 @@ def stage(context: Context, seed: int) -> Outcome:
     """
     options, by, size = context.options(SEARCH), context.criterion, context.batch_size()
     low, high = options.lr or defaults.search_lr(adaptive=context.is_adaptive)
-    sizes = options.batch_size or default_values(size, len(context.task.train))
+    sizes = options.batch_size or batch_sizes(size, len(context.task.train))
     space: Space = {
         "lr": Range(low, high, log=True),
         "momentum": Range(*options.momentum),

@@ -245,7 +245,7 @@ def _notes(runs: Sequence[ComparedRun], records: Sequence[RunRecord]) -> list[st
             f"Their runs of full length cost {', but '.join(filter(None, (same, other)))}."
         )
     sizes = {run.values.get("batch_size") for run in known}
-    staged = [r for r in records if any(row["stage"] == BATCH_SIZE for row in r.trials)]
+    staged = [d for r in records for d in r.decisions if d.stage == BATCH_SIZE and "time" in d.rule]
     if len(sizes) > 1:
         told = "Batch sizes differ, and with them the iterations of an epoch"
         if staged:

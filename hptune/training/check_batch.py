@@ -31,6 +31,7 @@ from hptune.training.lengths import iterations_per_epoch, micro_batch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.statistics import batch_norms
+from hptune.training.symmetry import symmetric_units
 
 _TAKEN = ("lr", "momentum", "weight_decay", "batch_size")
 
@@ -49,6 +50,7 @@ class BatchCheck:
         fixed: Hyper-parameters that the training loop sets itself.
         batch_norms: Layers that normalise by the examples they get together, or keep averages of them.
         draws: Whether the model draws random numbers while it trains, as dropout does.
+        notes: What the user should know of the model before training, a sentence each.
     """
 
     parameters: int
@@ -63,6 +65,7 @@ class BatchCheck:
     fixed: tuple[str, ...] = ()
     batch_norms: int = 0
     draws: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def check_batch(
@@ -108,6 +111,7 @@ def check_batch(
             )
         with _explained(task.model, batch):
             loss.backward()  # type: ignore[no-untyped-call]
+        symmetric = symmetric_units(model, task.step, batch)
         if ":" in optimizer.name:
             _try_step(stepper, optimizer.name)
     initial = float(loss.detach())
@@ -122,6 +126,7 @@ def check_batch(
         has_weight_decay=stepper.has_weight_decay,
         batch_norms=len(batch_norms(model)),
         draws=draws,
+        notes=(symmetric,) if symmetric else (),
     )
 
 

@@ -19,8 +19,8 @@ from hptune.errors import StageError
 from hptune.procedure import defaults
 from hptune.procedure.batch_size import (
     decide_batch_size,
-    default_values,
     plausible_gain,
+    run_batch_size,
     scaled_lr,
 )
 from hptune.procedure.compare import PairedRuns, kept
@@ -28,7 +28,7 @@ from hptune.procedure.duel import decide_duel, run_duel
 from hptune.procedure.final import decide_final, guessing, run_final_safely
 from hptune.procedure.lr_range import decide_lr, run_bracket
 from hptune.procedure.momentum import decide_momentum, run_momentum
-from hptune.procedure.plan import Plan
+from hptune.procedure.plan import Plan, batch_cost
 from hptune.procedure.range_test import run_lr_range
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.sweep_key import decide_key
@@ -328,6 +328,51 @@ def test_batch_size_brings_its_lr_and_epochs_along():
     assert [d.parameter for d in alone] == ["batch_size"]
 
 
+def test_as_many_updates_are_more_epochs_of_a_larger_batch_and_a_tie_goes_to_the_fewest():
+    candidates = {
+        "64": [result(0.7, batch_size=64)],
+        "256": [result(0.5, batch_size=256, lr=0.2, lr_min=0.02)],
+    }
+    how = {"base": BASE, "examples": 640, "epochs": 30, "longer": True}
+    decisions = decide_batch_size(candidates, **how)
+    values = {d.parameter: d.value for d in decisions}
+    # 10 iterations an epoch become 2.
+    assert values == {"batch_size": 256, "lr": 0.2, "lr_min": 0.02, "epochs": 150}
+    assert decisions[-1].rule == "as many updates" and "as many updates" in decisions[0].rule
+    tied = {"64": [result(0.5001, batch_size=64)], "256": candidates["256"]}
+    assert decide_batch_size(tied, **how)[0].value == 64
+    assert decide_batch_size(tied, **how | {"longer": False})[0].value == 256
+
+
+def test_as_many_updates_are_run_and_no_speed_is_measured():
+    class Runs:
+        runner = None
+
+        def run(self, base, changes, *, least):
+            return changes
+
+        def repeat(self, candidates):
+            return candidates
+
+    changes = run_batch_size(Runs(), BASE, values=[32, 64, 256], scaling="sqrt", longer=True)
+    assert {c["iterations"] for c in changes.values()} == {BASE.iterations}
+    assert changes["256"]["lr"] == scaled_lr(BASE.lr, 4, "sqrt") == 2 * BASE.lr
+
+
+def test_a_plan_counts_the_epochs_of_as_many_updates():
+    usual = {"epochs": 30, "per_epoch": 20, "budget": 20.0, "trial_epochs": 5}
+    at_equal_time, longer = (
+        next(s for s in Plan(**usual, batch_cost=cost).stages(["batch-size"]))
+        for cost in (1.0, batch_cost([32, 64, 128, 256], 64))
+    )
+    assert longer.trials == at_equal_time.trials
+    assert longer.epochs == pytest.approx(1.875 * at_equal_time.epochs)
+    # A budget that is enough for the one is not for the other.
+    small = usual | {"budget": 1 + 1.2 * at_equal_time.epochs / 30}
+    assert Plan(**small).stages(["batch-size"])[0].trials
+    assert not Plan(**small, batch_cost=1.875).stages(["batch-size"])[0].trials
+
+
 @given(measured=st.floats(1e-3, 1e3), ratio=st.sampled_from([0.25, 0.5, 1.0, 2.0, 4.0]))
 def test_a_busy_machine_cannot_lengthen_a_batch_sizes_run_without_bounds(measured, ratio):
     # In iterations: no more than the base's and half as many again for a batch of half the size.
@@ -343,7 +388,7 @@ def test_lr_scales_with_the_batch_as_asked():
 
 @given(batch=st.integers(1, 512), examples=st.integers(1, 10_000))
 def test_default_batch_sizes_leave_some_batches_in_an_epoch(batch: int, examples: int):
-    values = default_values(batch, examples)
+    values = defaults.batch_sizes(batch, examples)
     assert batch in values
     assert all(v == batch or v * 4 <= examples for v in values)
 

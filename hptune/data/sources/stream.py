@@ -17,6 +17,7 @@ from hptune.data.sources.augment import NOTHING, Augment
 from hptune.data.sources.columns import with_leaves
 from hptune.data.sources.normalize import Normalize
 from hptune.data.sources.order import epoch_order
+from hptune.step import target_of, with_targets
 
 BATCHES_A_WORKER = 4
 
@@ -39,6 +40,23 @@ class _Seeded(Dataset[Any]):
             finally:
                 np.random.set_state(before[0])
                 random.setstate(before[1])
+
+
+class _Relabelled(Dataset[Any]):
+    """A data set whose examples have other targets, of the type that they had."""
+
+    def __init__(self, dataset: Any, targets: NDArray[Any]) -> None:
+        self._dataset, self._targets = dataset, targets
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, index: int) -> Any:
+        example, target = self._dataset[index], self._targets[index]
+        before = target_of(example)
+        is_tensor = isinstance(before, Tensor)
+        changed = torch.as_tensor(target).to(before) if is_tensor else type(before)(target)
+        return with_targets(example, changed)
 
 
 class StreamSource:
@@ -84,6 +102,12 @@ class StreamSource:
             return batch
         inputs, targets = batch
         return self._normalize(inputs), targets
+
+    def with_targets(self, targets: NDArray[Any]) -> StreamSource:
+        """Return the source with others in the place of its targets."""
+        changed = copy(self)
+        changed.dataset, changed.targets = _Relabelled(self.dataset, targets), targets
+        return changed
 
     def to(self, device: torch.device) -> StreamSource:
         """Return the source with its batches delivered on a device."""

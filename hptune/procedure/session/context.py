@@ -12,7 +12,7 @@ from hptune.config.schema import Experiment
 from hptune.errors import InputError
 from hptune.procedure import defaults
 from hptune.procedure.compare import PairedRuns
-from hptune.procedure.plan import BESIDE_REFINEMENT, SHORTEST, Plan
+from hptune.procedure.plan import BESIDE_REFINEMENT, SHORTEST, Plan, batch_cost
 from hptune.procedure.session.inputs import Inputs
 from hptune.procedure.session.problem import Problem
 from hptune.results.records import Decision, Scalar, Trial, TrialResult
@@ -195,10 +195,12 @@ class Context:
     def plan(self, batch_size: int) -> Plan:
         """Return the lengths of the procedure's runs at a batch size, and the budget of its stages."""
         procedure = self.experiment.procedure
-        final = procedure.final
+        final, sizes = procedure.final, procedure.batch_size
+        examples = len(self.task.train)
+        compared = sizes.values or defaults.batch_sizes(batch_size, examples)
         return Plan(
             epochs=self.epochs,
-            per_epoch=iterations_per_epoch(len(self.task.train), batch_size),
+            per_epoch=iterations_per_epoch(examples, batch_size),
             budget=procedure.budget,
             search_seeds=procedure.seeds,
             test_seeds=max(procedure.lr_range.seeds, procedure.seeds),
@@ -208,6 +210,7 @@ class Context:
             shortest=1 if self.counts_epochs else SHORTEST,
             range_test_epochs=procedure.lr_range.epochs,
             baseline_length=None if final.baseline is None else final.baseline_length,
+            batch_cost=batch_cost(compared, batch_size) if sizes.train_longer else 1.0,
         )
 
     def short(self, stage: str) -> Trial:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hptune.procedure import batch_size, range_test, refine
+from hptune.procedure import range_test, refine
+from hptune.procedure.defaults import batch_sizes
 from hptune.procedure.plan import Plan, PlannedStage
 from hptune.procedure.session.context import Context
 from hptune.results.records import Trial
@@ -83,12 +84,15 @@ class Estimate:
                 room = self._execution.side_by_side if self._execution else 1
                 together = min(room, max(trials // refine.ROUNDS, 1))
             rounds = trials / together
-            taken += rounds * self._trials(together, short.iterations, short.settings)
+            larger = plan.batch_cost if planned.stage == BATCH_SIZE else 1.0
+            iterations = round(short.iterations * larger)
+            taken += rounds * self._trials(together, iterations, short.settings)
         if planned.stage == REFINE:
             taken += trials * PROPOSAL_SECONDS
-        if planned.stage == BATCH_SIZE and trials:
-            values = self._context.options(BATCH_SIZE).values
-            values = values or batch_size.default_values(self._size, len(self._context.task.train))
+        options = self._context.options(BATCH_SIZE)
+        if planned.stage == BATCH_SIZE and trials and not options.train_longer:
+            examples = len(self._context.task.train)
+            values = options.values or batch_sizes(self._size, examples)
             taken += SECONDS * len({self._size, *values})
         return taken
 

@@ -38,7 +38,7 @@ def found_in(context: Context) -> dict[str, Any]:
         "device": device.name,
         "devices_per_trial": device.ranks.size,
         "precision": device.precision,
-        "notes": list(task.notes),
+        "notes": [*task.notes, *shown.notes],
     }
 
 

@@ -107,6 +107,9 @@ class Problem:
                 seed=self.experiment.seed,
             )
             self._tell_of_devices(self._checked, batch_size)
+            if self.execution is not None:
+                for note in self._checked.notes:
+                    self.execution.tell_once(f"warning: {note}")
         return self._checked
 
     @property

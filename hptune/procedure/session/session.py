@@ -327,12 +327,13 @@ class Session:
         self.progress.stage_started(stage, title or stage)
 
     def _tell_notes(self) -> None:
-        """Say once what the user should know of the data, and keep it for the report."""
-        notes = list(self._context.task.notes)
-        if notes and not self._noted:
+        """Say once what the user should know of the data, and keep it with what the check has told."""
+        if not self._noted:
+            notes = list(self._context.task.notes)
             for note in notes:
                 self.progress.message(f"warning: {note}")
-            self.run_dir.add_fact("notes", notes)
+            if found := [*notes, *self._context.check().notes]:
+                self.run_dir.add_fact("notes", found)
         self._noted = True
 
     def _end(self, stage: str, outcome: Outcome) -> Outcome:

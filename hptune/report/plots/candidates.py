@@ -30,7 +30,7 @@ def plot_candidates(comparison: Comparison, curves: Curves, ax: Axes) -> None:
             band of one standard deviation.
     """
     name = f"val_{comparison.by}"
-    # Batch sizes are compared at near-constant time.
+    # Batch sizes are compared at near-constant time; or after as many updates, which this shows the price of.
     axis = "seconds" if comparison.stage == BATCH_SIZE else "epoch"
     greys = cycle(OTHERS)
     drawn = []
