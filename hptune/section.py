@@ -75,3 +75,7 @@ class Section(BaseModel, metaclass=_ToldInOneLine):
     def change(self, **changes: Any) -> Self:
         """Return this section with some values changed, and checked."""
         return type(self)(**dict(self) | changes)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that tell what has this section from what has another."""
+        return self.model_dump()

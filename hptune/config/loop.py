@@ -42,6 +42,12 @@ def build_loop(experiment: Experiment, given: Task | None) -> Task:
             "model.freeze, optimizer.layer_decay: with a training loop of your own, which makes its "
             "model and optimizer itself; freeze there; leave them out"
         )
+    if methods := experiment.training.methods:
+        name, value = next(iter(methods.items()))
+        raise InputError(
+            f"training.{name}: {value} with a training loop of your own, which takes its steps and keeps "
+            "its weights itself; do it there; leave it out"
+        )
     if given is not None:
         assert isinstance(given.loop, FunctionLoop)
         function = given.loop.function

@@ -113,4 +113,5 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
         evaluate_limit=min(max(affordable // evaluations, low), high),
         early_stopping=None,
         fresh_statistics=True,
+        introspection=None,
     )

@@ -72,8 +72,9 @@ def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Compariso
     """
     about, trials = (decision.parameter, BALANCE), set(decision.trials)
     for own in evidence:
-        same_stage = isinstance(own, Comparison) and own.stage == decision.stage
-        if same_stage and own.parameter in about:
+        if not isinstance(own, Comparison) or own.stage != decision.stage:
+            continue
+        if own.parameter in about:
             compared = {trial for candidate in own.candidates for trial in candidate.trials}
             if compared <= trials:
                 return own

@@ -90,7 +90,7 @@ class Trial:
 
 def _plain(value: Any) -> Any:
     """Return a section as a dict, any other collection as a list, for JSON."""
-    return value.model_dump() if hasattr(value, "model_dump") else list(value)
+    return value.identity() if hasattr(value, "identity") else list(value)
 
 
 @dataclass(frozen=True)

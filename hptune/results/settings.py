@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from hptune.errors import InputError
-from hptune.section import Arguments, Count, NotNegative, Positive, Rate, Section
+from hptune.section import Arguments, Count, Fraction, NotNegative, Positive, Rate, Section
 
 
 class ParameterRule(Section):
@@ -63,6 +65,10 @@ class PolicySpec(Section):
     args: Arguments = Field(default_factory=dict, description="of the policy")
 
 
+# With the keys of each, which say nothing where it is off.
+METHODS = {"introspection": ("introspection", "introspection_at")}
+
+
 class TrainingSettings(Section):
     """How a trial is trained, apart from the hyper-parameters under study."""
 
@@ -88,3 +94,44 @@ class TrainingSettings(Section):
     divergence_factor: Positive = Field(
         3.0, description="a loss this many times its start above the start has diverged"
     )
+    introspection: str | None = Field(
+        None,
+        description="file of `hptune landscape introspection`: the weights jump to where it expects them",
+    )
+    introspection_at: Annotated[tuple[Fraction, ...], Field(min_length=1)] = Field(
+        (0.2,), description="fractions of a run after which the weights jump"
+    )
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """What hptune's own loop does beside plain training, as far as it is on: values by key."""
+        return {name: value for name in METHODS if (value := getattr(self, name))}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the values that make a trial what it is; those of a method that is off do not.
+
+        Of a file that is what it says.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        off = {key for method in METHODS.keys() - self.methods for key in METHODS[method]}
+        values = {name: value for name, value in self.model_dump().items() if name not in off}
+        if self.introspection is not None:
+            values["introspection"] = digest_of_file(self.introspection, "training.introspection")
+        return values
+
+
+def digest_of_file(path: str, key: str) -> str:
+    """Return a digest of what a file says.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        content = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{key}: {path}; cannot be read ({error.strerror}); must be a file; correct the path"
+        ) from None
+    return hashlib.sha256(content).hexdigest()[:12]

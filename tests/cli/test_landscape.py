@@ -96,6 +96,24 @@ def test_a_budget_of_batches_makes_a_walk_no_shorter(
     assert f"of about {count} iterations" in shown.err
 
 
+def test_a_walked_run_teaches_where_another_ones_weights_jump(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file, out = tmp_path / "evolution.pt", tmp_path / "jumps"
+    assert run(["landscape", "introspection", str(trained), "--to", str(file), "--json"]) == 0
+    learned = json.loads(capsys.readouterr().out)
+    assert learned["file"] == str(file) and learned["histories"] == 1
+    assert 0 < learned["error"] < learned["stays"]
+    jumps = ["--set", f"training.introspection={file}", "--seed", "5"]
+    assert run(["train", "--out", str(out), *SMALL, *jumps]) == 0
+    assert len(rows(out / "results.csv")) == 1
+    file.unlink()
+    assert run(["train", "--out", str(out), *SMALL, *jumps]) == 2
+    assert "error: training.introspection: " in capsys.readouterr().err
+    only = Path(shutil.copytree(out, tmp_path / "only"))
+    assert "hptune landscape walk" in refused(["introspection", str(only)], capsys)
+
+
 def test_json_is_one_document(trained: Path, capsys: pytest.CaptureFixture[str]):
     for look in (["hessian", "--steps", "0"], ["sharpness"], ["line", "--test", "--points", "3"]):
         assert run(["landscape", *look, str(trained), *CHEAP, "--json"]) == 0
