@@ -21,6 +21,7 @@ FINAL = "final"
 TRAIN = "train"
 SWEEP = "sweep"
 SEARCH = "search"
+BALANCE = "balance"  # what a sweep of it decides on, which is no single key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ def sweep(
         task: What to train: an `hptune.Task`; a function that makes one, or its name,
             "package.module:function", which tuned.yaml then holds for the shell; or a function of an
             `hptune.Trial`, your own loop.
-        parameter: "momentum", "weight_decay", "batch_size", "lr", "dropout", or a key path of the
+        parameter: "momentum", "weight_decay", "batch_size", "lr", "dropout", "balance", or a key path of the
             YAML, such as "optimizer.args.eps", or "model.args.width" for an argument of
             `make_model`.
         values: Candidates; the named parameters have their own.

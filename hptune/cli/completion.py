@@ -12,10 +12,14 @@ from typing import Any, get_origin
 import click
 from click.shell_completion import CompletionItem
 
-from hptune.stages import procedure
+from hptune.stages import BALANCE, procedure
 
 Items = list[CompletionItem[str]]
-SWEPT = {"lr": "maximum learning rate", "dropout": "rate of the model's dropout layers"}
+SWEPT = {
+    "lr": "maximum learning rate",
+    "dropout": "rate of the model's dropout layers",
+    BALANCE: "what to lower when the LR goes up",
+}
 
 
 def stages(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

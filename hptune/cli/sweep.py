@@ -17,12 +17,13 @@ Examples:
   hptune sweep wd
   hptune sweep dropout --values 0,0.2,0.4 --seeds 3
   hptune sweep optimizer.name --values sgd,adamw,nadamw
+  hptune sweep balance --seeds 3
 """
 
 
 @click.command("sweep", cls=TakesCommand, epilog=EXAMPLES)
 @click.argument(
-    "key", metavar="momentum|wd|batch-size|lr|dropout|KEY.PATH", shell_complete=sweep_keys
+    "key", metavar="momentum|wd|batch-size|lr|dropout|balance|KEY.PATH", shell_complete=sweep_keys
 )
 @training_options
 @first_options
@@ -34,10 +35,14 @@ Examples:
 def command(
     common: Common, key: str, values: str | None, seeds: int | None, from_snapshot: bool
 ) -> None:
-    """Sweep momentum, wd, batch-size, lr, dropout or any key.
+    """Sweep momentum, wd, batch-size, lr, dropout, balance or any key.
 
     Paired short runs are compared, and the value is decided. Values that move the LR, such as
     those of optimizer.name or model.args.KEY, are compared each at an LR of its own.
+
+    balance shows what to lower when the LR goes up: weight decay, dropout, augmentation, a
+    larger batch or a longer run, each by as much as the LR adds. --values names the
+    raised LR [twice the present one].
     """
     from hptune.config.load import parse_value
 

@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from hptune.landscape.box import sharpness
     from hptune.landscape.curvature import hessian
     from hptune.landscape.interpolation import line, plane
+    from hptune.landscape.matching import match
     from hptune.landscape.steps import Walk
 
-__all__ = ["Walk", "hessian", "line", "plane", "sharpness"]
+__all__ = ["Walk", "hessian", "line", "match", "plane", "sharpness"]
 
 _HOMES = {
     "Walk": "steps",
     "hessian": "curvature",
     "line": "interpolation",
+    "match": "matching",
     "plane": "interpolation",
     "sharpness": "box",
 }

@@ -94,12 +94,12 @@ def line(
         InputError: The solutions are of other models, or the budget does not suffice.
     """
     reader = Reader(model, loss, data, **how)
-    points = _affordable(points, lambda n: _line_points(n, reach).size, reader, budget, least=3)
+    points = _affordable(points, lambda n: line_points(n, reach).size, reader, budget, least=3)
     with reader:
         begin, through = reader.flat(start), reader.flat(end)
         rows = [
             {"position": float(t), **reader.at(begin + t * (through - begin))}
-            for t in _line_points(points, reach)
+            for t in line_points(points, reach)
         ]
     return Line(rows, float((through - begin).norm()))
 
@@ -176,7 +176,7 @@ def plane(
     return Plane(rows, places)
 
 
-def _line_points(points: int, reach: float) -> FloatArray:
+def line_points(points: int, reach: float = REACH) -> FloatArray:
     """Return positions from -reach to 1 + reach, 0 and 1 among them."""
     step = 1 / (points - 1)
     beyond = math.floor(reach / step + 1e-9)

@@ -117,4 +117,5 @@ def reading_settings(base: Trial, iterations: int) -> TrainingSettings:
         early_stopping=None,
         fresh_statistics=True,
         average=None,
+        introspection=None,
     )

@@ -61,7 +61,7 @@ def _value(record: RunRecord, latest: dict[str, Decision], name: str) -> str:
     if name == "momentum" and lowest is not None and lowest.value != decision.value:
         text += f"-{plain(lowest.value)}"
     words = parameter(name).removeprefix("maximum ")
-    start = f"  {words:<{_NAMES}}{text:<{_VALUES}}"
+    start = f"  {words:<{_NAMES}}{text:<{_VALUES - 1}} "
     brief = trust_of(decision, record.evidence).brief
     return f"{start}{shorten(brief, max(WIDTH - len(start), 20), placeholder=' ...')}".rstrip()
 

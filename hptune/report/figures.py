@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hptune.errors import one_of
 from hptune.report.aggregate import over_seeds
+from hptune.report.plots.balance import plot_balance
 from hptune.report.plots.candidates import plot_candidates
 from hptune.report.plots.final import plot_losses, plot_metric, plot_schedule
 from hptune.report.plots.landscape import LANDSCAPE, landscape_plots
@@ -31,7 +32,7 @@ from hptune.report.views import (
 from hptune.report.wording import column, parameter
 from hptune.results.evidence import Comparison, FinalRun
 from hptune.results.records import Curve
-from hptune.stages import BATCH_SIZE, FINAL, LR_RANGE, SEARCH
+from hptune.stages import BALANCE, BATCH_SIZE, FINAL, LR_RANGE, SEARCH
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -120,7 +121,15 @@ def _of_range_test(record: RunRecord) -> Iterator[Planned]:
 
 def _of_comparison(comparison: Comparison, record: RunRecord) -> Iterator[Planned]:
     anchor, _ = heading(comparison)
-    if paired_curves(comparison, record.curves):
+    if comparison.parameter == BALANCE:
+        yield Planned(
+            anchor,
+            anchor,
+            "From training to validation loss: a large LR and all that regularises narrow the gap. Look for "
+            "the raised LR whose validation loss is lowest: what it lowers is what to lower with it.",
+            partial(plot_balance, comparison, record.trials),
+        )
+    elif paired_curves(comparison, record.curves):
         yield Planned(
             anchor,
             anchor,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from hptune.report.wording import rounded
 from hptune.results.evidence import Comparison, Evidence, Model
 from hptune.results.records import Decision
-from hptune.stages import FINAL, REFINE, SEARCH, STAGES
+from hptune.stages import BALANCE, FINAL, REFINE, SEARCH, STAGES
 
 SURE = 0.95  # probability
 
@@ -68,11 +68,13 @@ def comparison_of(decision: Decision, evidence: Sequence[Evidence]) -> Compariso
     """Return the comparison that a decision came of: of its stage, its parameter and its trials.
 
     A stage may decide on a parameter twice: the LR goes with another batch size, and is then
-    confirmed.
+    confirmed. One of the balance of regularisation decides on several at once.
     """
-    about, trials = (decision.stage, decision.parameter), set(decision.trials)
+    about, trials = (decision.parameter, BALANCE), set(decision.trials)
     for own in evidence:
-        if isinstance(own, Comparison) and (own.stage, own.parameter) == about:
+        if not isinstance(own, Comparison) or own.stage != decision.stage:
+            continue
+        if own.parameter in about:
             compared = {trial for candidate in own.candidates for trial in candidate.trials}
             if compared <= trials:
                 return own

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -68,6 +70,7 @@ METHODS = {
     "average": ("average", "average_decay", "average_start"),
     "sam": ("sam",),
     "gradient_noise": ("gradient_noise",),
+    "introspection": ("introspection", "introspection_at"),
 }
 
 
@@ -124,14 +127,50 @@ class TrainingSettings(Section):
         default_factory=NoiseSpec,
         description="Gaussian, of variance eta / (1 + t)^gamma in iteration t, after clipping",
     )
+    introspection: str | None = Field(
+        None,
+        description="file of `hptune landscape introspection`: the weights jump to where it expects them",
+    )
+    introspection_at: Annotated[tuple[Fraction, ...], Field(min_length=1)] = Field(
+        (0.2,), description="fractions of a run after which the weights jump"
+    )
 
     @property
     def methods(self) -> dict[str, Any]:
         """What hptune's own loop does beside plain training, as far as it is on: values by key."""
-        on = {"average": self.average, "sam": self.sam, "gradient_noise": self.gradient_noise.eta}
+        on = {
+            "average": self.average,
+            "sam": self.sam,
+            "gradient_noise": self.gradient_noise.eta,
+            "introspection": self.introspection,
+        }
         return {name: value for name, value in on.items() if value}
 
     def identity(self) -> dict[str, Any]:
-        """Return the values that make a trial what it is; those of a method that is off do not."""
+        """Return the values that make a trial what it is; those of a method that is off do not.
+
+        Of a file that is what it says.
+
+        Raises:
+            InputError: It cannot be read.
+        """
         off = {key for method in METHODS.keys() - self.methods for key in METHODS[method]}
-        return {name: value for name, value in self.model_dump().items() if name not in off}
+        values = {name: value for name, value in self.model_dump().items() if name not in off}
+        if self.introspection is not None:
+            values["introspection"] = digest_of_file(self.introspection, "training.introspection")
+        return values
+
+
+def digest_of_file(path: str, key: str) -> str:
+    """Return a digest of what a file says.
+
+    Raises:
+        InputError: It cannot be read.
+    """
+    try:
+        content = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{key}: {path}; cannot be read ({error.strerror}); must be a file; correct the path"
+        ) from None
+    return hashlib.sha256(content).hexdigest()[:12]

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hptune.errors import HptuneError
+from hptune.errors import HptuneError, InputError
 from hptune.results.divergence import DivergenceMonitor, divergence_message
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
 from hptune.task import Batch, Task
@@ -20,6 +20,7 @@ from hptune.training.device import Device, random_state, reseed, restore_random_
 from hptune.training.evaluation import reading
 from hptune.training.freezing import Releases, train_mode
 from hptune.training.gradient_noise import GradientNoise
+from hptune.training.introspection import jumps_of
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
@@ -136,9 +137,12 @@ class TrialRun:
         self.training_seconds = self._seconds_before = self._snapshot_took = 0.0
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._jumps = jumps_of(self.model, trial)
         self._resume()
         self._iteration = self.first_iteration
         self._noise = GradientNoise(self.model, trial) if settings.gradient_noise.eta else None
+        if self._jumps is not None and not self.first_iteration:
+            self._jumps.after(0)
         self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
         device.reset_peak_memory()
 
@@ -173,6 +177,8 @@ class TrialRun:
         if self._validation.average is not None:
             self._validation.average.update(self._iteration)
         self._iteration += 1
+        if self._jumps is not None:
+            self._jumps.after(self._iteration)
 
     def end_of_block(self, iteration: int, losses: Sequence[float]) -> None:
         """Do what is due between two blocks of iterations; `ended` says whether the trial goes on.
@@ -267,6 +273,7 @@ class TrialRun:
             "optimizer": self.optimizer.state(),
             "scaler": self.scaler.state_dict(),
             "average": average.state() if (average := self._validation.average) else None,
+            "jumps": None if self._jumps is None else self._jumps.state(),
             "random": random[0],
             "random_of_others": list(random[1:]),
             "recorder": self.recorder.state(),
@@ -287,6 +294,11 @@ class TrialRun:
             self.training_seconds = state["training_seconds"]
             self._seconds_before, self._started = state["seconds"], state["started"]
         elif (path := self.job.parent) is not None:
+            if self._jumps is not None:
+                raise InputError(
+                    "training.introspection: with runs that branch from a snapshot, which have not seen "
+                    "how its weights moved; must train from the start; leave one of the two out"
+                )
             state = load_state(path)
             if state is None or f"{state.get('trial')}@{state['iteration']}" != self.trial.snapshot:
                 raise HptuneError(
@@ -300,6 +312,8 @@ class TrialRun:
         self.scaler.load_state_dict(state["scaler"])
         if (average := self._validation.average) and state.get("average"):
             average.load(state["average"])
+        if self._jumps is not None and state.get("jumps"):
+            self._jumps.load(state["jumps"])
         rank = self.device.ranks.rank
         random = [state["random"], *state.get("random_of_others", ())]
         if rank < len(random):  # else it was trained on fewer devices

@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for look in (
         ["hessian", "--steps", "8", "--top", "2"],
         ["sharpness", "--directions", "5"],
-        ["line", "--points", "5"],
+        ["line", "--points", "5", "--match"],
         ["walk"],
         ["plane", "--side", "3"],
     ):
@@ -53,7 +53,12 @@ def test_every_look_is_a_table_and_part_of_the_page(trained: Path):
     begin = next(row for row in line if float(row["position"]) == 0)
     assert float(end["train_loss"]) < float(begin["train_loss"])
     assert "test_loss" not in end  # which nobody asked for
-    assert len(list(folder.glob("line-train-*-train-*.csv"))) == 1
+    (between,) = (rows(path) for path in folder.glob("line-train-*-train-*.csv"))
+    for row in between:  # from the same net, to another order of the same net
+        at_an_end = float(row["position"]) in (0, 1)
+        same = float(row["matched_train_loss"]) == pytest.approx(float(row["train_loss"]), abs=1e-4)
+        assert same == at_an_end
+    assert "matched_train_loss" not in end  # of one run
     places = rows(folder / f"places-{trial}.csv")
     assert places[0]["name"] == trial and len(places) == 26
     page = (trained / "report.html").read_text()
@@ -77,6 +82,36 @@ def test_a_walk_repeats_its_run_and_says_nothing_then(
     assert run(["landscape", "walk", str(trained), "--device", "cpu"]) == 0
     told = capsys.readouterr().err
     assert "iterations again" in told and "to the last digit" not in told
+
+
+def test_a_budget_of_batches_makes_a_walk_no_shorter(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("hptune.console.meter.PLAIN_SECONDS", 0)
+    monkeypatch.setattr("hptune.training.trial_run.PROGRESS_SECONDS", 0)
+    assert run(["landscape", "walk", str(trained), "--device", "cpu", "--budget", "14"]) == 0
+    shown = capsys.readouterr()
+    count = int(shown.err.split(" iterations again")[0].split()[-1])
+    assert f"2 of {count} steps measured" in shown.out
+    assert f"of about {count} iterations" in shown.err
+
+
+def test_a_walked_run_teaches_where_another_ones_weights_jump(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    file, out = tmp_path / "evolution.pt", tmp_path / "jumps"
+    assert run(["landscape", "introspection", str(trained), "--to", str(file), "--json"]) == 0
+    learned = json.loads(capsys.readouterr().out)
+    assert learned["file"] == str(file) and learned["histories"] == 1
+    assert 0 < learned["error"] < learned["stays"]
+    jumps = ["--set", f"training.introspection={file}", "--seed", "5"]
+    assert run(["train", "--out", str(out), *SMALL, *jumps]) == 0
+    assert len(rows(out / "results.csv")) == 1
+    file.unlink()
+    assert run(["train", "--out", str(out), *SMALL, *jumps]) == 2
+    assert "error: training.introspection: " in capsys.readouterr().err
+    only = Path(shutil.copytree(out, tmp_path / "only"))
+    assert "hptune landscape walk" in refused(["introspection", str(only)], capsys)
 
 
 def test_json_is_one_document(trained: Path, capsys: pytest.CaptureFixture[str]):
@@ -108,9 +143,11 @@ def test_what_cannot_be_looked_at_is_one_line(
     assert "must be once or three times" in refused(
         ["plane", str(trained), "--trial", "a", "--trial", "b"], capsys
     )
-    assert "--budget: 1 batches" in refused(
-        ["hessian", str(trained), "--budget", "1", "--device", "cpu"], capsys
-    )
+    for look in ("hessian", "walk"):
+        assert "--budget: 1 batches" in refused(
+            [look, str(trained), "--budget", "1", "--device", "cpu"], capsys
+        )
+    assert "--examples" in refused(["line", str(trained), "--examples", "0"], capsys)
 
 
 def test_a_run_without_its_weights_or_of_another_task_is_one_line(

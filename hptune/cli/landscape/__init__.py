@@ -6,16 +6,20 @@ import click
 
 from hptune.cli.landscape.around import hessian, sharpness
 from hptune.cli.landscape.between import line, plane
+from hptune.cli.landscape.evolution import introspection
 from hptune.cli.landscape.walk import walk
 
 EXAMPLES = """\b
 Examples:
   hptune landscape hessian runs/digits
-  hptune landscape line runs/digits --test
+  hptune landscape line runs/digits --match
+  hptune landscape introspection runs/digits --to evolution.pt
 """
 
 
-@click.group("landscape", commands=[hessian, sharpness, line, plane, walk], epilog=EXAMPLES)
+@click.group(
+    "landscape", commands=[hessian, sharpness, line, plane, walk, introspection], epilog=EXAMPLES
+)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Look at the loss around, between and along trained weights.

@@ -60,17 +60,22 @@ def hessian(look: Look, trial: str | None, batch_norm: str, **how: Any) -> None:
     Dropout is off.
     """
     from hptune import landscape
+    from hptune.landscape.curvature import EXACT
     from hptune.landscape.tables import density_table, spectrum_table
 
     console = look.console()
     trained = look.open(console)
     row = trained.find(trial) if trial else trained.seeds()[0]
     size = int(str(row["batch_size"]))
+    model = trained.model(row)
+    weights = sum(p.numel() for p in model.parameters() if p.requires_grad)
     products = how["steps"] * how["vectors"] + 6 * how["top"] + 12
+    if weights <= EXACT:
+        products = weights
     _say_what(console, look, row, batch_norm, trained)
-    with look.meter(console, products * look.batches(size)) as meter:
+    with look.meter(console, (products + 1) * look.batches(size, trained.task.train)) as meter:
         found = landscape.hessian(
-            trained.model(row), trained.task.step, trained.task.train,
+            model, trained.task.step, trained.task.train,
             **_objective(look, trained, size, batch_norm, meter), **how,
         )  # fmt: skip
     about = {"examples": look.examples, "batch_norm": batch_norm, "lr": row["lr"]}
@@ -118,7 +123,12 @@ def sharpness(
     size = int(str(row["batch_size"]))
     epsilons = epsilons or EPSILONS
     _say_what(console, look, row, batch_norm, trained)
-    about = 20 * (2 if how["directions"] else 1) * len(epsilons) * look.batches(size)
+    about = (
+        20
+        * (2 if how["directions"] else 1)
+        * len(epsilons)
+        * look.batches(size, trained.task.train)
+    )
     with look.meter(console, about) as meter:
         rises = landscape.sharpness(
             trained.model(row), trained.task.step, trained.task.train, epsilons=epsilons,
@@ -147,7 +157,7 @@ def _objective(
 
 
 def _say_what(console: Console, look: Look, row: Row, batch_norm: str, trained: TrainedRun) -> None:
-    count = min(look.examples or len(trained.task.train), len(trained.task.train))
+    count = min(look.examples, len(trained.task.train))
     by = "its batch" if batch_norm == "batch" else "the running averages"
     console.message(
         f"{row['trial']}: the first {count} training examples in batches of {row['batch_size']}, "

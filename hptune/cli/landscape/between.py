@@ -13,11 +13,13 @@ from hptune.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import nn
 
+    from hptune.landscape.reader import Row
     from hptune.procedure.session.trained import TrainedRun
 
 START = "start"
+MATCHED = "matched_"
 _test_option = click.option(
     "--test", is_flag=True, help="Read the test set too; by default the validation set alone."
 )
@@ -36,37 +38,63 @@ class End(NamedTuple):
 @click.option("--to", "end", metavar="END", help="A trial's ID or a run directory.")
 @click.option("--points", type=click.IntRange(min=3), default=25, help="Between the ends [25].")
 @_test_option
-def line(look: Look, start: str | None, end: str | None, points: int, test: bool) -> None:
+@click.option(
+    "--match",
+    is_flag=True,
+    help="Another curve, with the units of the second net in the order of the first.",
+)
+def line(
+    look: Look, start: str | None, end: str | None, points: int, test: bool, match: bool
+) -> None:
     """Show loss and metrics along the line between two solutions, and the barrier.
 
     By default from the start of the run to its end, and between its first two seeds. Averages of
     batch norms are gathered anew at each point; dropout is off.
     """
     from hptune import landscape
+    from hptune.landscape.interpolation import line_points
     from hptune.landscape.tables import rows_table
 
     console = look.console()
     trained = look.open(console)
     pairs = _pairs(trained, look, start, end)
+    splits, step = _splits(trained, test=test), trained.task.step
     tables, answer, found = {}, [], []
     how = _reading(look, trained)
     for begin, last in pairs:
-        console.message(f"{begin.name} to {last.name}: {look.examples or 'all'} examples a split")
-        about = 2 * points * 3 * look.batches(how["batch_size"])
-        with look.meter(console, about) as meter:
-            shown = landscape.line(
-                begin.model, begin.model.state_dict(), _weights(last.model), trained.task.step,
-                _splits(trained, test=test), points=points, on_batch=meter, **how,
+        ends = f"{begin.name} to {last.name}"
+        console.message(f"{ends}: at most {look.examples} examples a split")
+        matching = None
+        if match and begin.name == START:
+            console.message("  not matched: the units of one run are in one order")
+        elif match:
+            matching = landscape.match(
+                begin.model, begin.model.state_dict(), last.model.state_dict(), step,
+                trained.task.train,
             )  # fmt: skip
-        name = f"line-{begin.name}-{last.name}"
-        tables[name] = rows_table(shown.rows)
-        barrier = shown.barrier()
-        answer.append(
-            f"{begin.name} to {last.name}: barrier of the training loss {barrier:.4g}, "
-            f"distance {shown.distance:.4g}"
-        )
-        ends = {"from": begin.name, "to": last.name}
-        found.append({**ends, "barrier": barrier, "distance": shown.distance, "points": shown.rows})
+            console.message(f"  {matching}")
+        lines = {}
+        for kind, weights in (
+            ("", last.model.state_dict()),
+            *([(MATCHED, matching.weights)] if matching else []),
+        ):
+            about = len(line_points(points)) * _batches(look, how, splits, last.model)
+            with look.meter(console, about) as meter:
+                lines[kind] = landscape.line(
+                    begin.model, begin.model.state_dict(), weights, step, splits, points=points,
+                    on_batch=meter, **how,
+                )  # fmt: skip
+        rows = _side_by_side({kind: shown.rows for kind, shown in lines.items()})
+        tables[f"line-{begin.name}-{last.name}"] = rows_table(rows)
+        document: dict[str, Any] = {"from": begin.name, "to": last.name}
+        for kind, shown in lines.items():
+            barrier, distance = shown.barrier(), shown.distance
+            answer.append(
+                f"{ends}{', matched' if kind else ''}: barrier of the training loss {barrier:.4g}, "
+                f"distance {distance:.4g}"
+            )
+            document |= {f"{kind}barrier": barrier, f"{kind}distance": distance}
+        found.append({**document, "points": rows})
     look.write(trained, tables, answer, {"lines": found})
 
 
@@ -107,10 +135,12 @@ def plane(look: Look, ends: tuple[str, ...], side: int, test: bool) -> None:
             f"  without a path: `hptune landscape walk --trial {found[0].name}` keeps it"
         )
     how = _reading(look, trained)
-    with look.meter(console, side * side * 3 * look.batches(how["batch_size"])) as meter:
+    splits = _splits(trained, test=test)
+    about = side * side * _batches(look, how, splits, found[0].model)
+    with look.meter(console, about) as meter:
         shown = landscape.plane(
-            found[0].model, [_weights(own.model) for own in found], trained.task.step,
-            _splits(trained, test=test), path=path, side=side, on_batch=meter, seed=look.seed, **how,
+            found[0].model, [own.model.state_dict() for own in found], trained.task.step,
+            splits, path=path, side=side, on_batch=meter, seed=look.seed, **how,
         )  # fmt: skip
     names = [own.name for own in found] + [f"path {n}" for n in range(len(path))]
     places = [{"name": n, **p} for n, p in zip(names, shown.places, strict=True)]
@@ -164,8 +194,28 @@ def _end(trained: TrainedRun, look: Look, name: str) -> End:
     return End(str(best["trial"]), other.model(best))
 
 
-def _weights(model: nn.Module) -> Mapping[str, Tensor]:
-    return {name: value.clone() for name, value in model.state_dict().items()}
+def _side_by_side(lines: Mapping[str, list[Row]]) -> list[Row]:
+    """Return the rows of curves over the same positions as one table, the second's columns prefixed."""
+    return [
+        {"position": own[0]["position"]}
+        | {
+            f"{kind}{name}": value
+            for kind, row in zip(lines, own, strict=True)
+            for name, value in row.items()
+            if name != "position"
+        }
+        for own in zip(*lines.values(), strict=True)
+    ]
+
+
+def _batches(
+    look: Look, how: Mapping[str, Any], splits: Mapping[str, Any], model: nn.Module
+) -> int:
+    """Return the batches that a point costs: averages are gathered from the training set."""
+    from hptune.training.statistics import running_modules
+
+    gathered = [splits["train"]] if running_modules(model) else []
+    return look.batches(how["batch_size"], *splits.values(), *gathered)
 
 
 def _splits(trained: TrainedRun, *, test: bool) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Function = Callable[..., Any]
 COUNT = click.IntRange(min=1)
+BATCHES = "batches"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Look:
     """The options that all looks share, as given."""
 
     run: Path | None
-    examples: int | None
+    examples: int
     budget: int | None
     device: str
     seed: int
@@ -49,17 +50,17 @@ class Look:
             also_look_in(self.run.resolve().parent)
         return TrainedRun(find_run_dir(self.run), self.device, console.message)
 
-    def meter(self, console: Console, about: int | None, what: str = "batches") -> Meter:
-        """Return what tells of the cost; a budget is the most that it comes to."""
+    def meter(self, console: Console, about: int, what: str = BATCHES) -> Meter:
+        """Return what tells of the cost; a budget of batches is the most that they come to."""
         from hptune.console.meter import Meter
 
-        if about is not None and self.budget is not None:
+        if self.budget is not None and what == BATCHES:
             about = min(about, self.budget)
-        return Meter(console, what, about or self.budget)
+        return Meter(console, what, about)
 
-    def batches(self, size: int) -> int:
-        """Return how many batches the examples make, about."""
-        return -(-(self.examples or size) // size)
+    def batches(self, size: int, *splits: Sized) -> int:
+        """Return how many batches of a size are looked at of some splits."""
+        return sum(-(-min(self.examples, len(split)) // size) for split in splits)
 
     def write(
         self, trained: TrainedRun, tables: dict[str, str], answer: list[str], document: Any
@@ -85,9 +86,9 @@ def look_options(function: Function) -> Function:
     )
     @click.option(
         "--examples",
-        type=click.IntRange(min=0),
+        type=COUNT,
         default=1000,
-        help="Training examples to look at, 0 for all [1000].",
+        help="Of each split to look at; more than there are takes all [1000].",
     )
     @click.option("--budget", type=COUNT, help="Batches to go through at most.")
     @click.option(
@@ -113,7 +114,7 @@ def look_options(function: Function) -> Function:
     ) -> Any:
         look = Look(
             run=run,
-            examples=examples or None,
+            examples=examples,
             budget=budget,
             device=device,
             seed=seed,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hptune.cli.landscape.look import COUNT, Look, look_options
+from hptune.errors import InputError
 
 if TYPE_CHECKING:
     from hptune.landscape.steps import Row
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 def walk(look: Look, trial: str | None, every: int, between: int) -> None:
     """Train a run again and show the loss between its steps, angles, distance and noise scale.
 
-    Takes less than twice as long as training. The loss of a step's own batch, batch norm by that
-    batch, dropout off; --examples has no part in it.
+    Takes less than twice as long as training, beside which --budget counts. The loss of a step's own
+    batch, batch norm by that batch, dropout off; --examples has no part in it.
     """
     from hptune.landscape.steps import retrace
     from hptune.landscape.tables import rows_table
@@ -40,7 +41,13 @@ def walk(look: Look, trial: str | None, every: int, between: int) -> None:
     again, name = trained.trial(row), str(row["trial"])
     if look.budget is not None:
         # Beside training's: the points between, and forth and back through two halves of a batch.
-        every = max(every, math.ceil(again.iterations * (between + 4) / look.budget))
+        each = between + 4
+        if look.budget < min(2, again.iterations) * each:
+            raise InputError(
+                f"--budget: {look.budget} batches; must be at least {2 * each}, for two measured steps; "
+                "raise it"
+            )
+        every = max(every, math.ceil(again.iterations * each / look.budget))
     every = min(every, max(again.iterations // 2, 1))  # a short run has some measured steps, too
     console.message(
         f"{name}: {again.iterations} iterations again, one of {every} measured on its own batch; "

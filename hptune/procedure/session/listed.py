@@ -14,7 +14,7 @@ from hptune.errors import InputError, did_you_mean
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import DROPOUT_RATES, PATHS, label
 from hptune.results.records import Value
-from hptune.stages import OPTIMIZER, STAGES, procedure, swept
+from hptune.stages import BALANCE, OPTIMIZER, STAGES, procedure, swept
 from hptune.user_code import find
 
 
@@ -30,6 +30,8 @@ def listed_values(context: Context, key: str, values: Sequence[Value] | None) ->
             optimizer or a first batch fail with it.
     """
     stage = swept(key)
+    if key == BALANCE:  # an LR, which is held against the one that is found by then
+        return None if values is None else list(values)
     if stage is None and key not in PATHS:
         _check_key(context, key, values)
     if values is None:
@@ -95,7 +97,7 @@ def _present(context: Context, path: str) -> Any:
 
 def _check_key(context: Context, key: str, values: Sequence[Value] | None) -> None:
     if "." not in key and not hasattr(context.experiment, key):
-        named = [*(name for stage in procedure() for name in stage.aliases), *PATHS]
+        named = [*(name for stage in procedure() for name in stage.aliases), *PATHS, BALANCE]
         raise InputError(
             f"sweep {key}: no such hyper-parameter; must be {', '.join(named)}, or a key path such "
             "as optimizer.args.eps; " + did_you_mean(key, named, "choose one")

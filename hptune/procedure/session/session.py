@@ -13,7 +13,7 @@ from typing import Any, Self
 from hptune.config.load import dump, with_value
 from hptune.config.schema import Experiment
 from hptune.errors import InputError
-from hptune.procedure import final, optimizer, search, sweep_key, sweep_lr
+from hptune.procedure import balance, final, optimizer, search, sweep_key, sweep_lr
 from hptune.procedure.outcome import Outcome
 from hptune.procedure.plan import PlannedStage
 from hptune.procedure.session import place
@@ -28,6 +28,7 @@ from hptune.procedure.session.time_limit import TimeLimit
 from hptune.results.records import Scalar, Trial, Value
 from hptune.results.run_dir import RunDir
 from hptune.stages import (
+    BALANCE,
     FINAL,
     LR_RANGE,
     OPTIMIZER,
@@ -141,7 +142,7 @@ class Session:
         """Run the stage of a named hyper-parameter, or a paired sweep of any other key.
 
         Args:
-            key: momentum, wd, batch-size, lr, dropout, or a key path of the experiment.
+            key: momentum, wd, batch-size, lr, dropout, balance, or a key path of the experiment.
             values: Candidates; each named key has its own by default.
             seeds: Repeats of each candidate.
 
@@ -159,6 +160,8 @@ class Session:
         self._begin(SWEEP, f"sweep {key}")
         context.budget = Budget()
         seeds = seeds or context.experiment.procedure.seeds
+        if key == BALANCE:
+            return outcome + self._end(SWEEP, balance.stage(context, values, seeds))
         if values is not None and sweep_lr.moves_lr(key):
             return outcome + self._end(SWEEP, sweep_lr.stage(context, key, values, seeds))
         return outcome + self._end(SWEEP, sweep_key.stage(context, key, values, seeds))

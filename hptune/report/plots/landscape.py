@@ -52,7 +52,8 @@ def landscape_plots(record: RunRecord) -> Iterator[LookPlot]:
             name,
             f"Loss from {_ends(trial)}. Look for a bump between the ends: none means one basin, where "
             "averaging the weights may help; a bump means different solutions, of which only the outputs "
-            "can be averaged. A flatter side generalises better: go on with its settings.",
+            "can be averaged. Where the dashed curve has none, they differ in the order of their units "
+            "alone. A flatter side generalises better: go on with its settings.",
             partial(plot_line, rows),
         )
     for name, trial, rows in _of(record, "plane"):
@@ -122,18 +123,24 @@ def plot_density(rows: Sequence[Row], spectrum: Sequence[Row], ax: Axes) -> None
 
 
 def plot_line(rows: Sequence[Row], ax: Axes) -> None:
-    """Draw the losses along a line.
+    """Draw the losses along a line, dashed those with the units of both ends in one order.
 
     Args:
-        rows: position, and a loss for each split.
+        rows: position, and a loss for each split; where units were matched, that as `matched_` too.
     """
     names = [name for name in _PARTS if name in rows[0]]
     for name, color in zip(names, COLOURS, strict=False):
         ax.plot(_column(rows, "position"), _column(rows, name), color=color, label=column(name))
+        if (matched := f"matched_{name}") in rows[0]:
+            ax.plot(
+                _column(rows, "position"), _column(rows, matched), "--", color=color,
+                label=f"{column(name)}, units matched",
+            )  # fmt: skip
     for end in (0, 1):
         ax.axvline(end, color=GREY, linestyle="--", linewidth=0.8)
     ax.set_xlabel("position (0: from, 1: to)")
-    _log_if_wide(ax, np.concatenate([_column(rows, name) for name in names]))
+    drawn = [name for name in rows[0] if name.removeprefix("matched_") in names]
+    _log_if_wide(ax, np.concatenate([_column(rows, name) for name in drawn]))
     ax.legend()
 
 
