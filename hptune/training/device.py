@@ -34,6 +34,7 @@ class Device:
         dtype: float32, or the type that autocast computes in.
         graph_from_iteration: How long a trial is at least whose passes are recorded as a CUDA graph and
             replayed, iterations; None never records.
+        graph_steps: Whether the optimizer's step is part of the graph too.
         needs_probe: Whether a probe may still change these; see `hptune.training.execution_mode`.
         ranks: Of the devices that train a trial together, which one this is.
     """
@@ -41,6 +42,7 @@ class Device:
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
     graph_from_iteration: int | None = None
+    graph_steps: bool = False
     needs_probe: bool = False
     ranks: Ranks = ALONE
 

@@ -17,7 +17,7 @@ from hptune.training import interrupt
 from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch, micro_batch
-from hptune.training.passes import How, pass_of
+from hptune.training.passes import How, Stepping, pass_of
 from hptune.training.ranks import ALONE, Ranks
 from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress, TrialRun
@@ -93,7 +93,7 @@ class Lanes:
             first.train_data, first.trial, first.first_iteration, self._ranks
         )
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
-        self._pass = pass_of(runs, how, first.trial.iterations - first.first_iteration)
+        self._pass = pass_of(runs, how, first.first_iteration)
         for run in runs:
             run.optimizer.match_layout()
             run.begin()
@@ -121,7 +121,7 @@ class Lanes:
                 for run in self._runs:
                     run.releases.turn(iteration)
                     run.optimizer.other_parameters_train()
-                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration)
+                self._pass = pass_of(self._runs, self._how, iteration)
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
@@ -138,7 +138,7 @@ class Lanes:
                 self._runs = [run for run in self._runs if not run.ended]
                 if not self._runs:
                     return
-                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration - 1)
+                self._pass = pass_of(self._runs, self._how, iteration + 1)
             if stops:
                 for run in self._runs:
                     run.save(iteration + 1)
@@ -155,7 +155,11 @@ class Lanes:
         return losses
 
     def gradients(self) -> Tensor:
-        """Leave the gradients on the next batch in each lane; return the losses, still on the device."""
+        """Leave the gradients on the next batch in each lane, or take the step where the pass does.
+
+        Returns:
+            The losses, still on the device.
+        """
         losses = self._pass(next(self._batches))
         for _ in self._passes:
             losses = losses + self._pass(next(self._batches))
@@ -163,8 +167,8 @@ class Lanes:
 
     @property
     def not_captured(self) -> str | None:
-        """Why the passes could not be recorded, if they were to be."""
-        return self._pass.error if isinstance(self._pass, Captured) else None
+        """Why the passes, or the steps with them, could not be recorded, if they were to be."""
+        return self._pass.error if isinstance(self._pass, Captured | Stepping) else None
 
 
 def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE) -> Iterator[Batch]:

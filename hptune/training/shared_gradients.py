@@ -57,7 +57,7 @@ class SharedGradients:
         """Say whether a pass of any process leaves a parameter without a gradient."""
         place = self._device.torch_device
         parameters = [p for p in self._loss.parameters() if p.requires_grad]
-        with as_before([self._loss], parameters, place):
+        with as_before(list(self._loss.buffers()), parameters, place):
             self._loss(batch).backward()
             unused = sum(parameter.grad is None for parameter in parameters)
         return bool(self._device.ranks.total(torch.tensor(unused, device=place)) > 0)

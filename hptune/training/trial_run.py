@@ -148,7 +148,18 @@ class TrialRun:
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
+    def step_on(self, batch: Batch) -> Tensor:
+        """Update the parameters by the gradients on a batch, and return the loss, detached."""
+        loss = self.gradients(batch)
+        self.step()
+        return loss
+
     def update(self) -> None:
+        """Take a step from the gradients, unless the pass has done that; and what follows a step."""
+        if self.optimizer.on_device is None:
+            self.step()
+
+    def step(self) -> None:
         """Update the parameters from their gradients, clipped where the trial says so."""
         clip_norm, scaled = self.trial.settings.clip_norm, self.scaler.is_enabled()
         if clip_norm is not None:
