@@ -20,6 +20,7 @@ from hptune.training.nadamw import NAdamW
 
 Group = dict[str, Any]
 Values = NDArray[np.float64]
+Tensors = list[Tensor] | tuple[Tensor, ...]
 
 
 class DeviceStep:
@@ -121,11 +122,11 @@ class _Update:
     def _values(self, lr: Values, momentum: Values) -> Values:
         raise NotImplementedError
 
-    def __call__(self, gradients: Sequence[Tensor], values: Tensor) -> None:
+    def __call__(self, gradients: Tensors, values: Tensor) -> None:
         """Update from gradients and a row of the table."""
         raise NotImplementedError
 
-    def _with_decay(self, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+    def _with_decay(self, gradients: Tensors) -> Tensors:
         if self._group["weight_decay"] == 0:
             return gradients
         decay: float = self._group["weight_decay"]
@@ -144,12 +145,12 @@ class _SGD(_Update):
             )  # which leave the buffers alone
         return np.stack([momentum, -lr], axis=1)
 
-    def __call__(self, gradients: Sequence[Tensor], values: Tensor) -> None:
+    def __call__(self, gradients: Tensors, values: Tensor) -> None:
         (buffers,), (momentum, minus_lr) = self._lists, values
         gradients = self._with_decay(gradients)
         torch._foreach_mul_(buffers, momentum)
         torch._foreach_add_(buffers, gradients, alpha=1 - self._group["dampening"])
-        steps: Sequence[Tensor] = buffers
+        steps: Tensors = buffers
         if self._group["nesterov"]:
             steps = torch._foreach_mul(buffers, momentum)
             torch._foreach_add_(steps, gradients)
@@ -182,7 +183,7 @@ class _Adam(_Update):
         for own in self._state:
             own["step"].fill_(self._first + taken)
 
-    def __call__(self, gradients: Sequence[Tensor], values: Tensor) -> None:
+    def __call__(self, gradients: Tensors, values: Tensor) -> None:
         beta1, rest, shrunk, corrected, of_gradient, of_average = values
         (averages, squares), beta2 = self._lists, self._group["betas"][1]
         if not self._decoupled:

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
-from hptune.task import Batch, Source, Task
+from hptune.task import Batch, Resident, Source, Task
 from hptune.training import interrupt
 from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch, micro_batch
-from hptune.training.passes import How, Stepping, pass_of
+from hptune.training.passes import How, Stepping, pass_of, reads
 from hptune.training.ranks import ALONE, Ranks
 from hptune.training.result import failed
 from hptune.training.trial_run import Job, OnProgress, TrialRun
@@ -89,14 +89,22 @@ class Lanes:
         if any(run.first_iteration != first.first_iteration for run in runs):
             raise ValueError("they were interrupted at different iterations")
         self._ranks = first.device.ranks
-        self._batches = batches_from(
-            first.train_data, first.trial, first.first_iteration, self._ranks
-        )
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
-        self._pass = pass_of(runs, how, first.first_iteration)
+        self._choices: bool | None = None
+        self._begin_at(first.first_iteration)
         for run in runs:
             run.optimizer.match_layout()
             run.begin()
+
+    def _begin_at(self, iteration: int) -> None:
+        """Make the pass for the iterations to come, and what gives it its batches."""
+        first = self._runs[0]
+        self._pass = pass_of(self._runs, self._how, iteration)
+        if (choices := reads(first, iteration)) != self._choices:
+            self._choices = choices
+            self._batches = batches_from(
+                first.train_data, first.trial, iteration, self._ranks, choices=choices
+            )
 
     def train(self) -> Iterator[TrialRun]:
         """Run the iterations; yield each run when it has ended.
@@ -121,7 +129,7 @@ class Lanes:
                 for run in self._runs:
                     run.releases.turn(iteration)
                     run.optimizer.other_parameters_train()
-                self._pass = pass_of(self._runs, self._how, iteration)
+                self._begin_at(iteration)
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
@@ -138,7 +146,7 @@ class Lanes:
                 self._runs = [run for run in self._runs if not run.ended]
                 if not self._runs:
                     return
-                self._pass = pass_of(self._runs, self._how, iteration + 1)
+                self._begin_at(iteration + 1)
             if stops:
                 for run in self._runs:
                     run.save(iteration + 1)
@@ -171,10 +179,13 @@ class Lanes:
         return self._pass.error if isinstance(self._pass, Captured | Stepping) else None
 
 
-def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE) -> Iterator[Batch]:
+def batches_from(
+    source: Source, trial: Trial, first: int, ranks: Ranks = ALONE, *, choices: bool = False
+) -> Iterator[Batch]:
     """Yield the batches of a trial from an iteration on, without end; micro-batches where it accumulates.
 
-    Several devices take turns at the micro-batches of one that accumulates as often.
+    Several devices take turns at the micro-batches of one that accumulates as often. Where a
+    recorded pass reads them itself, they are choices.
 
     Raises:
         InputError: The batch cannot be cut into so many parts.
@@ -186,7 +197,8 @@ def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE)
     while True:
         wanted = (per_epoch - skip) * accumulate
         before = skip * accumulate * devices + ranks.rank
-        passing = source.batches(size, seed=trial.seed, epoch=epoch, skip=before, every=devices)
+        deliver = source.choices if choices and isinstance(source, Resident) else source.batches
+        passing = deliver(size, seed=trial.seed, epoch=epoch, skip=before, every=devices)
         for _, batch in zip(range(wanted), passing, strict=False):
             yield batch
         epoch, skip = epoch + 1, 0

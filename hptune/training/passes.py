@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from hptune.results.records import Trial
 from hptune.step import Step
-from hptune.task import Batch
+from hptune.task import Batch, Resident
 from hptune.training.capture import Captured, Pass, new_stream
 from hptune.training.device import Device
 from hptune.training.model import LossOnBatch
@@ -35,13 +35,13 @@ OnBatch = Callable[[TrialRun, Batch], Tensor]
 def pass_of(runs: Sequence[TrialRun], how: How, iteration: int) -> Pass:
     """Return the pass of all trials from an iteration on, replayed where it can be and that pays.
 
-    It takes the step of a trial, too, whose optimizer is on the device.
+    It takes the step of a trial, too, whose optimizer is on the device. It is given choices where
+    batches are read in it: see `reads`.
     """
     for run in runs:
         run.optimizer.step_from_host()
-    first, computing = runs[0], _Computing(runs, how)
-    left = first.trial.iterations - iteration
-    if not (can_be_recorded(first.trial, first.device) and first.device.uses_graph(left)):
+    first, computing = runs[0], _Computing(runs, how, reads=reads(runs[0], iteration))
+    if not is_recorded(first, iteration):
         return computing.gradients
     if first.device.graph_steps:
         return Stepping(runs, computing, iteration)
@@ -53,6 +53,17 @@ def can_be_recorded(trial: Trial, device: Device) -> bool:
     return trial.settings.accumulate == 1 and device.dtype is not torch.float16
 
 
+def is_recorded(run: TrialRun, iteration: int) -> bool:
+    """Say whether the passes of a trial are recorded from an iteration on."""
+    left = run.trial.iterations - iteration
+    return can_be_recorded(run.trial, run.device) and run.device.uses_graph(left)
+
+
+def reads(run: TrialRun, iteration: int) -> bool:
+    """Say whether the passes read their batches themselves: as part of what is recorded."""
+    return isinstance(run.train_data, Resident) and is_recorded(run, iteration)
+
+
 def _captured(runs: Sequence[TrialRun], compute: Pass, changed: Sequence[Tensor] = ()) -> Captured:
     return Captured(compute, [run.model for run in runs], runs[0].device.torch_device, changed)
 
@@ -60,7 +71,7 @@ def _captured(runs: Sequence[TrialRun], compute: Pass, changed: Sequence[Tensor]
 class _Computing:
     """The passes of all trials, without their steps or with them."""
 
-    def __init__(self, runs: Sequence[TrialRun], how: How) -> None:
+    def __init__(self, runs: Sequence[TrialRun], how: How, *, reads: bool) -> None:
         first = runs[0]
         self.gradients: Pass = first.gradients
         self.steps: Pass = first.step_on
@@ -70,6 +81,11 @@ class _Computing:
         elif how == "concurrent":
             self.gradients = concurrent(runs, TrialRun.gradients)
             self.steps = concurrent(runs, TrialRun.step_on)
+        if reads:
+            assert isinstance(first.train_data, Resident)
+            read = first.train_data.read
+            self.gradients = partial(_reading, read, self.gradients)
+            self.steps = partial(_reading, read, self.steps)
 
 
 class Stepping:
@@ -182,6 +198,10 @@ def concurrent(runs: Sequence[TrialRun], each: OnBatch) -> Pass:
         return torch.stack(losses)
 
     return side_by_side
+
+
+def _reading(read: Callable[[Any], Batch], compute: Pass, choice: Any) -> Tensor:
+    return compute(read(choice))
 
 
 def _stepping(runs: Sequence[TrialRun], compute: Pass, batch: Batch) -> Tensor:

@@ -79,6 +79,7 @@ class TrialRun:
         evaluate_at: Iterations after which the validation set is read.
         first_iteration: Above 0 after a resume.
         ended: How it ended and why; None while it goes on.
+        loss: Computes the loss on a batch.
 
     Raises:
         InputError: The trial cannot run at all, for instance because its batch exceeds the data.
@@ -132,7 +133,7 @@ class TrialRun:
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._resume()
-        self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
+        self.loss = loss_on_batches(self.model, task.step, device, trial)
         device.reset_peak_memory()
 
     def begin(self) -> None:
@@ -142,7 +143,7 @@ class TrialRun:
     def gradients(self, batch: Batch) -> Tensor:
         """Add the gradients on a batch, and return its share of the loss, detached."""
         with self.device.autocast():
-            loss = self._loss(batch)
+            loss = self.loss(batch)
         if self.trial.settings.accumulate > 1:
             loss = loss / self.trial.settings.accumulate
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

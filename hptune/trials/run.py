@@ -22,6 +22,7 @@ from hptune.training.snapshot import load_state, save_state
 from hptune.training.speed import SECONDS, measure_iteration
 from hptune.training.trial_run import Job
 from hptune.trials.budget import Budget
+from hptune.trials.executors.compiling import compile_where_repaid
 from hptune.trials.executors.execution import Execution
 from hptune.trials.executors.executor import Executor
 from hptune.trials.executors.inline import Inline
@@ -75,6 +76,8 @@ class Runner:
             if pause is None:
                 self.progress.trial_finished(known, reused=True)
         if jobs:
+            if self.execution is not None:
+                compile_where_repaid(self.execution, self.task, trials)
             executor = self._executor(trials)
             told = ProgressAdapter(self.progress, trials)
             with closing(executor.run(self.task, jobs, told)) as done:

@@ -19,15 +19,19 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune import models
+from hptune.data.sources.augment import Augment
+from hptune.data.sources.memory import TensorSource
 from hptune.results.records import Status, TrialResult
 from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.task import Freeze
-from hptune.training import capture
+from hptune.training import capture, execution_mode
 from hptune.training.capture import Captured, Replay
 from hptune.training.device import Device, resolve_device
-from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.training.loop import BLOCK, Lanes, run_lanes
-from hptune.training.passes import How
+from hptune.training.device_step import DeviceStep
+from hptune.training.execution_mode import choose_mode, measure_modes, take_steps
+from hptune.training.loop import BLOCK, Lanes, batches_from, run_lanes
+from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.passes import How, reads
 from hptune.training.trial_run import Job, TrialRun
 
 REPLAYING = replace(CPU, graph_from_iteration=0)
@@ -75,8 +79,11 @@ def assert_same(first: TrialResult, second: TrialResult, **tolerance: float) -> 
 CYCLE: dict[str, Any] = {"lr_min": 0.001, "momentum": 0.95, "momentum_min": 0.8}
 
 
-@pytest.mark.parametrize("device", [REPLAYING, STEPPING], ids=["passes", "steps"])
-@pytest.mark.parametrize("net", ["resnet-8", "densenet-10-4"])
+@pytest.mark.parametrize(
+    ("net", "device"),
+    [("resnet-8", REPLAYING), ("densenet-10-4", REPLAYING), ("densenet-10-4", STEPPING)],
+    ids=["resnet", "densenet", "densenet-with-steps"],
+)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -143,6 +150,17 @@ def test_lanes_that_end_leave_others_their_own_steps(how: How, recorded: list[in
     assert len(recorded) == 2
     for trial in trials:
         assert_same(trained(image_task(), trial), found[trial.id], rtol=1e-3)
+
+
+def test_batches_are_read_and_augmented_in_the_recording(recorded: list[int]):
+    task = image_task()
+    assert isinstance(task.train, TensorSource)
+    task.train._augment = Augment(flip=True, crop=1, cutout=2)
+    trial = image_trial(iterations=20)
+    run = TrialRun(task, Job(trial), REPLAYING)
+    choice = next(batches_from(run.train_data, trial, 0, choices=reads(run, 0)))
+    assert [part.shape for part in choice] == [(8,), (8,), (8, 2), (8, 2)]
+    assert_same(trained(task, trial), trained(task, trial, REPLAYING))
 
 
 def test_several_passes_a_step_are_launched(recorded: list[int]):
@@ -239,8 +257,43 @@ def test_a_gpu_replays_where_that_was_measured_to_be_faster(
     seconds = {"launched": launched, "replayed": replayed, "recording": 30.0}
     device = choose_mode(needs_probe, seconds)
     assert (device.graph_from_iteration, device.needs_probe) == (pays_from, False)
+    assert not device.graph_steps
     assert device.dtype is torch.bfloat16
     assert [device.uses_graph(n) for n in (59, 60)] == [False, pays_from is not None]
+
+
+@pytest.mark.parametrize(
+    ("stepped", "expected"), [(0.25, (40, True)), (0.6, (60, False)), (None, (60, False))]
+)
+def test_steps_are_replayed_where_that_was_measured_to_be_faster_still(
+    stepped: float | None, expected: tuple[int, bool]
+):
+    seconds = {"launched": 1.0, "replayed": 0.5, "stepped": stepped, "recording": 30.0}
+    device = choose_mode(Device(torch.device("cuda"), needs_probe=True), seconds)
+    assert (device.graph_from_iteration, device.graph_steps) == expected
+
+
+def test_a_step_that_does_something_else_is_no_choice(
+    recorded: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    task, trial = image_task(), image_trial(iterations=30, **CYCLE)
+    monkeypatch.setitem(execution_mode.STEPS, "cpu", 8)
+    usual = take_steps(task, trial, CPU)
+    assert execution_mode._stepped(task, trial, STEPPING, usual)
+    for wrong in ("momentum", "lr"):
+        rates = [
+            (lr * (wrong != "lr"), m * (wrong != "momentum") or 0.1)
+            for lr, m in TrialRun(task, Job(trial), CPU).rates
+        ]
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                ScheduledOptimizer,
+                "step_on_device",
+                lambda self, _, rates=rates: setattr(
+                    self, "on_device", DeviceStep(self.torch, rates, self._scales)
+                ),
+            )
+            assert execution_mode._stepped(task, trial, STEPPING, usual) is None
 
 
 def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
@@ -276,6 +329,7 @@ def test_a_gpus_probe_finds_replaying_faster():
     task, trial = image_task(examples=512), image_trial(iterations=100, batch_size=32, lr=1e-3)
     seconds, why = measure_modes(task, trial, device)
     assert not why and choose_mode(device, seconds).graph_from_iteration is not None
+    assert seconds["stepped"] is not None  # the same changes as the launched steps'
 
 
 @pytest.mark.gpu

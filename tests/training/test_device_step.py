@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune.results.settings import OptimizerSpec, ParameterRule
 from hptune.training.optimizer import ScheduledOptimizer
@@ -62,6 +65,30 @@ def test_every_step_is_that_of_torch(spec: OptimizerSpec):
         expected = values(theirs, from_host)
         for name, value in values(ours, on_device).items():
             torch.testing.assert_close(value, expected[name], rtol=2e-5, atol=1e-7)
+
+
+class Named(TorchDispatchMode):
+    """Keeps the names of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_no_step_reads_a_number_from_the_device(spec: OptimizerSpec):
+    model, optimizer = make(spec)
+    step(model, optimizer, RATES[0])
+    optimizer.step_on_device(RATES[1:])
+    nn.functional.cross_entropy(model(X), Y).backward()
+    with Named() as named:
+        optimizer.step()
+    assert "aten._foreach_mul_.Tensor" in named.names  # and none of a number
+    assert not {name for name in named.names if "_local_scalar_dense" in name or "item" in name}
 
 
 @pytest.mark.parametrize(

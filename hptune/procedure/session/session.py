@@ -102,6 +102,7 @@ class Session:
                 jobs=jobs or asked.jobs or every_card(device),
                 cluster=Cluster(asked.address, asked.cpus_per_trial, asked.gpus_per_trial),
                 candidates=asked.candidates,
+                compiles=asked.compile,
                 tell=progress.message,
             )
             if not restart and run_dir.rows():
