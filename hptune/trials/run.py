@@ -76,9 +76,9 @@ class Runner:
             if pause is None:
                 self.progress.trial_finished(known, reused=True)
         if jobs:
-            if self.execution is not None:
-                compile_where_repaid(self.execution, self.task, trials)
             executor = self._executor(trials)
+            if self.execution and compile_where_repaid(self.execution, self.task, trials, executor):
+                executor = self._executor(trials)
             told = ProgressAdapter(self.progress, trials)
             with closing(executor.run(self.task, jobs, told)) as done:
                 for job, result in done:

@@ -30,6 +30,7 @@ from hptune.training.trial_run import Job, TrialRun
 from hptune.trials.executors import compiling as executing
 from hptune.trials.executors.compiling import compile_where_repaid
 from hptune.trials.executors.execution import Execution
+from hptune.trials.executors.group import Group
 from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.processes import Processes
 
@@ -162,18 +163,19 @@ def test_a_gpus_sweep_is_probed_once_where_that_can_pay(
 
     monkeypatch.setattr(executing, "measure_compiled", measure)
     monkeypatch.setattr(executing, "inline_seconds", lambda *_: {"1": 2e-3})
-    monkeypatch.setattr(executing, "make_model", lambda *_: nn.Linear(2, 2))
     task, trial = mlp_task(), mlp_trial(iterations=30_000)
-    for compiles, trials, expected in (
-        (False, [trial] * 4, []),
-        ("auto", [trial.change(iterations=1000)] * 4, []),
-        ("auto", [trial] * 4, [30_000]),
-        ("auto", [trial] * 4, [30_000]),  # what was measured is kept
+    alone, stacked = Inline(GPU), Inline(GPU, group=Group(8))
+    for compiles, trials, executor, expected in (
+        (False, [trial] * 4, alone, []),
+        ("auto", [trial.change(iterations=1000)] * 4, alone, []),
+        ("auto", [trial] * 4, stacked, []),
+        ("auto", [trial] * 4, alone, [30_000]),
+        ("auto", [trial] * 4, alone, [30_000]),  # what was measured is kept
     ):
         with RunDir.open(tmp_path / "run") as run_dir:
             execution = Execution(GPU, run_dir, executor="inline", compiles=compiles)
-            compile_where_repaid(execution, task, trials)
-            assert probed == expected
+            changed = compile_where_repaid(execution, task, trials, executor)
+            assert probed == expected and changed == bool(expected)
             assert execution.device.compiles(16, 10) == bool(expected)
 
 
