@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.compiling import choose_compiled, may_repay, measure_compiled
@@ -59,5 +61,5 @@ def compile_where_repaid(
 def _may_repay(execution: Execution, task: Task, trials: Sequence[Trial], planned: int) -> bool:
     with execution.measurements(task) as measured:
         seconds = min(inline_seconds(measured, task, trials, execution.device).values())
-    with seeded(trials[0].seed, execution.device.torch_device):
+    with seeded(trials[0].seed, torch.device("cpu")):
         return may_repay(task.make_model(), planned, seconds)
