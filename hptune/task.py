@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,21 @@ class Source(Protocol):
             skip: Batches at the start of the pass not to deliver.
             every: Deliver one of so many of the others, the first of each, without reading the rest.
         """
+        ...
+
+
+@runtime_checkable
+class Resident(Protocol):
+    """A source whose examples lie on the device, so that reading a batch can be recorded there."""
+
+    def choices(
+        self, batch_size: int, *, seed: int, epoch: int = 0, skip: int = 0, every: int = 1
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Yield small tensors in the place of the batches of `Source.batches`."""
+        ...
+
+    def read(self, choice: tuple[Tensor, ...]) -> Batch:
+        """Return the batch that a choice stands for."""
         ...
 
 

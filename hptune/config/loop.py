@@ -32,10 +32,10 @@ def build_loop(experiment: Experiment, given: Task | None) -> Task:
     Raises:
         InputError: There is no such function, or what it needs is not said.
     """
-    methods = [f"model.{key}" for key in experiment.model.methods]
-    if methods := [*methods, *(f"data.{key}" for key in experiment.data.methods)]:
+    asked = [f"model.{key}" for key in experiment.model.methods]
+    if asked := [*asked, *(f"data.{key}" for key in experiment.data.methods)]:
         raise InputError(
-            f"{', '.join(methods)}: with a training loop of your own, which makes its model and reads its "
+            f"{', '.join(asked)}: with a training loop of your own, which makes its model and reads its "
             "data itself; do it there; leave it out"
         )
     if experiment.model.freeze is not None or experiment.optimizer.layer_decay < 1:

@@ -214,6 +214,11 @@ class Execution(Section):
         description="that stages try at once where they could follow each other, null is 1, or the "
         "room that a Ray cluster has",
     )
+    compile: Literal["auto"] | bool = Field(
+        "auto",
+        description="whether models are compiled by torch.compile; auto does so on a GPU, where a timed "
+        "probe finds that the planned iterations repay it",
+    )
 
 
 class Experiment(Section):

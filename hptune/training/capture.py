@@ -38,24 +38,28 @@ class Captured:
 
     Args:
         compute: The pass, over `models` on `device`.
+        changed: What it changes beside buffers and gradients.
 
     Attributes:
         error: Why it could not be recorded.
     """
 
-    def __init__(self, compute: Pass, models: Sequence[nn.Module], device: torch.device) -> None:
-        self._compute, self._models, self._device = compute, models, device
+    def __init__(
+        self,
+        compute: Pass,
+        models: Sequence[nn.Module],
+        device: torch.device,
+        changed: Sequence[Tensor] = (),
+    ) -> None:
+        self._compute, self._device = compute, device
         self._parameters = [p for model in models for p in model.parameters() if p.requires_grad]
+        self._changed = [*changed, *(buffer for model in models for buffer in model.buffers())]
         self._replay: Replay | None = None
         self.error: str | None = None
 
     def __call__(self, batch: Batch) -> Tensor:
         """Leave the gradients on a batch at the parameters, and return its loss or losses."""
-        if self._replay is None and self.error is None:
-            try:
-                self._capture(batch)
-            except Exception as error:  # whatever the user's model does
-                self.error = f"{type(error).__name__}: {one_line(error)}"
+        self.record(batch)
         if self._replay is None or not self._is_alike(batch):
             return self._compute(batch)
         for own, new in zip(self._batch, batch, strict=True):
@@ -65,6 +69,14 @@ class Captured:
             parameter.grad = gradient
         return self._losses.clone()
 
+    def record(self, batch: Batch) -> None:
+        """Record the pass with a batch, unless that was tried before; `error` says whether it failed."""
+        if self._replay is None and self.error is None:
+            try:
+                self._capture(batch)
+            except Exception as error:  # whatever the user's model does
+                self.error = f"{type(error).__name__}: {one_line(error)}"
+
     def _capture(self, batch: Batch) -> None:
         if not isinstance(batch, list | tuple) or not all(isinstance(t, Tensor) for t in batch):
             raise TypeError("the batch is not a sequence of tensors")
@@ -72,8 +84,8 @@ class Captured:
             raise RuntimeError(f"a recording failed before in this process ({_failed[0]})")
         self._batch: tuple[Tensor, ...] = tuple(part.clone() for part in batch)
         # Neither the passes before the recorded one nor a recording that fails must show: in running
-        # means, in gradients, or in what is drawn afterwards.
-        with as_before(self._models, self._parameters, self._device):
+        # means, in weights, in gradients, or in what is drawn afterwards.
+        with as_before(self._changed, self._parameters, self._device):
             for n in range(WARM_UP):
                 _drop_gradients(self._parameters)
                 # A recording that fails leaves CUDA's random generators and memory pools unusable:
@@ -138,11 +150,10 @@ def new_stream(device: torch.device) -> torch.cuda.Stream:
 
 @contextmanager
 def as_before(
-    models: Sequence[nn.Module], parameters: Sequence[Tensor], device: torch.device
+    changed: Sequence[Tensor], parameters: Sequence[Tensor], device: torch.device
 ) -> Iterator[None]:
-    """Put buffers and random states back as they were before the block, and drop gradients."""
-    buffers = [buffer for model in models for buffer in model.buffers()]
-    kept = [buffer.clone() for buffer in buffers]
+    """Put tensors and random states back as they were before the block, and drop gradients."""
+    kept = [tensor.detach().clone() for tensor in changed]
     drawn = random_state(device)
     try:
         yield
@@ -150,8 +161,8 @@ def as_before(
         restore_random_state(drawn, device)
         _drop_gradients(parameters)
         with torch.no_grad():
-            for buffer, before in zip(buffers, kept, strict=True):
-                buffer.copy_(before)
+            for tensor, before in zip(changed, kept, strict=True):
+                tensor.copy_(before)
 
 
 def _drop_gradients(parameters: Sequence[Tensor]) -> None:

@@ -21,6 +21,7 @@ from hptune.training.allocator import keep_freed_memory
 from hptune.training.ranks import ALONE, Ranks
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+NO_GRAPH, GRAPH_OF_STEPS = "none", "steps"
 ALL_CARDS = "cuda:all"
 _NO_BF16 = ("DEFAULT", "NO AVX", "AVX2")
 
@@ -34,6 +35,9 @@ class Device:
         dtype: float32, or the type that autocast computes in.
         graph_from_iteration: How long a trial is at least whose passes are recorded as a CUDA graph and
             replayed, iterations; None never records.
+        graph_steps: Whether the optimizer's step is part of the graph too.
+        compile_from_iteration: How long a trial is at least whose model is compiled; None for none.
+        compiled_batch: The batch size at which trials of any length are, where some are.
         needs_probe: Whether a probe may still change these; see `hptune.training.execution_mode`.
         ranks: Of the devices that train a trial together, which one this is.
     """
@@ -41,6 +45,9 @@ class Device:
     torch_device: torch.device
     dtype: torch.dtype = torch.float32
     graph_from_iteration: int | None = None
+    graph_steps: bool = False
+    compile_from_iteration: int | None = None
+    compiled_batch: int | None = None
     needs_probe: bool = False
     ranks: Ranks = ALONE
 
@@ -49,9 +56,22 @@ class Device:
         """The precision as the config names it: "fp32", "bf16" or "fp16"."""
         return next(name for name, dtype in _DTYPES.items() if dtype is self.dtype)
 
+    @property
+    def graph(self) -> str:
+        """What is recorded of a trial that is long enough: nothing, its passes, or its steps too."""
+        if self.graph_from_iteration is None:
+            return NO_GRAPH
+        return GRAPH_OF_STEPS if self.graph_steps else "passes"
+
     def uses_graph(self, iterations: int) -> bool:
         """Say whether the passes of so many iterations are recorded and replayed."""
         return self.graph_from_iteration is not None and iterations >= self.graph_from_iteration
+
+    def compiles(self, batch_size: int, iterations: int) -> bool:
+        """Say whether the model of a trial is compiled; it is not where several devices share one."""
+        if self.compile_from_iteration is None or self.ranks.size > 1:
+            return False
+        return batch_size == self.compiled_batch or iterations >= self.compile_from_iteration
 
     @property
     def key(self) -> str:

@@ -2,7 +2,8 @@
 
 CPUs with matrix units or dot products for bf16 train convolutions about twice as fast in it;
 on others it is slower, and for small layers everywhere. A GPU waits for the host to launch its
-kernels where they are short, and replays a CUDA graph without waiting.
+kernels where they are short, and replays a CUDA graph without waiting. Where the optimizer can be
+recorded, too, that is a third mode: one launch an iteration, of more but smaller operations.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
@@ -21,12 +22,13 @@ from torch.nn import functional
 from hptune.results.records import Trial
 from hptune.task import Task
 from hptune.training.capture import WARM_UP
+from hptune.training.compiled import CompiledLoss
 from hptune.training.device import Device, seeded
 from hptune.training.evaluation import evaluate
 from hptune.training.freezing import train_mode
 from hptune.training.loop import Lanes
 from hptune.training.passes import can_be_recorded
-from hptune.training.speed import timed, timed_steps
+from hptune.training.speed import timed
 from hptune.training.trial_run import Job, TrialRun
 
 WORTH = 0.005  # seconds: what an iteration takes at least for a CPU's precision to matter
@@ -52,9 +54,11 @@ class Likeness(NamedTuple):
 
 
 # In bf16 small gradients of early layers lose their direction: of ResNet-56's, up to 0.014 of all.
-LIKE = {"cpu": Likeness(0.9, 0.2, 0.05), "cuda": Likeness(0.99, 0.05, 0.01)}
+ROUNDED, EQUAL = Likeness(0.9, 0.2, 0.05), Likeness(0.99, 0.05, 0.01)
+LIKE = {"cpu": ROUNDED, "cuda": EQUAL}
 
 NAMES = {"cpu": ("fp32", "bf16"), "cuda": ("launched", "replayed")}  # the usual mode, another
+STEPPED = "stepped"  # a GPU's third mode: the steps replayed, too
 Seconds = dict[str, float | None]
 """Of an iteration, by mode, and of a first one that is recorded; None: not measured, or of no use."""
 
@@ -81,75 +85,134 @@ def measure_modes(task: Task, trial: Trial, device: Device) -> tuple[Seconds, st
     if not on_cpu and not can_be_recorded(trial, device):
         return seconds, "several passes a step, or scaled ones"
     try:
-        usual = _steps(task, trial, device)
+        usual = take_steps(task, trial, device, drops=not on_cpu)
     except Exception:  # told when the trials run
         return seconds, ""
     seconds[usually] = usual.seconds
     if on_cpu and usual.seconds < WORTH:
         return seconds, ""
     try:
-        found = _steps(task, trial, other)
+        found = take_steps(task, trial, other, drops=not on_cpu)
     except Exception as error:  # an operation that knows no bf16
         return seconds, type(error).__name__
-    tolerance = AGREE[kind] * abs(usual.losses[0])
-    pairs = zip(usual.losses, found.losses, strict=True)
-    if found.not_captured:
-        return seconds, found.not_captured
-    if not alike(usual.gradients, found.gradients, LIKE[kind]):
-        return seconds, "the gradients are others"
-    if not all(abs(a - b) <= tolerance for a, b in pairs) or not math.isfinite(found.read):
-        return seconds, "the model trains otherwise"  # NaN is never within the tolerance
+    if why := found.not_captured or differs(usual, found, kind, LIKE[kind]):
+        return seconds, why
     seconds[otherwise] = found.seconds
     if not on_cpu:
         seconds["recording"] = found.first
+        seconds[STEPPED] = _stepped(task, trial, replace(other, graph_steps=True), usual)
     return seconds, ""
+
+
+def differs(usual: Steps, found: Steps, kind: str, likeness: Likeness) -> str:
+    """Say in what another mode trains otherwise than the usual one; nothing where it does not."""
+    tolerance = AGREE[kind] * abs(usual.losses[0])
+    pairs = zip(usual.losses, found.losses, strict=True)
+    if not alike(usual.gradients, found.gradients, likeness):
+        return "the gradients are others"
+    if not all(abs(a - b) <= tolerance for a, b in pairs) or not math.isfinite(found.read):
+        return "the model trains otherwise"  # NaN is never within the tolerance
+    return ""
+
+
+def _stepped(task: Task, trial: Trial, device: Device, usual: Steps) -> float | None:
+    """Return the seconds of an iteration whose step is recorded; None where it is not the usual step."""
+    try:
+        found = take_steps(task, trial, device)
+    except Exception:
+        return None
+    kind = device.torch_device.type
+    if found.not_captured or differs(usual, found, kind, LIKE[kind]):
+        return None
+    # Gradients say nothing of what a step makes of them.
+    return found.seconds if alike(usual.changes, found.changes, LIKE[kind]) else None
 
 
 def choose_mode(device: Device, seconds: Seconds) -> Device:
     """Return the device in the mode that the measurement speaks for."""
     kind = device.torch_device.type
     usual, other = (seconds.get(name) for name in NAMES[kind])
-    if usual is None or other is None or other >= CLEARLY[kind] * usual:
+    replayed = [s for s in (other, seconds.get(STEPPED)) if s is not None]
+    if usual is None or other is None or min(replayed) >= CLEARLY[kind] * usual:
         return replace(device, needs_probe=False)
     if kind == "cpu":
         return replace(device, dtype=torch.bfloat16, needs_probe=False)
-    pays_from = math.ceil((seconds.get("recording") or 0.0) / (usual - other))
-    return replace(device, graph_from_iteration=pays_from, needs_probe=False)
+    best = min(replayed)
+    pays_from = math.ceil((seconds.get("recording") or 0.0) / (usual - best))
+    return replace(
+        device, graph_from_iteration=pays_from, graph_steps=best < other, needs_probe=False
+    )
 
 
 @dataclass(frozen=True)
-class _Steps:
-    """Some steps of a trial: seconds of the first and of another, losses, gradients, validation loss."""
+class Steps:
+    """What some passes of a trial gave, and the steps after them.
+
+    Attributes:
+        first: Seconds of the first pass.
+        seconds: Of an iteration.
+        losses: Of the steps.
+        gradients: By parameter, of one of the passes.
+        changes: By parameter, of all steps.
+        read: Loss on some validation examples.
+        not_captured, not_compiled: Why the passes were not recorded or compiled, if they were to be.
+    """
 
     first: float
     seconds: float
     losses: list[float]
     gradients: list[Tensor]
+    changes: list[Tensor]
     read: float
     not_captured: str | None
+    not_compiled: str | None
 
 
-def _steps(task: Task, trial: Trial, device: Device) -> _Steps:
+def take_steps(task: Task, trial: Trial, device: Device, *, drops: bool = True) -> Steps:
+    """Take some passes of a trial, and then some steps from its first batch on.
+
+    Args:
+        task, trial, device: What to train, and where.
+        drops: Whether dropout drops anything.
+    """
     kind = device.torch_device.type
     untimed = 1 if kind == "cpu" else WARM_UP
     with seeded(trial.seed, device.torch_device):
-        run = TrialRun(task, Job(trial), device)
+        # Where the steps are recorded, a pass that takes none shows the gradients.
+        run = TrialRun(task, Job(trial), replace(device, graph_steps=False))
         lanes = Lanes([run])
-        if kind == "cpu":
+        if not drops:
             _without_dropout(run.model)
         first, _ = timed(lanes.gradients)
         for _ in range(COMPARED - 1):
             run.optimizer.drop_gradients()
             lanes.gradients()
-        gradients = [_copied(p.grad, p) for p in run.model.parameters() if p.requires_grad]
+        trained = [p for p in run.model.parameters() if p.requires_grad]
+        gradients, before = [_copied(p.grad, p) for p in trained], [_copied(p, p) for p in trained]
         run.optimizer.drop_gradients()
-        train_mode(run.model)
-        times, losses = zip(*islice(timed_steps(lanes), untimed + STEPS[kind]), strict=True)
+        if not drops:
+            train_mode(run.model)
+        run.device = device
+        lanes = Lanes([run])
+        times, losses = [], []
+        for rates in islice(cycle(run.rates), untimed + STEPS[kind]):
+            run.optimizer.set(*rates)
+            took, loss = timed(lanes.step)
+            times.append(took)
+            losses.append(loss)
         # Metrics have to take what comes out, too. What it is, a batch norm has not settled yet.
         read = evaluate(task, run.model, run.validation_data, device, limit=BATCH).loss
-    seconds = statistics.median(times[untimed:])
-    read_losses = torch.stack(losses).tolist()
-    return _Steps(first, seconds, read_losses, gradients, read, lanes.not_captured)
+    changes = [_copied(p, p) - old for p, old in zip(trained, before, strict=True)]
+    return Steps(
+        first,
+        seconds=statistics.median(times[untimed:]),
+        losses=torch.stack(losses).tolist(),
+        gradients=gradients,
+        changes=changes,
+        read=read,
+        not_captured=lanes.not_captured,
+        not_compiled=run.loss.error if isinstance(run.loss, CompiledLoss) else None,
+    )
 
 
 def _without_dropout(model: nn.Module) -> None:
@@ -159,9 +222,9 @@ def _without_dropout(model: nn.Module) -> None:
             module.eval()
 
 
-def _copied(gradient: Tensor | None, parameter: Tensor) -> Tensor:
-    """Return a gradient as float32 on the CPU; 0 where there is none."""
-    found = torch.zeros_like(parameter) if gradient is None else gradient
+def _copied(tensor: Tensor | None, parameter: Tensor) -> Tensor:
+    """Return a tensor as float32 on the CPU; 0 where there is none."""
+    found = torch.zeros_like(parameter) if tensor is None else tensor
     return found.detach().float().cpu().clone()
 
 

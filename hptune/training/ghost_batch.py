@@ -69,7 +69,7 @@ def with_ghost_batches(model: nn.Module, examples: int, name: str) -> nn.Module:
         )
     for module in found:
         if not isinstance(module, GhostBatchNorm):
-            module.__class__ = _ghost_of(type(module))
+            module.__class__ = _ghost_of(module.__class__)
         module.ghost_batch = examples
     return model
 

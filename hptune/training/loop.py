@@ -12,12 +12,12 @@ from torch import Tensor
 
 from hptune.errors import HptuneError
 from hptune.results.records import Status, Trial, TrialProgress, TrialResult
-from hptune.task import Batch, Source, Task
+from hptune.task import Batch, Resident, Source, Task
 from hptune.training import interrupt
 from hptune.training.capture import Captured
 from hptune.training.device import Device, seeded
 from hptune.training.lengths import iterations_per_epoch, micro_batch
-from hptune.training.passes import How, pass_of
+from hptune.training.passes import How, Stepping, pass_of, reads
 from hptune.training.ranks import ALONE, Ranks
 from hptune.training.result import failed
 from hptune.training.sam import sharpness_aware
@@ -90,15 +90,23 @@ class Lanes:
         if any(run.first_iteration != first.first_iteration for run in runs):
             raise ValueError("they were interrupted at different iterations")
         self._ranks = first.device.ranks
-        self._batches = batches_from(
-            first.train_data, first.trial, first.first_iteration, self._ranks
-        )
         self._passes = range(first.trial.settings.accumulate - 1)  # after the first one of a step
         self._rho = first.trial.settings.sam
-        self._pass = pass_of(runs, how, first.trial.iterations - first.first_iteration)
+        self._choices: bool | None = None
+        self._begin_at(first.first_iteration)
         for run in runs:
             run.optimizer.match_layout()
             run.begin()
+
+    def _begin_at(self, iteration: int) -> None:
+        """Make the pass for the iterations to come, and what gives it its batches."""
+        first = self._runs[0]
+        self._pass = pass_of(self._runs, self._how, iteration)
+        if (choices := reads(first, iteration)) != self._choices:
+            self._choices = choices
+            self._batches = batches_from(
+                first.train_data, first.trial, iteration, self._ranks, choices=choices
+            )
 
     def train(self) -> Iterator[TrialRun]:
         """Run the iterations; yield each run when it has ended.
@@ -123,7 +131,7 @@ class Lanes:
                 for run in self._runs:
                     run.releases.turn(iteration)
                     run.optimizer.other_parameters_train()
-                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration)
+                self._begin_at(iteration)
             for run in self._runs:
                 run.optimizer.set(*run.rates[iteration])
             losses.append(self.step())
@@ -140,7 +148,7 @@ class Lanes:
                 self._runs = [run for run in self._runs if not run.ended]
                 if not self._runs:
                     return
-                self._pass = pass_of(self._runs, self._how, first.trial.iterations - iteration - 1)
+                self._begin_at(iteration + 1)
             if stops:
                 for run in self._runs:
                     run.save(iteration + 1)
@@ -157,7 +165,11 @@ class Lanes:
         return losses
 
     def gradients(self) -> Tensor:
-        """Leave the gradients on the next batch in each lane; return the losses, still on the device."""
+        """Leave the gradients on the next batch in each lane, or take the step where the pass does.
+
+        Returns:
+            The losses, still on the device.
+        """
         if not self._rho:
             return self._accumulated(self._batches)
         batches = [next(self._batches) for _ in range(len(self._passes) + 1)]
@@ -172,14 +184,17 @@ class Lanes:
 
     @property
     def not_captured(self) -> str | None:
-        """Why the passes could not be recorded, if they were to be."""
-        return self._pass.error if isinstance(self._pass, Captured) else None
+        """Why the passes, or the steps with them, could not be recorded, if they were to be."""
+        return self._pass.error if isinstance(self._pass, Captured | Stepping) else None
 
 
-def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE) -> Iterator[Batch]:
+def batches_from(
+    source: Source, trial: Trial, first: int, ranks: Ranks = ALONE, *, choices: bool = False
+) -> Iterator[Batch]:
     """Yield the batches of a trial from an iteration on, without end; micro-batches where it accumulates.
 
-    Several devices take turns at the micro-batches of one that accumulates as often.
+    Several devices take turns at the micro-batches of one that accumulates as often. Where a
+    recorded pass reads them itself, they are choices.
 
     Raises:
         InputError: The batch cannot be cut into so many parts.
@@ -191,7 +206,8 @@ def batches_from(source: Source, trial: Trial, first: int, ranks: Ranks = ALONE)
     while True:
         wanted = (per_epoch - skip) * accumulate
         before = skip * accumulate * devices + ranks.rank
-        passing = source.batches(size, seed=trial.seed, epoch=epoch, skip=before, every=devices)
+        deliver = source.choices if choices and isinstance(source, Resident) else source.batches
+        passing = deliver(size, seed=trial.seed, epoch=epoch, skip=before, every=devices)
         for _, batch in zip(range(wanted), passing, strict=False):
             yield batch
         epoch, skip = epoch + 1, 0

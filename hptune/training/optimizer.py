@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from hptune.errors import InputError, did_you_mean, one_line
 from hptune.results.settings import OptimizerSpec
 from hptune.training.blocks import Blocks
+from hptune.training.device_step import DeviceStep
 from hptune.training.nadamw import NAdamW
 from hptune.training.torch_internals import (
     QuickStep,
@@ -99,6 +100,7 @@ class ScheduledOptimizer:
     Attributes:
         torch: The optimizer itself, in the mode for training where it has modes.
         has_momentum, has_betas, has_weight_decay: What it has of these.
+        on_device: Its steps where they are part of what a GPU has recorded.
 
     Raises:
         InputError: Unknown name or argument, or a rule that matches no parameter.
@@ -156,6 +158,7 @@ class ScheduledOptimizer:
         self._scales = [group.pop("lr_scale") for group in self.torch.param_groups]
         self._parameters = [p for group in self.torch.param_groups for p in group["params"]]
         self._quick: QuickStep | None = None
+        self.on_device: DeviceStep | None = None
         self.set(lr, momentum)
 
     def set(self, lr: float, momentum: float) -> None:
@@ -188,12 +191,28 @@ class ScheduledOptimizer:
 
     def step(self) -> None:
         """Update the parameters from their gradients, and drop the gradients."""
-        if self._quick is None:
+        if self.on_device is not None:
+            self.on_device()
+        elif self._quick is None:
             plain_step(self.torch)
             self._quick = quick_step(self.torch)
         elif not self._quick():
             plain_step(self.torch)
         self.drop_gradients()
+
+    def step_on_device(self, rates: Sequence[tuple[float, float]]) -> None:
+        """Take the steps to come so that they can be recorded, with LR and momentum of each.
+
+        Raises:
+            ValueError: They cannot be recorded; the message says why.
+        """
+        self.on_device = DeviceStep(self.torch, rates, self._scales)
+
+    def step_from_host(self) -> None:
+        """Take the steps to come with the LR and momentum that are set."""
+        if self.on_device is not None:
+            self.on_device.settle()
+        self.on_device = self._quick = None
 
     def other_parameters_train(self) -> None:
         """Hear that other parameters than before get gradients from here on."""
@@ -206,6 +225,8 @@ class ScheduledOptimizer:
 
     def state(self) -> dict[str, Any]:
         """Return what `load` takes back."""
+        if self.on_device is not None:
+            self.on_device.settle()
         state: dict[str, Any] = unmarked(type(self.torch).state_dict)(self.torch)
         return state
 

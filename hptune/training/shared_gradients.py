@@ -9,19 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hptune.results.records import Trial
 from hptune.step import Step
 from hptune.task import Batch
 from hptune.training.capture import as_before
+from hptune.training.compiled import CompiledLoss
 from hptune.training.device import Device
 from hptune.training.model import LossOnBatch
 
 
 def loss_on_batches(
-    model: nn.Module, step: Step, device: Device, accumulate: int
+    model: nn.Module, step: Step, device: Device, trial: Trial
 ) -> Callable[[Batch], Tensor]:
     """Return what computes a model's loss on a batch, or on this process's part of one."""
     if device.ranks.joined:
-        return SharedGradients(LossOnBatch(model, step), device, accumulate)
+        return SharedGradients(LossOnBatch(model, step), device, trial.settings.accumulate)
+    if device.compiles(trial.batch_size, trial.iterations):
+        return CompiledLoss(model, step, device.torch_device)
     return lambda batch: step(model, batch)[0]
 
 
@@ -57,7 +61,7 @@ class SharedGradients:
         """Say whether a pass of any process leaves a parameter without a gradient."""
         place = self._device.torch_device
         parameters = [p for p in self._loss.parameters() if p.requires_grad]
-        with as_before([self._loss], parameters, place):
+        with as_before(list(self._loss.buffers()), parameters, place):
             self._loss(batch).backward()
             unused = sum(parameter.grad is None for parameter in parameters)
         return bool(self._device.ranks.total(torch.tensor(unused, device=place)) > 0)

@@ -19,9 +19,8 @@ from hptune.task import Batch, Task
 from hptune.training.device import Device, random_state, reseed, restore_random_state
 from hptune.training.evaluation import reading
 from hptune.training.freezing import Releases, train_mode
-from hptune.training.gradient_noise import GradientNoise
-from hptune.training.introspection import jumps_of
 from hptune.training.lengths import evaluation_points, iterations_per_epoch
+from hptune.training.methods import Methods
 from hptune.training.model import make_model
 from hptune.training.optimizer import ScheduledOptimizer
 from hptune.training.planned import planned
@@ -81,6 +80,7 @@ class TrialRun:
         evaluate_at: Iterations after which the validation set is read.
         first_iteration: Above 0 after a resume.
         ended: How it ended and why; None while it goes on.
+        loss: Computes the loss on a batch.
 
     Raises:
         InputError: The trial cannot run at all, for instance because its batch exceeds the data.
@@ -137,13 +137,10 @@ class TrialRun:
         self.training_seconds = self._seconds_before = self._snapshot_took = 0.0
         self._began = time.perf_counter()
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
-        self._jumps = jumps_of(self.model, trial)
+        self._methods = Methods(self.model, trial, self._validation.average)
         self._resume()
-        self._iteration = self.first_iteration
-        self._noise = GradientNoise(self.model, trial) if settings.gradient_noise.eta else None
-        if self._jumps is not None and not self.first_iteration:
-            self._jumps.after(0)
-        self._loss = loss_on_batches(self.model, task.step, device, settings.accumulate)
+        self._methods.begin(self.first_iteration)
+        self.loss = loss_on_batches(self.model, task.step, device, trial)
         device.reset_peak_memory()
 
     def begin(self) -> None:
@@ -153,32 +150,38 @@ class TrialRun:
     def gradients(self, batch: Batch) -> Tensor:
         """Add the gradients on a batch, and return its share of the loss, detached."""
         with self.device.autocast():
-            loss = self._loss(batch)
+            loss = self.loss(batch)
         if self.trial.settings.accumulate > 1:
             loss = loss / self.trial.settings.accumulate
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
+    def step_on(self, batch: Batch) -> Tensor:
+        """Update the parameters by the gradients on a batch, and return the loss, detached."""
+        loss = self.gradients(batch)
+        self.step()
+        return loss
+
     def update(self) -> None:
+        """Take a step from the gradients, unless the pass has done that; and what follows a step."""
+        if self.optimizer.on_device is None:
+            self.step()
+        self._methods.after_step()
+
+    def step(self) -> None:
         """Update the parameters from their gradients, clipped and with noise where the trial says so."""
         clip_norm, scaled = self.trial.settings.clip_norm, self.scaler.is_enabled()
-        if scaled and (clip_norm is not None or self._noise is not None):
+        if scaled and (clip_norm is not None or self._methods.has_noise):
             self.scaler.unscale_(self.optimizer.torch)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), clip_norm)
-        if self._noise is not None:
-            self._noise.add(self._iteration)
+        self._methods.before_step()
         if scaled:
             self.scaler.step(self.optimizer.torch)
             self.scaler.update()
             self.optimizer.drop_gradients()
         else:
             self.optimizer.step()
-        if self._validation.average is not None:
-            self._validation.average.update(self._iteration)
-        self._iteration += 1
-        if self._jumps is not None:
-            self._jumps.after(self._iteration)
 
     def end_of_block(self, iteration: int, losses: Sequence[float]) -> None:
         """Do what is due between two blocks of iterations; `ended` says whether the trial goes on.
@@ -272,8 +275,7 @@ class TrialRun:
             "model": model_state(self.model),
             "optimizer": self.optimizer.state(),
             "scaler": self.scaler.state_dict(),
-            "average": average.state() if (average := self._validation.average) else None,
-            "jumps": None if self._jumps is None else self._jumps.state(),
+            "methods": self._methods.state(),
             "random": random[0],
             "random_of_others": list(random[1:]),
             "recorder": self.recorder.state(),
@@ -294,7 +296,7 @@ class TrialRun:
             self.training_seconds = state["training_seconds"]
             self._seconds_before, self._started = state["seconds"], state["started"]
         elif (path := self.job.parent) is not None:
-            if self._jumps is not None:
+            if not self._methods.branches:
                 raise InputError(
                     "training.introspection: with runs that branch from a snapshot, which have not seen "
                     "how its weights moved; must train from the start; leave one of the two out"
@@ -310,10 +312,7 @@ class TrialRun:
             return
         self.model.load_state_dict(state["model"])
         self.scaler.load_state_dict(state["scaler"])
-        if (average := self._validation.average) and state.get("average"):
-            average.load(state["average"])
-        if self._jumps is not None and state.get("jumps"):
-            self._jumps.load(state["jumps"])
+        self._methods.load(state.get("methods", {}))
         rank = self.device.ranks.rank
         random = [state["random"], *state.get("random_of_others", ())]
         if rank < len(random):  # else it was trained on fewer devices

@@ -22,6 +22,7 @@ from hptune.training.snapshot import load_state, save_state
 from hptune.training.speed import SECONDS, measure_iteration
 from hptune.training.trial_run import Job
 from hptune.trials.budget import Budget
+from hptune.trials.executors.compiling import compile_where_repaid
 from hptune.trials.executors.execution import Execution
 from hptune.trials.executors.executor import Executor
 from hptune.trials.executors.inline import Inline
@@ -76,6 +77,8 @@ class Runner:
                 self.progress.trial_finished(known, reused=True)
         if jobs:
             executor = self._executor(trials)
+            if self.execution and compile_where_repaid(self.execution, self.task, trials, executor):
+                executor = self._executor(trials)
             told = ProgressAdapter(self.progress, trials)
             with closing(executor.run(self.task, jobs, told)) as done:
                 for job, result in done:

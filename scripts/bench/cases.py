@@ -59,6 +59,7 @@ CASES = {
                 "own-loop": 760,
                 "sweep": 380,
                 "scaling": 190,
+                "modes": 500,
             },
         ),
         Case(
@@ -66,21 +67,27 @@ CASES = {
             config="cifar10-3layer.yaml",
             batch_size=128,
             lr=0.0005,
-            iterations={"training": 16, "lr-range": 100, "sweep": 12, "batch-size": 16},
+            iterations={
+                "training": 16,
+                "lr-range": 100,
+                "sweep": 12,
+                "batch-size": 16,
+                "modes": 200,
+            },
         ),
         Case(
             name="cifar10/resnet-20",
             config="cifar10-resnet20.yaml",
             batch_size=128,
             lr=0.05,
-            iterations={"training": 8, "lr-range": 24, "sweep": 5},
+            iterations={"training": 8, "lr-range": 24, "sweep": 5, "modes": 100},
         ),
         Case(
             name="cifar10/resnet-56",
             config="cifar10-resnet56.yaml",
             batch_size=512,
             lr=0.05,
-            iterations={"training": 60, "lr-range": 100, "sweep": 20},
+            iterations={"training": 60, "lr-range": 100, "sweep": 20, "modes": 50},
             gpu=True,
         ),
     )

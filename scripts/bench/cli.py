@@ -12,6 +12,7 @@ lr-range    100 iterations, with and without validation      startup  --help, sh
 sweep       8 candidates against 8 plain runs                memory   peak of a training run
 own-loop    the plain loop as a function of a trial, in time
 scaling     1 to 32 candidates against as many times one     batch-size  images/s, 32 to 1024
+modes       an iteration launched, replayed, compiled: of a GPU, where it is asked for
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ _ONLY: Mapping[str, tuple[str, ...] | None] = {
     "run": _DIGITS,
     "startup": _DIGITS,
     "memory": None,
+    "modes": None,
 }
 
 
@@ -43,7 +45,7 @@ def main() -> None:
     """Measure, print and write."""
     args = _arguments()
     # Not before: a wrong argument is told at once.
-    from scripts.bench import commands, own_loop, sweeps, training
+    from scripts.bench import commands, modes, own_loop, sweeps, training
     from scripts.bench.cases import CASES
     from scripts.bench.table import document, show, write
     from scripts.bench.training import device_of
@@ -60,6 +62,7 @@ def main() -> None:
         "run": commands.whole_run,
         "startup": commands.startup,
         "memory": commands.memory,
+        "modes": modes.modes,
     }
     found: list[training.Row] = []
     skipped: list[str] = []
@@ -86,7 +89,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", type=partial(_names, _ONLY), default=list(_ONLY))
+    parser.add_argument(
+        "--parts", type=partial(_names, _ONLY), default=[name for name in _ONLY if name != "modes"]
+    )
     parser.add_argument("--cases", type=partial(_names, _CASES), default=list(_CASES))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda:N")

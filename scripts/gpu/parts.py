@@ -78,6 +78,15 @@ PARTS = (
         cuts=2,
     ),
     Part(
+        "i",
+        "an iteration launched, replayed, with its step recorded, compiled",
+        (*BENCH, "--parts", "modes", "--repeats", "3", "--cases",
+         "digits/mlp,cifar10/three-layer,cifar10/resnet-20,cifar10/resnet-56"),
+        240,
+        tiny=_TINY_CASE,
+        cuts=1,
+    ),
+    Part(
         "e",
         "hptune run on ResNet-56, all stages, 4 final seeds",
         (*HPTUNE, "run", "--device", "{device}", "--out", "{out}", "--json", "configs/cifar10-resnet56.yaml"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
 from hptune.data.sources.augment import Augment, Draws
+from hptune.data.sources.columns import leaves
 from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.normalize import Normalize, image_normalization
 from hptune.data.sources.stream import StreamSource
@@ -96,6 +97,22 @@ def test_one_of_every_few_batches_is_as_among_all(source, seed, gathered, monkey
         assert len(some) == len(whole[1 + part :: 3])
         for (x, y), (x2, y2) in zip(whole[1 + part :: 3], some, strict=True):
             assert torch.equal(x, x2) and torch.equal(y, y2)
+
+
+def structured() -> TensorSource:
+    x, y = images()
+    return TensorSource(({"pixels": x.float()}, {"index": y, "double": 2 * y}))
+
+
+@pytest.mark.parametrize("make", [memory, structured])
+def test_what_is_chosen_reads_as_the_batch_does(make):
+    source, where = make(), {"seed": 3, "epoch": 2, "skip": 1, "every": 2}
+    batches, choices = list(source.batches(4, **where)), list(source.choices(4, **where))
+    assert len(choices) == len(batches) == 2
+    for batch, choice in zip(batches, choices, strict=True):
+        assert all(len(part) == 4 for part in choice)
+        for one, other in zip(leaves(batch), leaves(source.read(choice)), strict=True):
+            assert torch.equal(one, other) and one.stride() == other.stride()
 
 
 def test_memory_and_stream_deliver_the_same():

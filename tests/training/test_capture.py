@@ -19,17 +19,23 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hptune import models
+from hptune.data.sources.augment import Augment
+from hptune.data.sources.memory import TensorSource
 from hptune.results.records import Status, TrialResult
 from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.task import Freeze
-from hptune.training import capture
+from hptune.training import capture, execution_mode
 from hptune.training.capture import Captured, Replay
 from hptune.training.device import Device, resolve_device
-from hptune.training.execution_mode import choose_mode, measure_modes
-from hptune.training.loop import BLOCK, Lanes
+from hptune.training.device_step import DeviceStep
+from hptune.training.execution_mode import choose_mode, measure_modes, take_steps
+from hptune.training.loop import BLOCK, Lanes, batches_from, run_lanes
+from hptune.training.optimizer import ScheduledOptimizer
+from hptune.training.passes import How, reads
 from hptune.training.trial_run import Job, TrialRun
 
 REPLAYING = replace(CPU, graph_from_iteration=0)
+STEPPING = replace(REPLAYING, graph_steps=True)
 
 
 @pytest.fixture
@@ -42,9 +48,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         captured: Captured = cell.cell_contents
         which = len(replays)
         replays.append(0)
-        with capture.as_before(captured._models, captured._parameters, device):
+        with capture.as_before(captured._changed, captured._parameters, device):
             losses = compute()
-            gradients = [p.grad for p in captured._parameters]
+            gradients = [p.grad for p in captured._parameters]  # none where the step is taken
 
         def replay() -> None:
             replays[which] += 1
@@ -52,8 +58,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
                 parameter.grad = None
             losses.copy_(compute())
             for own, parameter in zip(gradients, captured._parameters, strict=True):
-                assert own is not None and parameter.grad is not None
-                own.copy_(parameter.grad)
+                if own is not None and parameter.grad is not None:
+                    own.copy_(parameter.grad)
 
         for parameter, gradient in zip(captured._parameters, gradients, strict=True):
             parameter.grad = gradient  # as a recording leaves them
@@ -70,12 +76,19 @@ def assert_same(first: TrialResult, second: TrialResult, **tolerance: float) -> 
         np.testing.assert_allclose(a, b, **({"rtol": 0.0} | tolerance))
 
 
-@pytest.mark.parametrize("net", ["resnet-8", "densenet-10-4"])
+CYCLE: dict[str, Any] = {"lr_min": 0.001, "momentum": 0.95, "momentum_min": 0.8}
+
+
+@pytest.mark.parametrize(
+    ("net", "device"),
+    [("resnet-8", REPLAYING), ("densenet-10-4", REPLAYING), ("densenet-10-4", STEPPING)],
+    ids=["resnet", "densenet", "densenet-with-steps"],
+)
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"optimizer": OptimizerSpec(name="adamw")},
+        CYCLE,
+        {"optimizer": OptimizerSpec(name="adamw"), "lr": 0.001},
         {"settings": TrainingSettings(evaluations=3, clip_norm=0.1)},
         {"settings": TrainingSettings(evaluations=3, sam=0.1)},
         {"lr": 1e9},
@@ -83,7 +96,7 @@ def assert_same(first: TrialResult, second: TrialResult, **tolerance: float) -> 
     ids=["sgd", "adamw", "clipped", "sharpness-aware", "diverging"],
 )
 def test_a_replayed_trial_has_the_curve_of_a_launched_one(
-    net: str, changes: dict[str, Any], recorded: list[int]
+    net: str, changes: dict[str, Any], device: Device, recorded: list[int]
 ):
     # Running means and dropout show whether what precedes a recording leaves a trace.
     args = {"dropout": 0.2} if net.startswith("densenet") else {}
@@ -91,22 +104,64 @@ def test_a_replayed_trial_has_the_curve_of_a_launched_one(
         make_model=lambda: models.build(net, args, input_shape=(3, 8, 8), outputs=4)
     )
     trial = image_trial(iterations=20, **changes)
-    launched, replayed = (trained(task, trial, device) for device in (CPU, REPLAYING))
-    assert_same(launched, replayed)
-    assert len(recorded) == 1 and recorded[0] >= len(replayed.curve)
+    launched, replayed = trained(task, trial, CPU), trained(task, trial, device)
+    assert_same(launched, replayed, rtol=1e-3 if device.graph_steps else 0.0)
+    # The first iteration, in which an optimizer makes its state, is launched where steps are recorded.
+    assert recorded == [recorded[0]] and recorded[0] >= len(replayed.curve) - device.graph_steps
 
 
-def test_a_replayed_trial_goes_on_from_its_snapshot(tmp_path: Path, recorded: list[int]):
-    task, trial = image_task(), image_trial(iterations=12)
+@pytest.mark.parametrize("optimizer", ["sgd", "nadamw"])
+@pytest.mark.parametrize("device", [REPLAYING, STEPPING], ids=["passes", "steps"])
+def test_a_replayed_trial_goes_on_from_its_snapshot(
+    optimizer: str, device: Device, tmp_path: Path, recorded: list[int]
+):
+    settings = TrainingSettings(evaluations=3)
+    values = CYCLE | {"optimizer": OptimizerSpec(name=optimizer), "settings": settings}
+    task, trial = image_task(), image_trial(iterations=12, **values)
     snapshot = tmp_path / "s.pt"
-    paused = trained(
-        task, trial.change(settings=TrainingSettings(evaluations=3)), REPLAYING,
-        snapshot=snapshot, until=4,
-    )  # fmt: skip
+    paused = trained(task, trial, device, snapshot=snapshot, until=4)
     assert paused.status is Status.PRUNED
-    trial = trial.change(settings=TrainingSettings(evaluations=3))
-    assert_same(trained(task, trial, CPU), trained(task, trial, REPLAYING, snapshot=snapshot))
-    assert recorded == [4, 8]
+    resumed = trained(task, trial, device, snapshot=snapshot)
+    launched = [4 - device.graph_steps, 8 - device.graph_steps]
+    assert_same(trained(task, trial, CPU), resumed, rtol=1e-3 if device.graph_steps else 0.0)
+    assert recorded == launched
+
+
+def test_steps_that_cannot_be_recorded_are_launched_after_recorded_passes(recorded: list[int]):
+    trial = image_trial(optimizer=OptimizerSpec(name="rmsprop"), lr=1e-4)
+    lanes = Lanes([TrialRun(image_task(), Job(trial), STEPPING)])
+    for _ in range(2):
+        lanes.step()
+    assert lanes.not_captured == "steps of RMSprop are not recorded"
+    recorded.clear()
+    assert_same(trained(image_task(), trial, CPU), trained(image_task(), trial, STEPPING))
+    assert recorded == [len(range(1, trial.iterations))]
+
+
+@pytest.mark.parametrize("how", ["stacked", "concurrent"])
+def test_lanes_that_end_leave_others_their_own_steps(how: How, recorded: list[int]):
+    settings = TrainingSettings(evaluations=4)
+    trials = [
+        image_trial(**(CYCLE | {"lr": lr, "lr_min": lr / 10}), settings=settings)
+        for lr in (0.01, 1e9, 0.002)
+    ]
+    jobs = [Job(trial) for trial in trials]
+    lanes = run_lanes(image_task(), jobs, STEPPING, how=how)
+    found = {job.trial.id: result for job, result in lanes}
+    assert len(recorded) == 2
+    for trial in trials:
+        assert_same(trained(image_task(), trial), found[trial.id], rtol=1e-3)
+
+
+def test_batches_are_read_and_augmented_in_the_recording(recorded: list[int]):
+    task = image_task()
+    assert isinstance(task.train, TensorSource)
+    task.train._augment = Augment(flip=True, crop=1, cutout=2)
+    trial = image_trial(iterations=20)
+    run = TrialRun(task, Job(trial), REPLAYING)
+    choice = next(batches_from(run.train_data, trial, 0, choices=reads(run, 0)))
+    assert [part.shape for part in choice] == [(8,), (8,), (8, 2), (8, 2)]
+    assert_same(trained(task, trial), trained(task, trial, REPLAYING))
 
 
 def test_several_passes_a_step_are_launched(recorded: list[int]):
@@ -203,8 +258,43 @@ def test_a_gpu_replays_where_that_was_measured_to_be_faster(
     seconds = {"launched": launched, "replayed": replayed, "recording": 30.0}
     device = choose_mode(needs_probe, seconds)
     assert (device.graph_from_iteration, device.needs_probe) == (pays_from, False)
+    assert not device.graph_steps
     assert device.dtype is torch.bfloat16
     assert [device.uses_graph(n) for n in (59, 60)] == [False, pays_from is not None]
+
+
+@pytest.mark.parametrize(
+    ("stepped", "expected"), [(0.25, (40, True)), (0.6, (60, False)), (None, (60, False))]
+)
+def test_steps_are_replayed_where_that_was_measured_to_be_faster_still(
+    stepped: float | None, expected: tuple[int, bool]
+):
+    seconds = {"launched": 1.0, "replayed": 0.5, "stepped": stepped, "recording": 30.0}
+    device = choose_mode(Device(torch.device("cuda"), needs_probe=True), seconds)
+    assert (device.graph_from_iteration, device.graph_steps) == expected
+
+
+def test_a_step_that_does_something_else_is_no_choice(
+    recorded: list[int], monkeypatch: pytest.MonkeyPatch
+):
+    task, trial = image_task(), image_trial(iterations=30, **CYCLE)
+    monkeypatch.setitem(execution_mode.STEPS, "cpu", 8)
+    usual = take_steps(task, trial, CPU)
+    assert execution_mode._stepped(task, trial, STEPPING, usual)
+    for wrong in ("momentum", "lr"):
+        rates = [
+            (lr * (wrong != "lr"), m * (wrong != "momentum") or 0.1)
+            for lr, m in TrialRun(task, Job(trial), CPU).rates
+        ]
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                ScheduledOptimizer,
+                "step_on_device",
+                lambda self, _, rates=rates: setattr(
+                    self, "on_device", DeviceStep(self.torch, rates, self._scales)
+                ),
+            )
+            assert execution_mode._stepped(task, trial, STEPPING, usual) is None
 
 
 def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
@@ -215,16 +305,19 @@ def test_a_trial_too_short_to_gain_is_not_recorded(recorded: list[int]):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("graph_steps", [False, True])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "nadamw"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str):
+def test_a_cuda_graph_trains_as_its_launches_do(optimizer: str, precision: str, graph_steps: bool):
     device = replace(resolve_device("cuda", precision), needs_probe=False)
     spec = OptimizerSpec(name=optimizer)
-    trial = image_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, lr=1e-3)
+    values = CYCLE | {"lr": 1e-3, "lr_min": 1e-4}
+    trial = image_trial(iterations=2 * BLOCK, batch_size=32, optimizer=spec, **values)
     task = image_task(examples=512)
-    replaying = replace(device, graph_from_iteration=0)
+    replaying = replace(device, graph_from_iteration=0, graph_steps=graph_steps)
     lanes = Lanes([TrialRun(task, Job(trial), replaying)])
-    lanes.step()
+    for _ in range(2):
+        lanes.step()
     assert lanes.not_captured is None
     tolerance = {"fp32": 0.01, "bf16": 0.1}[precision]
     assert_same(trained(task, trial, device), trained(task, trial, replaying), rtol=tolerance)
@@ -237,6 +330,7 @@ def test_a_gpus_probe_finds_replaying_faster():
     task, trial = image_task(examples=512), image_trial(iterations=100, batch_size=32, lr=1e-3)
     seconds, why = measure_modes(task, trial, device)
     assert not why and choose_mode(device, seconds).graph_from_iteration is not None
+    assert seconds["stepped"] is not None  # the same changes as the launched steps'
 
 
 @pytest.mark.gpu
@@ -258,7 +352,8 @@ def test_a_gpu_trains_on_after_a_model_that_cannot_be_recorded():
     assert lanes.not_captured is None
 
 
-def test_a_release_of_frozen_blocks_is_recorded_anew(recorded: list[int]):
+@pytest.mark.parametrize("device", [REPLAYING, STEPPING], ids=["passes", "steps"])
+def test_a_release_of_frozen_blocks_is_recorded_anew(device: Device, recorded: list[int]):
     task = image_task(freeze=Freeze(-1, (0.5,)))
-    assert_same(trained(task, image_trial()), trained(task, image_trial(), REPLAYING))
-    assert recorded == [4, 4]
+    assert_same(trained(task, image_trial()), trained(task, image_trial(), device), rtol=1e-3)
+    assert recorded == [4 - device.graph_steps, 4 - device.graph_steps]

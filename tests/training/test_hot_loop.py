@@ -115,13 +115,13 @@ def test_a_run_that_is_done_leaves_its_memory_at_once(graph_from_iteration: int 
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("graph_from_iteration", [None, 0])
+@pytest.mark.parametrize(
+    "graph", [{}, {"graph_from_iteration": 0}, {"graph_from_iteration": 0, "graph_steps": True}]
+)
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_the_loop_does_not_wait_for_the_gpu(optimizer: str, graph_from_iteration: int | None):
+def test_the_loop_does_not_wait_for_the_gpu(optimizer: str, graph: dict[str, Any]):
     trial = image_trial(optimizer=OptimizerSpec(name=optimizer), iterations=BLOCK)
-    device = replace(
-        resolve_device("cuda"), graph_from_iteration=graph_from_iteration, needs_probe=False
-    )
+    device = replace(resolve_device("cuda"), **graph, needs_probe=False)
     lanes = Lanes([TrialRun(image_task(examples=1024), Job(trial), device)])
     for _ in range(3):  # the first iterations choose kernels, and lay the epoch out
         lanes.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,11 @@ class Draws(NamedTuple):
     flip: Tensor | None  # (N,) bool
     crop: Tensor | None  # (N, 2) offsets in rows and columns, pixels
     cutout: Tensor | None  # (N, 2) centre, fraction of height and width
+
+    @property
+    def drawn(self) -> tuple[Tensor, ...]:
+        """What is applied."""
+        return tuple(drawn for drawn in self if drawn is not None)
 
     def take(self, rows: Tensor) -> Draws:
         """Return the draws of some examples."""
@@ -53,6 +59,11 @@ class Augment:
             crop=(crop * (2 * self.crop + 1)).long() if self.crop else None,
             cutout=cutout if self.cutout else None,
         )
+
+    def draws(self, drawn: Iterable[Tensor]) -> Draws:
+        """Return draws again from what is applied of them."""
+        each = iter(drawn)
+        return Draws(*(next(each) if on else None for on in (self.flip, self.crop, self.cutout)))
 
     def apply(self, images_BCHW: Tensor, draws: Draws) -> Tensor:
         """Return the batch, changed as drawn."""

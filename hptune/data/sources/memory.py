@@ -123,6 +123,23 @@ class TensorSource:
         for part, batch in zip(torch.split(order, batch_size), batches, strict=True):
             yield self._ready(batch, None if draws is None else draws.take(part))
 
+    def choices(
+        self, batch_size: int, *, seed: int, epoch: int = 0, skip: int = 0, every: int = 1
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Yield indices and draws of each batch; see `hptune.task.Resident.choices`."""
+        device = next(leaves(self.columns)).device
+        order, draws = epoch_order(len(self), seed, epoch, self._augment)
+        chosen = (order, *(() if draws is None else draws.take(order).drawn))
+        parts = [tensor[: len(self) - len(self) % batch_size].to(device) for tensor in chosen]
+        batches = zip(*(torch.split(part, batch_size) for part in parts), strict=True)
+        yield from islice(batches, skip, None, every)
+
+    def read(self, choice: tuple[Tensor, ...]) -> Columns:
+        """Return the batch that a choice stands for."""
+        order, *drawn = choice
+        draws = self._augment.draws(drawn) if drawn else None
+        return self._ready(take(self.columns, order), draws)
+
     def _ready(self, batch: Columns, draws: Draws | None = None) -> Columns:
         """Return columns normalised, laid out and augmented, where they are images."""
         if self._normalize is None and not self._images and draws is None:

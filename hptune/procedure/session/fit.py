@@ -98,7 +98,7 @@ def _fits(problem: Problem, size: int, available: int) -> bool:
     """Return whether a batch size fits in the mode that is chosen; tried once a run directory."""
     device = problem.device
     place = device.torch_device if device.ranks.size > 1 else pinned(device.torch_device)
-    mode = (str(place), device.precision, str(device.graph_from_iteration))
+    mode = (str(place), device.precision, device.graph)
     key = f"fits/{problem.task.fingerprint}/{device.key}/{mode[-1]}/{size}"
     known = problem.run_dir.timing(key)
     if isinstance(known, bool):

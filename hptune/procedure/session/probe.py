@@ -16,19 +16,20 @@ from hptune.procedure.session.context import Context
 from hptune.procedure.session.problem import Problem
 from hptune.results.run_dir import RunDir
 from hptune.stages import BATCH_SIZE
-from hptune.training.device import resolve_device
+from hptune.training.device import GRAPH_OF_STEPS, NO_GRAPH, resolve_device
 from hptune.training.memory import peak_of_steps
 from hptune.trials.progress import Silent
 
 
 def main() -> None:
     """Run the steps and print their peak."""
-    path, device_name, precision, graph_from, size, allowed = sys.argv[1:]
+    path, device_name, precision, graph, size, allowed = sys.argv[1:]
     experiment = load_experiment(Path(path))
     # As the trials will run: what is recorded keeps its memory.
     device = replace(
         resolve_device(device_name, precision, devices=experiment.training.devices_per_trial),
-        graph_from_iteration=None if graph_from == "None" else 0,
+        graph_from_iteration=None if graph == NO_GRAPH else 0,
+        graph_steps=graph == GRAPH_OF_STEPS,
         needs_probe=False,
     )
     if device.torch_device.type == "cpu":

@@ -156,6 +156,6 @@ class Problem:
         self.device = choose_mode(self.device, seconds)
         self.run_dir.add_fact("precision", self.device.precision)
         if not on_cpu:
-            self.run_dir.add_fact("cuda_graph", self.device.graph_from_iteration is not None)
+            self.run_dir.add_fact("cuda_graph", self.device.graph)
         if self.execution is not None:
             self.execution.device = self.device

@@ -103,6 +103,7 @@ class Session:
                 jobs=jobs or asked.jobs or every_card(device),
                 cluster=Cluster(asked.address, asked.cpus_per_trial, asked.gpus_per_trial),
                 candidates=asked.candidates,
+                compiles=asked.compile,
                 tell=progress.message,
             )
             if not restart and run_dir.rows():
@@ -216,8 +217,7 @@ class Session:
 
     def run(self, *, stages: Sequence[str] | None = None) -> Outcome:
         """Run the procedure, every stage from the decisions of those before it."""
-        context = self._context
-        wanted = self._names(stages)
+        context, wanted = self._context, self._names(stages)
         if stages is not None:
             # Stages that are left out may have decided before.
             context.use(d for d in self.run_dir.decisions() if d.stage not in wanted)
@@ -269,9 +269,8 @@ class Session:
         listed = context.experiment.procedure.stages if stages is None else stages
         known, decided = None if context.is_open else context.optimizer, self.run_dir.decisions()
         names = chosen_stages(listed, decided, named=stages is not None, optimizer=known)
-        if context.task.loop is None:
-            return names
-        return without_fixed(names, context.check().fixed, self.progress.message)
+        fixed = () if context.task.loop is None else context.check().fixed
+        return without_fixed(names, fixed, self.progress.message)
 
     def _alone(
         self, stage: str, *, values: Sequence[Value] | None = None, seeds: int | None = None
@@ -293,9 +292,8 @@ class Session:
         outcome: Outcome = module.stage(context, values, seeds)
         if STAGES[stage].searches:
             cost = context.budget.spent - before
-            first = outcome.decisions[0]
-            told = replace(first, reason=f"{first.reason}; the stage cost {cost:.3g} epochs")
-            outcome.decisions[0] = told
+            told = f"{outcome.decisions[0].reason}; the stage cost {cost:.3g} epochs"
+            outcome.decisions[0] = replace(outcome.decisions[0], reason=told)
             context.searched += outcome.results
         return self._end(stage, outcome)
 
@@ -303,9 +301,8 @@ class Session:
         """Take the usual optimizer where none is decided on: only the whole procedure compares."""
         if not self._context.is_open:
             return Outcome()
-        usual = optimizer.taken()
-        self.progress.message(f"optimizer {usual.value} (default)")
-        return self._keep(OPTIMIZER, Outcome([usual]))
+        self.progress.message(f"optimizer {optimizer.USUAL} (default)")
+        return self._keep(OPTIMIZER, Outcome([optimizer.taken()]))
 
     def _learning_rate_first(self) -> Outcome:
         if self._context.inputs.known("lr"):
@@ -332,8 +329,7 @@ class Session:
     def _tell_notes(self) -> None:
         """Say once what the user should know of the data, and keep it with what the check has told."""
         if not self._noted:
-            notes = list(self._context.task.notes)
-            for note in notes:
+            for note in (notes := self._context.task.notes):
                 self.progress.message(f"warning: {note}")
             if found := [*notes, *self._context.check().notes]:
                 self.run_dir.add_fact("notes", found)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -37,6 +37,7 @@ class Execution:
         jobs: Trials at once; None takes the usable cores or the devices.
         cluster: Of what a cluster's executor needs to know.
         candidates: That stages may try side by side; see `side_by_side`.
+        compiles: Whether models are compiled: True, False, or "auto" for where that pays.
         tell: Hears where the user's choice cannot be followed.
 
     Attributes:
@@ -55,6 +56,7 @@ class Execution:
         jobs: int | None = None,
         cluster: Cluster | None = None,
         candidates: int | None = None,
+        compiles: Literal["auto"] | bool = "auto",
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
         if jobs == 1 and executor == "auto":
@@ -81,7 +83,8 @@ class Execution:
         self.device, self.jobs, self.tell = device, jobs, tell
         self.cluster, self._candidates = cluster or Cluster(), candidates
         self.kept: dict[Any, Any] = {}
-        self._run_dir, self._used = run_dir, list[str]()
+        self.run_dir, self.compiles = run_dir, compiles
+        self._used = list[str]()
         self._told = set[str]()
 
     def tell_once(self, text: str) -> None:
@@ -95,7 +98,7 @@ class Execution:
         executor: Executor = self._module.make(self, task, trials)
         if (words := executor.in_words) not in self._used:
             self._used.append(words)
-            self._run_dir.add_fact("executors", "; ".join(self._used))
+            self.run_dir.add_fact("executors", "; ".join(self._used))
         return executor
 
     def gain(self, task: Task, trials: Sequence[Trial]) -> float:
@@ -125,11 +128,11 @@ class Execution:
     def measurements(self, task: Task) -> Iterator[dict[str, Any]]:
         """Give what timings.json has of a task's speed on the device; what is added to it is kept."""
         key = f"execution/{task.fingerprint}/{self.device.key}"
-        kept = self._run_dir.timing(key)
+        kept = self.run_dir.timing(key)
         measured = copy.deepcopy(kept) if isinstance(kept, dict) else {}
         yield measured
         if measured != kept:
-            self._run_dir.set_timing(key, measured)
+            self.run_dir.set_timing(key, measured)
 
     @property
     def at_once(self) -> int:
@@ -149,9 +152,9 @@ class Execution:
         """
         if self._candidates is not None or not hasattr(self._module, "at_once"):
             return self._candidates or 1
-        kept = self._run_dir.timing("candidates")
+        kept = self.run_dir.timing("candidates")
         if not isinstance(kept, int):
-            self._run_dir.set_timing("candidates", kept := max(self.at_once, 1))
+            self.run_dir.set_timing("candidates", kept := max(self.at_once, 1))
         return kept
 
     @property
