@@ -68,8 +68,9 @@ def with_ghost_batches(model: nn.Module, examples: int, name: str) -> nn.Module:
             f"model.ghost_batch: {examples}; model {name} has no batch norm; leave it out"
         )
     for module in found:
-        if not isinstance(module, GhostBatchNorm):
-            module.__class__ = _ghost_of(module.__class__)
+        kind: Any = type(module)
+        if not issubclass(kind, GhostBatchNorm):
+            module.__class__ = _ghost_of(kind)
         module.ghost_batch = examples
     return model
 
