@@ -122,7 +122,7 @@ def _trained(samples: Tensor, generator: torch.Generator) -> Evolution:
     for _ in range(STEPS):
         batch = torch.randint(len(features), (BATCH,), generator=generator)
         optimizer.zero_grad()
-        (net(features[batch])[:, 0] - change[batch] / size).abs().mean().backward()  # type: ignore[no-untyped-call]
+        (net(features[batch])[:, 0] - change[batch] / size).abs().mean().backward()
         optimizer.step()
         schedule.step()
     with torch.no_grad():

@@ -74,9 +74,11 @@ def regularisers(context: Context, base: Trial) -> list[Regulariser]:
     if dropout is None:
         parts = context.task.make_model().modules()
         rates = [
-            part.p for part in parts if "Dropout" in type(part).__name__ and hasattr(part, "p")
+            float(vars(part)["p"])
+            for part in parts
+            if "Dropout" in type(part).__name__ and "p" in vars(part)
         ]
-        dropout = max(map(float, rates), default=0.0)
+        dropout = max(rates, default=0.0)
     data = experiment.data
 
     def rate(name: str, now: float, a_step: float) -> Regulariser:

@@ -39,7 +39,7 @@ class Evolution(nn.Module):
 
     def forward(self, seen_W4: Tensor) -> Tensor:
         """Return weights (W,) from their values at 0, 0.4 t, 0.7 t and t."""
-        change = self.out(torch.relu(self.hidden(seen_W4 * SCALE)))[:, 0]
+        change: Tensor = self.out(torch.relu(self.hidden(seen_W4 * SCALE)))[:, 0]
         return seen_W4[:, -1] + change / SCALE
 
 
@@ -108,7 +108,7 @@ class Jumps:
         with torch.no_grad():
             for own, *before in zip(self._parameters, *seen, strict=True):
                 values = torch.stack([t.reshape(-1).float() for t in (*before, own)], 1)
-                jumped = torch.cat([self._evolution(part) for part in values.split(CHUNK)])
+                jumped = torch.cat([self._evolution(part) for part in torch.split(values, CHUNK)])
                 # What has not moved stays, such as a part that is frozen still.
                 moved = (values[:, :-1] != values[:, -1:]).any(1)
                 jumped = torch.where(moved, jumped, values[:, -1])
