@@ -73,8 +73,12 @@ def regularisers(context: Context, base: Trial) -> list[Regulariser]:
     dropout = experiment.model.dropout
     if dropout is None:
         parts = context.task.make_model().modules()
-        dropouts = [part for part in parts if "Dropout" in type(part).__name__]
-        dropout = max((float(getattr(part, "p", 0)) for part in dropouts), default=0.0)
+        rates = [
+            float(vars(part)["p"])
+            for part in parts
+            if "Dropout" in type(part).__name__ and "p" in vars(part)
+        ]
+        dropout = max(rates, default=0.0)
     data = experiment.data
 
     def rate(name: str, now: float, a_step: float) -> Regulariser:

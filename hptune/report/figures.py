@@ -125,8 +125,9 @@ def _of_comparison(comparison: Comparison, record: RunRecord) -> Iterator[Planne
         yield Planned(
             anchor,
             anchor,
-            "From training to validation loss: a large LR and all that regularises narrow the gap. Look for "
-            "the raised LR whose validation loss is lowest: what it lowers is what to lower with it.",
+            "From training loss (with dropout and augmentation) to validation loss: a large LR and all that "
+            "regularises narrow the gap. Look for the raised LR whose validation loss is lowest: what it "
+            "lowers is what to lower with it.",
             partial(plot_balance, comparison, record.trials),
         )
     elif paired_curves(comparison, record.curves):

@@ -48,11 +48,11 @@ class Methods:
 
     def after_step(self) -> None:
         """Take in the weights, or change them, after the next iteration."""
-        if self._average is not None:
-            self._average.update(self._iteration)
-        self._iteration += 1
+        done, self._iteration = self._iteration, self._iteration + 1
         if self._jumps is not None:
             self._jumps.after(self._iteration)
+        if self._average is not None:
+            self._average.update(done)
 
     def state(self) -> dict[str, Any]:
         """Return what `load` takes back."""

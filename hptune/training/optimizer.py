@@ -193,11 +193,12 @@ class ScheduledOptimizer:
         """Update the parameters from their gradients, and drop the gradients."""
         if self.on_device is not None:
             self.on_device()
-        elif self._quick is None:
-            plain_step(self.torch)
-            self._quick = quick_step(self.torch)
-        elif not self._quick():
-            plain_step(self.torch)
+        else:
+            # From the second step on, in a run that goes on as in one that was never broken off.
+            if self._quick is None and all(p in self.torch.state for p in self._parameters):
+                self._quick = quick_step(self.torch)
+            if self._quick is None or not self._quick():
+                plain_step(self.torch)
         self.drop_gradients()
 
     def step_on_device(self, rates: Sequence[tuple[float, float]]) -> None:

@@ -38,7 +38,7 @@ def test_every_command_has_two_examples_that_it_takes(name: str):
             settings = context.params.get("overrides", ())
             sweep = context.params.get("key")
         load_experiment(None, settings)  # the keys are there
-        assert sweep is None or did_you_mean(sweep, ["wd", "dropout", "optimizer.name"])
+        assert sweep is None or did_you_mean(sweep, ["wd", "dropout", "balance", "optimizer.name"])
 
 
 @pytest.mark.parametrize("name", COMMANDS)

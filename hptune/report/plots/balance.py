@@ -23,17 +23,20 @@ def plot_balance(comparison: Comparison, rows: Sequence[Row], ax: Axes) -> None:
         comparison: Of the candidates.
         rows: Of results.csv; the mean over a candidate's seeds is drawn.
     """
-    drawn: list[tuple[str, float, float]] = []
+    drawn = list[tuple[str, float, float]]()
     for candidate in sorted(comparison.candidates, key=rank, reverse=True):
         own = [row for row in rows if row["trial"] in candidate.trials]
         losses = [numbers(own, name) for name in ("train_loss", "val_loss")]
         if candidate.score is not None and all(losses):
-            drawn.append((candidate.label, fmean(losses[0]), fmean(losses[1])))
+            train, validation = map(fmean, losses)
+            drawn.append((candidate.label, train, validation))
     places = range(len(drawn))
     for at, (_, train, validation) in zip(places, drawn, strict=True):
         ax.plot([train, validation], [at, at], color=GREY, linewidth=1, zorder=1)
-    ends = ([one[1] for one in drawn], [one[2] for one in drawn])
-    for name, color, values in zip(("training", "validation"), (ORANGE, BLUE), ends, strict=True):
+    for name, color, values in (
+        ("training", ORANGE, [one[1] for one in drawn]),
+        ("validation", BLUE, [one[2] for one in drawn]),
+    ):
         ax.plot(values, places, "o", color=color, markersize=4, label=f"{name} loss")
     ax.set_yticks(places, [one[0] for one in drawn])
     ax.set_xlabel("loss")
