@@ -50,6 +50,8 @@ class DeviceStep:
             if any(p.requires_grad for p in group["params"])  # else it is frozen
         ]
         table = np.stack([update.table for update in self._updates], axis=1)
+        # Whoever times steps may take more of them than the trial has: with the last numbers.
+        table = np.concatenate([table, table[-1:]])
         self._parameters = [p for update in self._updates for p in update.parameters]
         device = self._parameters[0].device
         self._table_NGC = torch.from_numpy(table.astype(np.float32)).to(device)
@@ -69,7 +71,6 @@ class DeviceStep:
                 if len(gradients) < len(update.parameters):
                     raise ValueError("a parameter without a gradient")
                 update(gradients, values_C)
-            # Whoever times steps may take more of them than the trial has.
             self._taken.add_(1).clamp_(max=self._most)
 
     @property
@@ -139,7 +140,7 @@ class _SGD(_Update):
     states = ("momentum_buffer",)
 
     def _values(self, lr: Values, momentum: Values) -> Values:
-        if not momentum.all() or None in self._lists[0]:
+        if not momentum.all() or any(buffer is None for buffer in self._lists[0]):
             raise ValueError(
                 "the momentum is 0 in some iterations"
             )  # which leave the buffers alone

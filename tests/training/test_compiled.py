@@ -100,7 +100,7 @@ def test_a_model_that_cannot_be_compiled_is_trained_as_it_is(traced: Any):
 def test_a_run_compiles_where_the_user_says_so(
     traced: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    command = ["train", "--epochs", "2", "--lr", "0.05", "--quiet", "--jobs", "1", "--out"]
+    command = ["train", "--epochs", "1", "--lr", "0.05", "--quiet", "--jobs", "1", "--out"]
 
     def losses(out: str, compile: str) -> list[float]:
         folder = tmp_path / out

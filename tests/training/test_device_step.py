@@ -118,6 +118,15 @@ def test_an_optimizer_without_its_state_and_a_parameter_without_a_gradient_are_r
         optimizer.step()
 
 
+def test_the_last_planned_step_is_counted():
+    model, optimizer = make(OptimizerSpec(name="adamw"))
+    step(model, optimizer, RATES[0])
+    optimizer.step_on_device(RATES[1:3])
+    for rates in RATES[1:3]:
+        step(model, optimizer, rates)
+    assert {float(own["step"]) for own in optimizer.state()["state"].values()} == {3.0}
+
+
 def test_more_steps_than_planned_go_on_with_the_last_rates():
     model, optimizer = make(OptimizerSpec())
     step(model, optimizer, RATES[0])
