@@ -97,7 +97,8 @@ def test_a_section_without_keys_is_the_default(section: str, tmp_path: Path):
 WRONG = {
     "trainin: {epochs: 3}": "trainin: there is no such key; did you mean 'training'?",
     "training: {epoch: 3}": "training.epoch: there is no such key; did you mean 'epochs'?",
-    "model: {zzz: 3}": "model.zzz: there is no such key; the keys are name, args, dropout, init, init_gain, ghost_batch, freeze, unfreeze",
+    "model: {zzz: 3}": "model.zzz: there is no such key; the keys are name, args, dropout, init, "
+    "init_gain, ghost_batch, freeze, unfreeze",
     "optimizer: {rules: [{match: x, lrr: 1}]}": "optimizer.rules.0.lrr: there is no such key; did "
     "you mean 'lr'?",
     "optimizer: {rules: [{mach: x}]}": "optimizer.rules.0.match: missing; must be given; add it "
@@ -190,7 +191,8 @@ def test_a_file_that_is_no_text_is_told(tmp_path: Path):
         (
             "model.hidden",
             1,
-            "model.hidden: there is no such key; the keys are name, args, dropout, init, init_gain, ghost_batch, freeze, unfreeze",
+            "model.hidden: there is no such key; the keys are name, args, dropout, init, init_gain, "
+            "ghost_batch, freeze, unfreeze",
         ),
         ("seed.x", 1, "seed.x: 'seed' holds a value, no section; correct the key path"),
     ],

@@ -44,7 +44,9 @@ def test_the_average_is_that_of_torchs_averaged_model(kind: str):
     net[0].bias.requires_grad_(False)
     how = {"swa": {"multi_avg_fn": get_swa_multi_avg_fn()}, "ema": {"avg_fn": grown(0.7)}}[kind]
     reference = AveragedModel(net, **how)
-    optimizer = ScheduledOptimizer(net, OptimizerSpec(), lr=0.01, momentum=0.9, weight_decay=0.0)
+    optimizer = ScheduledOptimizer(
+        net, OptimizerSpec(name="sgd"), lr=0.01, momentum=0.9, weight_decay=0.0
+    )
     average = Average(net, optimizer, trial)
     for iteration in range(40):
         net(torch.randn(5, 6)).square().sum().backward()

@@ -13,8 +13,8 @@ from hptune.results.settings import OptimizerSpec, ParameterRule
 from hptune.training.optimizer import ScheduledOptimizer
 
 SPECS = [
-    OptimizerSpec(),
-    OptimizerSpec(args={"nesterov": False, "dampening": 0.1}),
+    OptimizerSpec(name="sgd"),
+    OptimizerSpec(name="sgd", args={"nesterov": False, "dampening": 0.1}),
     OptimizerSpec(
         decay_biases_and_norms=False, rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),)
     ),
@@ -96,9 +96,13 @@ def test_no_step_reads_a_number_from_the_device(spec: OptimizerSpec):
     [
         (OptimizerSpec(name="rmsprop"), RATES, "steps of RMSprop are not recorded"),
         (OptimizerSpec(name="adamw", args={"amsgrad": True}), RATES, "options are unusual"),
-        (OptimizerSpec(args={"maximize": True}), RATES, "options are unusual"),
+        (OptimizerSpec(name="sgd", args={"maximize": True}), RATES, "options are unusual"),
         # torch leaves the buffers alone in such an iteration.
-        (OptimizerSpec(args={"nesterov": False}), [(0.1, 0.9), (0.1, 0.0)], "momentum is 0"),
+        (
+            OptimizerSpec(name="sgd", args={"nesterov": False}),
+            [(0.1, 0.9), (0.1, 0.0)],
+            "momentum is 0",
+        ),
     ],
 )
 def test_what_is_not_known_to_be_the_same_is_refused(spec: OptimizerSpec, rates, why: str):
@@ -109,7 +113,7 @@ def test_what_is_not_known_to_be_the_same_is_refused(spec: OptimizerSpec, rates,
 
 
 def test_an_optimizer_without_its_state_and_a_parameter_without_a_gradient_are_refused():
-    model, optimizer = make(OptimizerSpec())
+    model, optimizer = make(OptimizerSpec(name="sgd"))
     with pytest.raises(ValueError, match="keeps no momentum_buffer"):
         optimizer.step_on_device(RATES)
     step(model, optimizer, RATES[0])
@@ -128,7 +132,7 @@ def test_the_last_planned_step_is_counted():
 
 
 def test_more_steps_than_planned_go_on_with_the_last_rates():
-    model, optimizer = make(OptimizerSpec())
+    model, optimizer = make(OptimizerSpec(name="sgd"))
     step(model, optimizer, RATES[0])
     optimizer.step_on_device([(0.1, 0.9), (0.0, 0.9)])
     step(model, optimizer, RATES[1])

@@ -117,7 +117,7 @@ def test_the_first_batch_tells_of_them():
         return net
 
     found = [
-        check_batch(task, CPU, batch_size=16, optimizer=OptimizerSpec(), seed=0).notes
+        check_batch(task, CPU, batch_size=16, optimizer=OptimizerSpec(name="sgd"), seed=0).notes
         for task in (mlp_task(), mlp_task().change(make_model=constant))
     ]
     assert found[0] == () and "4 of 4 in layer 0" in found[1][0]
