@@ -16,7 +16,9 @@ SPECS = [
     OptimizerSpec(name="sgd"),
     OptimizerSpec(name="sgd", args={"nesterov": False, "dampening": 0.1}),
     OptimizerSpec(
-        decay_biases_and_norms=False, rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),)
+        name="sgd",
+        decay_biases_and_norms=False,
+        rules=(ParameterRule(match="3.*", lr=0.5, weight_decay=0.0),),
     ),
     OptimizerSpec(name="adam"),
     OptimizerSpec(name="adamw", args={"betas": (0.9, 0.95), "eps": 1e-4}),
