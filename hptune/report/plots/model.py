@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hptune.report.aggregate import wants_log
-from hptune.report.plots.style import BLUE, GREY, label_y, literal
+from hptune.report.plots.style import BLUE, GREY, label_y, legend_above, literal
 from hptune.report.wording import parameter
 from hptune.results.evidence import Model
 
@@ -28,4 +28,4 @@ def plot_model(model: Model, name: str, ax: Axes) -> None:
         ax.set_xscale("log")
     ax.set_xlabel(literal(parameter(name)))
     label_y(ax, f"val_{model.by}")
-    ax.legend()
+    legend_above(ax)
