@@ -20,9 +20,9 @@ def plot_model(model: Model, name: str, ax: Axes) -> None:
         name: The column of results.csv along which to draw; the others are as decided.
     """
     line, (low, high) = model.lines[name], model.intervals[name]
-    ax.axvspan(low, high, color=GREY, alpha=0.15, label="the best lies here with 90 %")
+    ax.axvspan(low, high, color=GREY, alpha=0.15, label="best, with 90 %")
     ax.fill_between(line["values"], line["low"], line["high"], color=BLUE, alpha=0.2)
-    ax.plot(line["values"], line["mean"], color=BLUE, label="predicted for a whole run")
+    ax.plot(line["values"], line["mean"], color=BLUE, label="predicted")
     ax.axvline(model.values[name], color=BLUE, linestyle="--", label="decided")
     if wants_log([line["values"]]):
         ax.set_xscale("log")
