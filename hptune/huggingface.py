@@ -32,7 +32,8 @@ _NOT_METRICS = ("runtime", "per_second", "epoch", "model_preparation_time")
 def training_arguments(trial: Trial) -> dict[str, Any]:
     """Return the keywords of `TrainingArguments` that a trial decides.
 
-    The batch size is that of one device, without accumulation.
+    The batch size is that of one device, without accumulation. The Trainer shows no bars, for hptune
+    shows how far a trial is, and writes no checkpoints, for the callback keeps the weights.
     """
     return {
         "max_steps": trial.iterations,
@@ -43,6 +44,8 @@ def training_arguments(trial: Trial) -> dict[str, Any]:
         "adam_beta1": trial.momentum,
         "seed": trial.seed,
         "use_cpu": trial.device.type == "cpu",
+        "disable_tqdm": True,
+        "save_strategy": "no",
     }
 
 

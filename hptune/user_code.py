@@ -40,7 +40,7 @@ def find(name: str, key: str) -> Any:
     folder = Path.cwd()
     here = [path for path in (folder / f"{top}.py", folder / top / "__init__.py") if path.exists()]
     loaded = sys.modules.get(top)
-    if here and loaded is not None and _place(top) not in [path.resolve() for path in here]:
+    if here and loaded is not None and place_of(top) not in [path.resolve() for path in here]:
         raise InputError(
             f"{key}: {name!r}; {here[0].name} has the name of a module that is imported already, "
             f"{getattr(loaded, '__file__', None) or 'of Python itself'}; rename the file"
@@ -97,7 +97,7 @@ def is_library(module: str) -> bool:
     """Return whether a module is Python's, an installed package's or hptune's, not the user's."""
     if module.partition(".")[0] in ("hptune", "torch") or module in sys.builtin_module_names:
         return True
-    place = _place(module)
+    place = place_of(module)
     if place is None:
         return module != SCRIPT and module in sys.modules
     installed = any(part in _INSTALLED for part in place.parts)
@@ -113,7 +113,7 @@ def read_source(module: str) -> tuple[str, list[str]] | None:
     if spec is not None and module in _sources and _sources[module][0] is spec:
         # What was imported is what runs, though the file may have been edited since.
         return _sources[module][1:]
-    path = None if is_library(module.partition(".")[0]) else _place(module)
+    path = None if is_library(module.partition(".")[0]) else place_of(module)
     if path is None or path.suffix != ".py":
         return None
     try:
@@ -129,7 +129,7 @@ def read_source(module: str) -> tuple[str, list[str]] | None:
 
 def shown_name(module: str) -> str:
     """Return a user's source file relative to the current folder, else the module's name."""
-    place = _place(module)
+    place = place_of(module)
     if place is not None and place.is_relative_to(Path.cwd().resolve()):
         return place.relative_to(Path.cwd().resolve()).as_posix()
     return place.name if place is not None and module == SCRIPT else module
@@ -151,7 +151,7 @@ def imports_in(tree: ast.Module, package: str) -> Iterator[str]:
             yield from (".".join(parts[: n + 1]) for n in range(len(parts)))
 
 
-def _place(module: str) -> Path | None:
+def place_of(module: str) -> Path | None:
     """Return where a module comes from, which need not be imported yet: its file, or its folder."""
     found: Any = sys.modules.get(module)
     file, folders = getattr(found, "__file__", None), getattr(found, "__path__", None)

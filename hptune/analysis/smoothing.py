@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
@@ -21,12 +20,22 @@ def smooth(values: FloatArray, fraction: float = 0.05) -> FloatArray:
         values: (N,), finite.
         fraction: Of the curve, the width of either neighbourhood; three points at least.
     """
+    import pandas as pd  # whose running median is not of the points times the width
+
     width = width_of(len(values), fraction)
-    half = width // 2
-    near = sliding_window_view(np.pad(values, half, constant_values=np.nan), width)
-    medians = np.nanmedian(near, axis=1)  # of fewer points at the ends
-    padded = np.pad(medians, half, mode="edge")
-    return np.convolve(padded, np.full(width, 1 / width), mode="valid")
+    near = pd.Series(values).rolling(width, center=True, min_periods=1)  # fewer points at the ends
+    return _running_mean(np.pad(near.median().to_numpy(), width // 2, mode="edge"), width)
+
+
+def _running_mean(padded: FloatArray, width: int) -> FloatArray:
+    """Return the means of neighbours, of blocks that double: no sum leaves its rounding to others."""
+    total, taken, blocks = np.zeros(len(padded) - width + 1), 0, padded
+    for size in (1 << bit for bit in range(width.bit_length())):
+        if width & size:
+            total += blocks[taken : taken + len(total)]
+            taken += size
+        blocks = blocks[:-size] + blocks[size:]
+    return total / width
 
 
 def width_of(points: int, fraction: float = 0.05) -> int:

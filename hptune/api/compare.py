@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,8 +64,8 @@ class Compared:
     def __repr__(self) -> str:
         return self.to_markdown()
 
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(self.to_markdown())}</pre>"
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
 
 
 def compare(*runs: str | Path | Result) -> Compared:

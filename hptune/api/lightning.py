@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from hptune.api.optimizer import optimizer_name
 from hptune.api.start import CopyOf
@@ -74,7 +75,7 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
         model = make_model()
         _check(model)
         loaders = _loaders(datamodule)
-        optimizer = _optimizer(make_model())
+        optimizer, left_out = _optimizer(make_model())
         batch = next(iter(given_split(loaders["train"], "train").source().batches(2)))
         metrics = _metrics(model, batch)
     task = Task(
@@ -86,6 +87,8 @@ def from_lightning(module: Any, datamodule: Any) -> Task:
         metrics=metrics,
         data=type(datamodule).__name__,
         model=type(model).__name__,
+        notes=[f"configure_optimizers: {left_out} left out, for hptune sets these"]
+        * bool(left_out),
     )
     task.optimizer = optimizer
     return task
@@ -170,8 +173,8 @@ def _loaders(datamodule: Any) -> dict[str, Any]:
     return found
 
 
-def _optimizer(model: Any) -> dict[str, Any]:
-    """Return the optimizer section that comes nearest to what a module configures."""
+def _optimizer(model: Any) -> tuple[dict[str, Any], str]:
+    """Return the optimizer section that comes nearest to what a module configures, and the rest in words."""
     model._trainer = _TRAINER
     try:
         configured = model.configure_optimizers()
@@ -180,7 +183,8 @@ def _optimizer(model: Any) -> dict[str, Any]:
             f"module: configure_optimizers fails without a Trainer ({type(error).__name__}: "
             f"{one_line(error, 160)}); must give an optimizer; let it not ask the Trainer"
         ) from error
-    optimizers = [found for found in leaves(configured) if isinstance(found, Optimizer)]
+    parts = list(leaves(configured))
+    optimizers = [found for found in parts if isinstance(found, Optimizer)]
     if len(optimizers) != 1:
         raise InputError(
             f"module: configure_optimizers gives {len(optimizers)} optimizers; must give one; use "
@@ -194,7 +198,12 @@ def _optimizer(model: Any) -> dict[str, Any]:
         if name in accepted and name not in _VALUES and value != accepted[name].default
     }
     name = optimizer_name(type(optimizer))
-    return {"name": name, "args": args, "rules": _rules(model, optimizer)}
+    values = [
+        f"{key} {optimizer.defaults[key]:g}" for key in _VALUES if optimizer.defaults.get(key)
+    ]
+    schedulers = [type(part).__name__ for part in parts if isinstance(part, LRScheduler)]
+    section = {"name": name, "args": args, "rules": _rules(model, optimizer)}
+    return section, ", ".join([*values, *schedulers])
 
 
 def _rules(model: nn.Module, optimizer: Optimizer) -> list[dict[str, Any]]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _VALUES = ("lr", "lr_min", "momentum", "momentum_min", "weight_decay", "batch_size")
 _NEXT = "next: .decisions has every value with its reason, .plot() draws what was found"
-_WEIGHTS = "      .model() is the trained net, .metrics is what it reached"
+_METRICS = ", .metrics is what it reached"
+_WEIGHTS = f"      .model() is the trained net{_METRICS}"
+_SAVED = f"      .saved() has what the loop saved{_METRICS}"
 
 
 def as_text(result: Result) -> str:
@@ -35,7 +37,8 @@ def as_text(result: Result) -> str:
         manifest={"notes": list(result.task.notes)},
         problems=[],
     )
-    following = [_NEXT, *([_WEIGHTS] if hasattr(result, "metrics") else [])]
+    weights = _WEIGHTS if result.task.loop is None else _SAVED
+    following = [_NEXT, *([weights] if hasattr(result, "metrics") else [])]
     return "\n".join(answer(record, result.decision.stage, following=following))
 
 

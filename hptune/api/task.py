@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any
@@ -85,6 +85,7 @@ class Task(Record):
         split_seed: Of the split, independent of the run's seed.
         data: Its name, for the tables.
         model: Its name, likewise.
+        notes: What whoever trains it should know; told as warnings before the first trial.
 
     Attributes:
         batch_size: Of the DataLoader that was given, None where there was none.
@@ -113,6 +114,7 @@ class Task(Record):
         split_seed: SeedNumber = 0,
         data: StrictStr | None = None,
         model: StrictStr | None = None,
+        notes: Sequence[StrictStr] = (),
     ) -> None:
         if kind not in (None, *KINDS):
             raise InputError(f"kind: {kind!r}; must be {', '.join(KINDS)} or None; choose one")
@@ -133,9 +135,9 @@ class Task(Record):
                 make_model = partial(initialize_lazy, make_model, computed, batch)
                 net, _ = fresh_models(make_model)
             read_as = _kind(kind, used, found)
-            ignored, notes = None, list[str]()
+            ignored, found_notes = None, list[str]()
             if read_as == "classification":
-                ignored, notes = _ignored(ignored_target(used or net), parts)
+                ignored, found_notes = _ignored(ignored_target(used or net), parts)
             classes = _classes(read_as, found, parts, ignored, targets)
             digests = []
             for name, part in parts.items():
@@ -165,7 +167,7 @@ class Task(Record):
                 metrics=() if isinstance(metrics, Mapping) else tuple(specs),
             )
             sources = {name: part.source() for name, part in parts.items()}
-            notes += look(
+            found_notes += look(
                 sources,
                 classes=None if classes is None else (),
                 ignored=ignored,
@@ -197,7 +199,7 @@ class Task(Record):
             model=model or type(net).__name__,
             fingerprint=str(self.identity),
             code=self.identity.code,
-            notes=tuple(notes),
+            notes=(*notes, *found_notes),
             signature=signature.model_dump(),
         )
 

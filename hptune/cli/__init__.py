@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from hptune.cli.wrapped import wrapped
 from hptune.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -155,5 +156,5 @@ def run(args: Sequence[str]) -> int:
         else:
             told = f"{type(error).__name__}: {one_line(error, 300)}; --debug shows the traceback"
             code = EXIT_FAILED
-    click.echo(f"error: {' '.join(told.split())}", err=True)
+    click.echo(wrapped(f"error: {' '.join(told.split())}", sys.stderr), err=True)
     return code

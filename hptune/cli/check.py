@@ -62,9 +62,10 @@ def show_plan(
         return
     if facts:
         del found["notes"]  # told already
+        width = max(map(len, found)) + 2
         for name, value in found.items():
             shown = f"{value:.4g}" if isinstance(value, float) else value
-            click.echo(f"{name.replace('_', ' '):<16}{shown}")
+            click.echo(f"{name.replace('_', ' '):<{width}}{shown}")
         click.echo()
     trials, epochs = sum(s.trials for s in planned), sum(s.epochs for s in planned)
     for row in (

@@ -31,9 +31,9 @@ def stages(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items
 
 def policies(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Complete the learning-rate policies."""
-    from hptune.policies import POLICIES
+    from hptune.policies import CHOICES
 
-    return [CompletionItem(name) for name in POLICIES if name.startswith(incomplete)]
+    return [CompletionItem(name) for name in CHOICES if name.startswith(incomplete)]
 
 
 def sweep_keys(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:

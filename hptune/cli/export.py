@@ -10,8 +10,7 @@ import click
 from hptune.cli.options import output_options, print_json
 from hptune.cli.predict import ensemble_option, loaded, model_option, run_argument, trial_option
 from hptune.errors import InputError
-
-ENDINGS = {"torch": ".pt", "torchscript": ".ts", "onnx": ".onnx"}
+from hptune.prediction import FORMATS
 
 EXAMPLES = """\b
 Examples:
@@ -25,7 +24,7 @@ Examples:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(list(ENDINGS)),
+    type=click.Choice(list(FORMATS)),
     help="Which [by the ending of FILE, else torch].",
 )
 @click.option(
@@ -53,7 +52,7 @@ def command(
     if output is None:
         if run is not None and run.suffix == ".pt":
             raise InputError(f"-o: none given and {run} is a file; must be named; give -o FILE")
-        output = find_run_dir(run) / f"model{ENDINGS[kind or 'torch']}"
+        output = find_run_dir(run) / f"model{FORMATS[kind or 'torch']}"
     path = predictor.export(output, kind)
     if as_json:
         print_json({"file": str(path), "trials": list(predictor.trials)})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from hptune.cli.options import LOCAL_CONFIG, debug_option, json_option, print_json
+from hptune.cli.wrapped import wrapped
 from hptune.errors import HptuneError, InputError
 
 EXAMPLES = """\b
@@ -71,7 +73,8 @@ def command(
         print_json({"config": config, "found": facts, "settings": settings})
     elif not quiet:
         warnings = () if found is None else found.warnings
-        click.echo("\n".join([*told, *(f"warning: {warning}" for warning in warnings)]))
+        lines = "\n".join([*told, *(f"warning: {warning}" for warning in warnings)])
+        click.echo(wrapped(lines, sys.stdout))
         if not problems:
             given = "" if output == LOCAL_CONFIG else f" {output}"
             click.echo(f"\nwrote {output}; next: hptune check{given}, then hptune run{given}")

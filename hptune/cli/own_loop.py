@@ -22,6 +22,19 @@ KEYS = {
 }
 
 
+# The sections of the help, with how the texts of their options begin.
+_SECTIONS = {
+    "Options": "",
+    "In common": "",
+    "With -- COMMAND": "COMMAND: ",
+    "With --executor ray": "ray: ",
+}
+_SHARED = (
+    "overrides", "out", "device", "devices_per_trial", "seed", "jobs", "executor", "track", "restart",
+    "json", "quiet", "debug",
+)  # fmt: skip
+
+
 class TakesCommand(click.Command):
     """A command after whose options, and `--`, a command of the user's may stand."""
 
@@ -33,6 +46,26 @@ class TakesCommand(click.Command):
             if not ctx.meta[_COMMAND]:
                 raise click.UsageError("--: no command after it; write -- python train.py, say")
         return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what only this command has first, and what few users need last."""
+        found: dict[str, list[tuple[str, str]]] = {title: [] for title in _SECTIONS}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx) if isinstance(option, click.Option) else None
+            if record is None:
+                continue
+            name, text = record
+            own = option.name not in _SHARED and "--help" not in option.opts
+            title = "Options" if own else "In common"
+            for other, start in _SECTIONS.items():
+                if start and text.startswith(start):
+                    place = len(start)
+                    title, text = other, text[place].upper() + text[place + 1 :]
+            found[title].append((name, text))
+        for title, rows in found.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Show where a command of the user's stands."""

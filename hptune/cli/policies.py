@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """List the learning-rate policies, or print one as CSV."""
     from hptune.config.load import parse_setting
-    from hptune.policies import COMMON, POLICIES, find_policy, schedule
+    from hptune.policies import CHOICES, COMMON, find_policy, schedule
 
     if name is not None and iterations is not None:
         given = dict(parse_setting(text) for text in args)
@@ -52,7 +52,7 @@ def command(
         return
     if as_csv:
         raise InputError("--csv: a series needs NAME and --iterations N; give both")
-    chosen = list(POLICIES.values()) if name is None else [find_policy(name)]
+    chosen = [find_policy(each) for each in (CHOICES if name is None else [name])]
     if as_json:
         print_json(
             [

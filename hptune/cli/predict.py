@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hptune.cli.options import debug_option, json_option, print_json
+from hptune.cli.wrapped import wrapped
 from hptune.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,8 +96,8 @@ def command(
     table = found.frame(probabilities=probabilities)
     if not quiet:
         for note in found.notes:
-            click.echo(f"note: {note}", err=True)
-        click.echo(repr(found), err=True)
+            click.echo(wrapped(f"note: {note}", sys.stderr), err=True)
+        click.echo(wrapped(repr(found), sys.stderr), err=True)
     text = table.to_csv(index=False, lineterminator="\n")
     if output != STDOUT:
         from hptune.results.atomic import write_atomic

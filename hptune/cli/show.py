@@ -70,11 +70,13 @@ def command(
         return
     from hptune.console.terminal import decisions_table, stdout_console
     from hptune.console.trials_table import trials_table
-    from hptune.report.answer import answer
+    from hptune.report.answer import answer, told_warnings
 
     click.echo("\n".join(answer(record)))
     console = stdout_console(ALL if all_columns else None)
     if why:
+        for warning in told_warnings(record):
+            console.print(f"warning: {warning}")
         console.print(decisions_table(record.decisions, record.evidence))
         return
     common, table = trials_table(rows, None if all_columns else console.width)

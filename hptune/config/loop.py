@@ -112,7 +112,8 @@ def _examples(experiment: Experiment) -> int:
     if per_epoch is None:
         raise InputError(
             "loop.iterations_per_epoch: not given; must be the optimizer steps of an epoch at "
-            "hyper_parameters.batch_size; set it, or give --iterations-per-epoch"
+            "hyper_parameters.batch_size, for a script that asks for its trial by hptune.trial(); give "
+            "--iterations-per-epoch, or have hptune fill in values, as in `--lr {lr}` of the command"
         )
     return per_epoch * usual_batch_size(experiment)
 

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 
 from hptune.config.procedure import Momentum, Procedure, Search
 from hptune.data.spec import DataSpec
-from hptune.errors import InputError
-from hptune.policies import schedule
+from hptune.errors import InputError, one_of
+from hptune.policies import CHOICES, schedule
 from hptune.results.settings import OptimizerSpec, PolicySpec, TrainingSettings
 from hptune.section import (
     Arguments,
@@ -117,6 +117,7 @@ class Model(Section):
 
 def _computes(policy: PolicySpec) -> PolicySpec:
     """Try a policy on a short run, so that what is wrong with it is told before any trial."""
+    one_of(CHOICES, policy.name, "policy")
     try:
         schedule(
             policy.name,

@@ -1,4 +1,4 @@
-"""Progress in a notebook: one line that changes while trials run, and one for what each stage decided."""
+"""Progress in a notebook: one output, whose last line changes while trials run."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ def in_notebook() -> bool:
 
 
 class Notebook(Console):
-    """Tells of a run on stderr in few lines; a carriage return goes back to the line's start."""
+    """Tells of a run in few lines of one output, a line for what each stage decided.
+
+    It is changed in its place: a stream of changes would fill a notebook that is executed and saved.
+    """
 
     def __init__(self, *, silent: bool = False) -> None:
         super().__init__(silent=silent)
         self._silent, self._title, self._at = silent, "", ""
-        self._length, self._drawn = 0, 0.0
+        self._lines: list[str] = []
+        self._output: Any = None  # IPython's, once there is one
+        self._drawn = 0.0
 
     def message(self, text: str) -> None:
         """Print a line, but not where each value was taken from."""
@@ -79,20 +84,24 @@ class Notebook(Console):
 
     def close(self) -> None:
         """Leave no half line behind."""
-        if self._length:
-            self._write("\r" + " " * self._length + "\r")
-            self._length = 0
+        if self._output is not None:
+            self._draw()
 
     def _show(self, text: str) -> None:
-        text = text[:WIDTH]
-        self._write("\r" + text.ljust(self._length))
-        self._length, self._drawn = len(text), time.monotonic()
+        self._draw(text[:WIDTH])
+        self._drawn = time.monotonic()
 
     def _end(self, text: str) -> None:
-        self.close()
-        self._write(text + "\n")
+        self._lines.append(text)
+        self._draw()
 
-    def _write(self, text: str) -> None:
-        if not self._silent:
-            sys.stderr.write(text)
-            sys.stderr.flush()
+    def _draw(self, *changing: str) -> None:
+        if self._silent:
+            return
+        from IPython.display import display  # which a kernel has
+
+        shown = {"text/plain": "\n".join([*self._lines, *changing])}
+        if self._output is None:
+            self._output = display(shown, raw=True, display_id=True)
+        else:
+            self._output.update(shown, raw=True)

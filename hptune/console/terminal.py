@@ -52,8 +52,8 @@ class Console:
         return self._console
 
     def message(self, text: str) -> None:
-        """Print a line."""
-        self._console.print(text, soft_wrap=True)
+        """Print a line, in a pipe however long it is."""
+        self._console.print(text, soft_wrap=not self._live)
 
     def planned(self, examples: Mapping[str, float]) -> None:
         """Take in how long the stages will be, so that the time left can be told."""
@@ -119,12 +119,17 @@ class Console:
     ) -> None:
         """Print the answer, then why, then what was compared, from the records of the decision."""
         self.close()
-        for d in decisions:
-            self._console.print(f"-> {d.parameter} = {shown(d.value)}", style="bold")
-            if sure := how_sure(d, evidence):
+        words = [f"{d.parameter} = {shown(d.value)}" for d in decisions]
+        own = [n for n, d in enumerate(decisions) if n == 0 or not _follows(d, evidence)]
+        for n, after in zip(own, [*own[1:], len(decisions)], strict=True):
+            d, sure = decisions[n], how_sure(decisions[n], evidence)
+            self._console.print(f"-> {words[n]}", style="bold")
+            if sure:
                 self._paragraph(sure, style="bold")
             if d.reason not in sure:
                 self._paragraph(d.reason)
+            if words[n + 1 : after]:
+                self._paragraph(f"and with it {', '.join(words[n + 1 : after])}", style="bold")
         for one in evidence:
             if isinstance(one, Comparison):
                 self._console.print(comparison_table(one))
@@ -170,12 +175,22 @@ def how_sure(decision: Decision, evidence: Sequence[Evidence]) -> str:
     return trust.why if trust.word == "follows" else f"{trust.word}: {trust.why}"
 
 
+def _follows(decision: Decision, evidence: Sequence[Evidence]) -> bool:
+    """Say whether a value goes with one that is told before it."""
+    from hptune.report.trust import is_result, trust_of
+
+    return not is_result(decision) and trust_of(decision, evidence).word == "follows"
+
+
 def comparison_table(comparison: Comparison) -> Table:
-    """Return what a decision compared, as a table; the chosen row is bold."""
+    """Return what a decision compared, as a table, the best first; the chosen row is bold."""
     by = "validation " + comparison.by.replace("_", " ")
     table = plain_table(comparison.rule, [comparison.parameter], [by, "worse by", "seeds"])
     table.add_column("")
-    for c in comparison.candidates:
+    ranked = sorted(
+        comparison.candidates, key=lambda c: (c.difference is None, c.difference or 0.0)
+    )
+    for c in ranked:
         best = "best" if c.label == comparison.best else "tied with the best" if c.tied else ""
         ended = best if c.status == Status.COMPLETE else c.status
         cells = (c.label, shown(c.score), shown(c.difference), str(len(c.seeds)), ended)

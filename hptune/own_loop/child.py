@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from hptune.errors import InputError, TrialError
+from hptune.errors import HptuneError, InputError, TrialError
 from hptune.own_loop.assignment import Assignment
 from hptune.own_loop.told import TrialEnded
 from hptune.own_loop.trial import Trial
@@ -92,8 +92,12 @@ class JsonLines:
 
 def _conclude(made: Trial, sink: JsonLines) -> None:
     """Conclude the trial when the process ends; how it ends otherwise, its exit code says."""
-    # After an exception its exit code says how it ended, and its output why.
-    if sink.has_ended or hasattr(sys, "last_value"):
+    if sink.has_ended:
+        return
+    if hasattr(sys, "last_value"):
+        # After an exception its exit code says how it ended, and its output why, unless it is ours.
+        if isinstance(sys.last_value, HptuneError):
+            sink.failed(str(sys.last_value))
         return
     try:
         made.finish()

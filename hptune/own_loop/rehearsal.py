@@ -55,7 +55,8 @@ class Rehearsal:
         if not any("val_loss" in values for values in told.readings.values()):
             raise TrialError(
                 "the loop logged no val_loss in its first iterations; must log it where "
-                "trial.evaluate_now is true; add `if trial.evaluate_now: trial.log(val_loss=...)`"
+                "trial.evaluate_now is true; add `if trial.evaluate_now: trial.log(val_loss=...)` inside "
+                "the loop over batches, which go on pass after pass"
             )
         last = told.readings[max(told.readings)]
         parameters = [p for made in schedules for p in made.parameters if p.requires_grad]

@@ -24,6 +24,8 @@ POLICIES: Mapping[str, Policy] = {
     for item in vars(module).values()
     if isinstance(item, Policy)
 }
+# What a user can choose: what a loop of their own does is none of it.
+CHOICES = tuple(name for name in POLICIES if name != decays.own.name)
 COMMON = (
     Parameter(
         "warmup", None, "length of a linear rise before the policy, which gets the rest of the run"

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor, nn
 
 from hptune.errors import InputError, did_you_mean, one_line
+from hptune.prediction import FORMATS
 from hptune.prediction.weights import Weights
 from hptune.results.atomic import write_atomic
 from hptune.results.signature import Signature
 from hptune.step import outputs_in
 from hptune.training.snapshot import save_state
 
-ENDINGS = {"torch": ".pt", "torchscript": ".ts", "onnx": ".onnx"}
 EXTRA = "signature.json"  # in a TorchScript file; of an ONNX the key is "signature"
 _LARGEST = 1.8e9  # bytes that one protobuf file holds
 _TRIED = (2, 5)  # examples: traced with the first, compared with the second
@@ -47,15 +47,15 @@ def export(
     Raises:
         InputError: No such format, or the model cannot be written in it.
     """
-    by_ending = {ending: name for name, ending in ENDINGS.items()}
+    by_ending = {ending: name for name, ending in FORMATS.items()}
     format = format or by_ending.get(path.suffix.lower(), path.suffix or "none")
     if format == "torch":
         _torch(weights, path)
         return path
-    if format not in ENDINGS:
+    if format not in FORMATS:
         raise InputError(
-            f"--format: {format!r}; must be {', '.join(ENDINGS)}; "
-            + did_you_mean(format, ENDINGS, "choose one of these")
+            f"--format: {format!r}; must be {', '.join(FORMATS)}; "
+            + did_you_mean(format, FORMATS, "choose one of these")
         )
     signature = weights[0].signature
     plain = _Plain(model, [each.name for each in signature.inputs]).eval()

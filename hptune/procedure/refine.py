@@ -169,7 +169,7 @@ def decide_refine(
         rival = trials.trial(surface.best(others))
         better = surface.probability(trials.setting(rival), trials.setting(base))
         told = (
-            f"{_label(rival)} is the best rival, and better than {_label(base)} with a "
+            f"the best rival, {_label(rival, base)}, is better than what was decided with a "
             f"probability of {better:.2f}"
         )
         if better >= CLEARLY and own:  # what has run nothing changes nothing
@@ -200,7 +200,7 @@ def decide_refine(
     # Side by side as far as they are of one length: whole runs, else those of a third.
     compared = finished or [r for r in own if math.isfinite(by.at_end(r))]
     ran = bool(own and compared)  # else there is no decision that rests on them
-    record: list[Evidence] = [_record(decisions[0], compared, chosen, by)] if ran else []
+    record: list[Evidence] = [_record(decisions[0], compared, chosen, base, by)] if ran else []
     if surface:
         record.append(_model(surface, trials, region, usable, chosen, by))
     return Outcome(decisions, own, record)
@@ -279,7 +279,7 @@ def _model(
             }
             for axis, line in lines.items()
         },
-        rivals={_label(trials.trial(s)): rivals[s] for s in nearest},
+        rivals={_label(trials.trial(s), chosen): rivals[s] for s in nearest},
     )
 
 
@@ -307,12 +307,12 @@ def _unseen(trial: Trial, seen: Sequence[Trial]) -> Trial:
 
 
 def _record(
-    decision: Decision, finished: Sequence[TrialResult], chosen: Trial, by: Criterion
+    decision: Decision, finished: Sequence[TrialResult], chosen: Trial, base: Trial, by: Criterion
 ) -> Comparison:
     """Return the runs of full length, side by side; a setting with its seeds is a candidate."""
     groups: dict[str, list[TrialResult]] = {}
     for result in finished:
-        groups.setdefault(_label(result.trial), []).append(result)
+        groups.setdefault(_label(result.trial, base), []).append(result)
     costs = {k: sum(map(by.at_end, rs)) / len(rs) for k, rs in groups.items()}
     best = min(costs, key=costs.__getitem__)
     candidates = tuple(
@@ -326,13 +326,15 @@ def _record(
         higher_is_better=by.higher_is_better,
         candidates=candidates,
         best=best,
-        chosen=_label(chosen) if _label(chosen) in groups else None,
+        chosen=label if (label := _label(chosen, base)) in groups else None,
         rule=decision.rule,
         noise=None,
         epochs=sum(r.epochs for r in finished if r.trial.stage == REFINE),
     )
 
 
-def _label(trial: Trial) -> str:
-    """Return the values of a setting, but for those that only a loop of the user's own knows."""
-    return "/".join(f"{getattr(trial, name):g}" for name in COLUMNS if name not in trial.fixed)
+def _label(trial: Trial, base: Trial) -> str:
+    """Return in what a setting differs from another, but for what only a loop of the user's own knows."""
+    names = [name for name in COLUMNS if name not in trial.fixed]
+    apart = [name for name in names if getattr(trial, name) != getattr(base, name)]
+    return ", ".join(f"{name} {getattr(trial, name):g}" for name in apart) or "as before"

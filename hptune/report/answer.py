@@ -22,6 +22,10 @@ _WARNINGS = 2  # at most
 _FOLLOW = ("lr_min", "momentum_min")  # told with their maximum, or not at all
 _OWN = "name: python"  # of the data, in the experiment of a task that was put together in Python
 _NAMED = re.compile("^(task|function): [^n]", re.MULTILINE)  # by which the shell finds it
+_READ = re.compile(
+    "^data:\n  name: (.*)$", re.MULTILINE
+)  # what new data are like, by a reader's name
+_NEW = {"csv": "NEW.csv", "image-folder": "NEW_FOLDER", "npz": "NEW.npz", "npy": "NEW.npy"}
 
 
 def answer(
@@ -44,6 +48,11 @@ def answer(
     return [head, *values, *_cost(record), *_warnings(record, following is None), *told]
 
 
+def told_warnings(record: RunRecord) -> list[str]:
+    """Return what the data and the run give to think about, of which the answer has the beginning."""
+    return [*record.manifest.get("notes", ()), *warnings(record)]
+
+
 def _headline(run: FinalRun | None, latest: dict[str, Decision], stage: str | None) -> str:
     if run is None:
         own = [d for d in latest.values() if d.stage == stage and d.parameter not in _FOLLOW]
@@ -61,7 +70,7 @@ def _value(record: RunRecord, latest: dict[str, Decision], name: str) -> str:
     if name == "momentum" and lowest is not None and lowest.value != decision.value:
         text += f"-{plain(lowest.value)}"
     words = parameter(name).removeprefix("maximum ")
-    start = f"  {words:<{_NAMES}}{text:<{_VALUES - 1}} "
+    start = f"  {words:<{_NAMES - 1}} {text:<{_VALUES - 1}} "
     brief = trust_of(decision, record.evidence).brief
     return f"{start}{shorten(brief, max(WIDTH - len(start), 20), placeholder=' ...')}".rstrip()
 
@@ -81,7 +90,7 @@ def _cost(record: RunRecord) -> Iterator[str]:
 
 
 def _warnings(record: RunRecord, in_shell: bool) -> Iterator[str]:
-    found = [*record.manifest.get("notes", ()), *warnings(record)]
+    found = told_warnings(record)
     for text in found[:_WARNINGS]:
         yield shorten(f"warning: {text}", WIDTH, placeholder=" ...")
     if more := len(found) - _WARNINGS if len(found) > _WARNINGS else 0:
@@ -96,11 +105,23 @@ def _next(record: RunRecord) -> Iterator[str]:
 
 
 def _to_improve(record: RunRecord, folder: str) -> str:
-    """Return the command that promises most: of a run that is too short, or of what nothing was compared."""
+    """Return the command that promises most.
+
+    For a run that is too short a longer one; then predictions, where there are files to predict; else what
+    was compared with nothing.
+    """
     run = next((run for run in final_runs(record.evidence) if not run.baseline), None)
     if run is not None and run.verdict == "underfit":
         epochs = max(numbers(record.find(run.trials), "epochs"), default=0.0)
         return f"hptune train {folder}/tuned.yaml --epochs {2 * epochs:.4g} --out {folder}-longer"
+    read = _READ.search(record.experiment)
+    if (
+        run is not None
+        and read is not None
+        and read[1] in _NEW
+        and not _NAMED.search(record.experiment)
+    ):
+        return f"hptune predict {folder} {_NEW[read[1]]} -o predictions.csv"
     latest = {d.parameter: d for d in record.decisions}
     for stage in procedure():
         decision = latest.get(stage.parameter)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from hptune.errors import InputError
 from hptune.report.differing import differing, other_measure, settings_of
 from hptune.report.read import RunRecord, number, read_run
-from hptune.report.summary import Cost, cost_of
+from hptune.report.summary import Cost, cost_of, searched
 from hptune.report.trust import is_result
 from hptune.report.views import ended, final_runs, select
 from hptune.report.wording import column as in_words
 from hptune.report.wording import is_share, rounded
 from hptune.results.records import Curve, Value
 from hptune.results.tables import Row, metrics_of
-from hptune.stages import BATCH_SIZE, WHOLE_RUNS
+from hptune.stages import BATCH_SIZE
 
 if TYPE_CHECKING:
     from hptune.analysis.difference import Difference
@@ -207,7 +207,7 @@ def _run(
         scores=tuple(scores),
         verdict=final.verdict if final and rows else "",
         values={key: first.get(key) for key in VALUES} | dict(others),
-        search=cost_of(row for row in record.trials if row["stage"] not in WHOLE_RUNS),
+        search=cost_of(searched(record)),
         whole=cost_of(rows),
         apart=apart,
     )
@@ -251,10 +251,18 @@ def _notes(runs: Sequence[ComparedRun], records: Sequence[RunRecord]) -> list[st
         if staged:
             told += "; the batch-size stage chooses by what is reached in near-constant time"
         notes.append(f"{told}.")
-    for name, what in (("device", "on"), ("executors", "run as")):
-        found = dict.fromkeys(str(r.manifest.get(name)) for r in records if r.manifest.get(name))
-        if len(found) > 1:
-            notes.append(f"Seconds were measured {what} {' | '.join(found)}: not alike.")
+    for name, what in (
+        ("device", "on other devices"),
+        ("executors", "of trials that ran otherwise"),
+    ):
+        found = [
+            (run.name, str(r.manifest[name]))
+            for run, r in zip(runs, records, strict=True)
+            if r.manifest.get(name)
+        ]
+        if len({value for _, value in found}) > 1:
+            told = "; ".join(f"{run}: {value.replace('; ', ' and ')}" for run, value in found)
+            notes.append(f"Seconds do not compare, they are {what} ({told}).")
     missing = [run.name for run in known if len(run.reached) < len(run.seeds)]
     if missing:
         notes.append(f"Some seeds did not come to their end: of {', '.join(missing)}.")
@@ -267,5 +275,10 @@ def headline(compared: RunsCompared) -> str:
     if first is None or not compared.column:
         return "nothing to compare: " + "; ".join(f"{r.name}: {r.apart}" for r in compared.runs)
     better = {True: ", more is better", False: ", less is better", None: ""}
+    return f"{measured(compared)}{better[compared.higher_is_better]}; against {first.name}"
+
+
+def measured(compared: RunsCompared) -> str:
+    """Return by what the runs are compared, with its unit."""
     unit = " in %" if is_share(compared.column) else ""
-    return f"{in_words(compared.column)}{unit}{better[compared.higher_is_better]}; against {first.name}"
+    return f"{in_words(compared.column)}{unit}" if compared.column else "score"

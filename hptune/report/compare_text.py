@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hptune.report.compare import ComparedRun, RunsCompared, headline
+from hptune.report.compare import ComparedRun, RunsCompared, headline, measured
 from hptune.report.wording import is_share, plain, rounded, spread
 from hptune.results.cells import table_text
 from hptune.results.records import Value
@@ -16,6 +17,9 @@ _TEX = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "–": "--",
 }  # fmt: skip
+
+
+_MINUS = re.compile(r"(?<![\w.])-(?=\d)")  # of a number
 
 
 class Table(NamedTuple):
@@ -42,7 +46,11 @@ def tables(compared: RunsCompared) -> list[Table]:
     ]
     keys = differing_values(compared)
     return [
-        Table(headline(compared), ["run", "seeds", "score", "difference", interval, ""], reached),
+        Table(
+            headline(compared),
+            ["run", "seeds", measured(compared), "difference", interval, ""],
+            reached,
+        ),
         Table(
             "Values",
             ["run", *keys],
@@ -108,7 +116,7 @@ def as_latex(compared: RunsCompared) -> str:
         rows = [" & ".join(map(_tex, row)) + r" \\" for row in (table.columns, *table.rows)]
         lines += [
             f"% {table.title}",
-            rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+            rf"\begin{{tabular}}{{{''.join(map(_alignment, zip(*table.rows, strict=True)))}}}",
             *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
             r"\end{tabular}",
         ]
@@ -173,7 +181,13 @@ def _record(run: ComparedRun, column: str) -> dict[str, Value]:
 
 
 def _tex(text: str) -> str:
-    return "".join(_TEX.get(character, character) for character in text)
+    escaped = "".join(_TEX.get(character, character) for character in text)
+    return _MINUS.sub("$-$", escaped)
+
+
+def _alignment(cells: tuple[str, ...]) -> str:
+    """Return how LaTeX aligns a column: numbers at the right."""
+    return "r" if all(cell[:1] in "+-–" or cell[:1].isdigit() for cell in cells) else "l"
 
 
 def as_document(compared: RunsCompared) -> dict[str, object]:

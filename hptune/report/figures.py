@@ -84,7 +84,7 @@ def pictures(record: RunRecord, form: str = "png", style: str = "screen") -> lis
             planned += _of_comparison(comparison, record)
         for model in models(record.evidence):
             for name in model.lines:
-                caption = f"Along the {parameter(name)}; what else was decided stays."
+                caption = f"A whole run predicted along the {parameter(name)}, the rest as decided."
                 draw = partial(plot_model, model, name)
                 planned.append(Planned(f"model-{name}", "model", caption, draw))
         for run in runs:

@@ -98,7 +98,8 @@ def render(record: RunRecord, drawn: Sequence[Picture], suffix: str = "png") -> 
         "number": number,
         "command": lambda words: shlex.join(words) if isinstance(words, list) else words,
         "base64": lambda data: base64.b64encode(data).decode(),
-        "sentence": lambda text: text[:1].upper() + text[1:].removesuffix(".") + ".",
+        "upper_first": _upper_first,
+        "sentence": lambda text: f"{_upper_first(text).removesuffix('.')}.",
     }
     script = _asset("page.js")
     return environment.from_string(_asset("page.html")).render(
@@ -110,6 +111,10 @@ def render(record: RunRecord, drawn: Sequence[Picture], suffix: str = "png") -> 
         script=script,
         script_digest=hashlib.sha256(script.encode()).digest(),
     )
+
+
+def _upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _context(record: RunRecord) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from hptune.report.read import RunRecord, numbers
 from hptune.report.trust import Trust, comparison_of, is_result, trust_of
-from hptune.report.views import final_runs, heading
+from hptune.report.views import comparisons, final_runs, heading
 from hptune.report.wording import PARAMETERS, parameter, plain, stage_title
 from hptune.results.records import Status
 from hptune.results.tables import Row
-from hptune.stages import LR_RANGE, WHOLE_RUNS
+from hptune.stages import FINAL, LR_RANGE, WHOLE_RUNS
 
 
 class Value(NamedTuple):
@@ -80,11 +80,26 @@ def warnings(record: RunRecord) -> list[str]:
 
 def costs(record: RunRecord) -> dict[str, Cost]:
     """Return what the search and the final runs took, those of the two that there were."""
+    search = [row["trial"] for row in searched(record)]
     found = {
-        name: [row for row in record.trials if (row["stage"] in WHOLE_RUNS) is whole]
-        for name, whole in (("search", False), ("final runs", True))
+        name: [row for row in record.trials if (row["trial"] in search) is is_search]
+        for name, is_search in (("search", True), ("final runs", False))
     }
     return {name: cost_of(trials) for name, trials in found.items() if trials}
+
+
+def searched(record: RunRecord) -> list[Row]:
+    """Return the trials of the search; whole runs of an LR that lost against the final one are of it."""
+    kept = {trial for run in final_runs(record.evidence) for trial in run.trials}
+    beaten = {
+        trial
+        for one in comparisons(record.evidence)
+        if one.stage == FINAL
+        for candidate in one.candidates
+        for trial in candidate.trials
+    } - kept
+    rows = record.trials
+    return [r for r in rows if r["stage"] not in WHOLE_RUNS or r["trial"] in beaten]
 
 
 def cost_of(trials: Iterable[Row]) -> Cost:

@@ -9,23 +9,10 @@ encoder's layers and its head; an MLP's are its linear layers.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from torch import nn
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Modules that count as one layer, by their dotted names; the first of them names it."""
-
-    modules: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """Dotted name of its first module."""
-        return self.modules[0]
 
 
 class Blocks:
@@ -48,18 +35,20 @@ class Blocks:
                 complete = False
             complete = complete or weighs
             found[-1].append(name)
-        self._blocks = [Block(tuple(names)) for names in found] or [Block(("",))]
+        self._blocks = [tuple(names) for names in found] or [("",)]
 
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def __getitem__(self, index: int) -> Block:
-        return self._blocks[index]
+    @property
+    def names(self) -> list[str]:
+        """Of each block the dotted name of its first module."""
+        return [block[0] for block in self._blocks]
 
     def index(self, name: str) -> int:
         """Return the number of the block, from 0, that a module, parameter or buffer belongs to."""
         for number, block in enumerate(self._blocks):
-            if any(name == own or name.startswith(f"{own}.") for own in block.modules):
+            if any(name == own or name.startswith(f"{own}.") for own in block):
                 return number
         return 0
 

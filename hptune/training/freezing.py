@@ -65,7 +65,7 @@ def parts(model: nn.Module, freeze: Freeze) -> list[Part]:
 
     def part(name: str) -> Part:
         at = blocks.index(name)
-        return found.setdefault(at, Part(blocks[at].name))
+        return found.setdefault(at, Part(blocks.names[at]))
 
     own = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for name, parameter in own.items():
@@ -129,7 +129,7 @@ def _named(model: nn.Module, blocks: Blocks, what: int | tuple[str, ...]) -> set
     if isinstance(what, int):
         count = what if what >= 0 else len(blocks) + what
         if not 0 <= count < len(blocks):
-            listed = ", ".join(blocks[at].name for at in range(len(blocks)))
+            listed = ", ".join(blocks.names)
             raise InputError(
                 f"model.freeze: {what}; must leave one of the {len(blocks)} blocks, which are "
                 f"{listed}; freeze fewer"

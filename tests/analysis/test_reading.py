@@ -18,7 +18,7 @@ from hptune.analysis.fitting import read_training
 from hptune.analysis.lr_range import read_lr_range
 from hptune.analysis.ranking import rank
 from hptune.analysis.rules import named_rules
-from hptune.analysis.smoothing import noise_of, smooth
+from hptune.analysis.smoothing import noise_of, smooth, width_of
 from hptune.errors import InputError
 from hptune.results.records import Curve, Status, Trial, TrialResult
 from hptune.stages import SWEEP
@@ -391,6 +391,17 @@ def test_smoothing_keeps_length_and_lets_a_spike_leave_no_trace():
     values[30] = 99
     assert len(smooth(values)) == 60
     assert smooth(values).max() <= 1.0
+
+
+@pytest.mark.parametrize("points", [3, 7, 60, 501])
+def test_smoothing_is_a_median_and_then_a_mean_whatever_stands_beside(points: int):
+    values = np.random.default_rng(0).normal(size=points).cumsum()
+    values[points // 3 : points // 2] = 1e30  # leaves no rounding where it is far
+    half = width_of(points) // 2
+    medians = np.array([np.median(values[max(k - half, 0) : k + half + 1]) for k in range(points)])
+    padded = np.pad(medians, half, mode="edge")
+    means = [padded[k : k + 2 * half + 1].mean() for k in range(points)]
+    assert smooth(values) == pytest.approx(means, rel=1e-12)
 
 
 def test_the_named_rules_find_values_within_the_test():

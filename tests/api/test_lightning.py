@@ -112,6 +112,8 @@ def test_the_optimizers_kind_and_groups_are_taken():
         {"match": "net.0.bias", "lr": 1.0, "weight_decay": 0.0},
         {"match": "net.2.bias", "lr": 1.0, "weight_decay": 0.0},
     ]
+    (note,) = task.notes  # never in silence
+    assert note.startswith("configure_optimizers: lr 0.") and "OneCycleLR left out" in note
     trained = hptune.train(task, optimizer="sgd", lr=0.1, epochs=1, progress=False)
     assert trained.trials["optimizer"].tolist() == ["sgd"]  # what the call says comes first
 

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[Callable[[Path], None] | None, str, str]] = {
     "unknown model": (None, "check --set model.name=reznet-20", "did you mean 'resnet-20'"),
     "unknown model argument": (None, "check --set model.args.hiden=[3]", "takes dropout, hidden"),
     "unknown policy": (None, "check --set policy.name=1cycel", "did you mean '1cycle'"),
+    "policy of a loop of one's own": (None, "check --set policy.name=own", "must be of 1cycle"),
     "unknown policy argument": (None, "check --set policy.args.step=3", "did you mean 'stepsize'"),
     "unknown policy on train": (None, "train --policy onecycle --lr 0.1", "policy: 'onecycle'"),
     "unknown optimizer": (None, "check --set optimizer.name=sdg", "did you mean 'sgd'"),

@@ -64,3 +64,11 @@ def test_help_waits_for_no_library():
     ).format(names=[*COMMANDS, ""][:-1])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+def test_what_only_this_command_has_stands_first(capsys):
+    assert run(["run", "--help"]) == 0
+    out = capsys.readouterr().out
+    sections = ["Options:", "--time ", "In common:", "--set ", "With -- COMMAND:", "--metric "]
+    places = [out.index(f"\n{'  ' * (name[0] == '-')}{name}") for name in sections]
+    assert places == sorted(places) and "COMMAND: " not in out

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from hptune.config.load import dump, load_experiment
 from hptune.config.schema import Experiment, Training
 from hptune.errors import InputError
-from hptune.policies import POLICIES
+from hptune.policies import CHOICES
 from hptune.results.records import Trial
 from hptune.results.settings import OptimizerSpec, TrainingSettings
 from hptune.section import Section
@@ -78,7 +78,7 @@ def test_a_changed_section_is_checked():
         TrainingSettings().change(evaluations=0)
 
 
-@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("name", CHOICES)
 def test_every_policy_is_accepted_with_its_defaults(name: str):
     assert Experiment(policy={"name": name}).policy.name == name
 

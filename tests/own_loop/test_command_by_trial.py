@@ -242,6 +242,18 @@ def test_processes_of_torchrun_are_one_trial(tmp_path: Path):
     assert rows(tmp_path / "out")[1]["status"] == "diverged"
 
 
+def test_what_a_script_does_not_do_is_told_in_hptunes_own_words(tmp_path: Path, capsys):
+    script = tmp_path / "reads_after.py"
+    script.write_text(
+        "import hptune\ntrial = hptune.trial()\nfor _ in trial.batches([1, 2]):\n"
+        "    trial.log(train_loss=1.0)\ntrial.log(val_loss=1.0)\n"
+    )
+    words = ["train", "--lr", "1", "--iterations-per-epoch", "5", "--out", str(tmp_path / "out")]
+    assert run([*words, "--quiet", "--", sys.executable, str(script)]) == 2
+    error = capsys.readouterr().err
+    assert "trial.log(val_loss=...)` inside the loop over batches" in error and "File" not in error
+
+
 def test_what_a_script_raises_is_told_by_its_last_lines(tmp_path: Path, capsys):
     script = tmp_path / "raises.py"
     script.write_text("import hptune\ntrial = hptune.trial()\nraise RuntimeError('no such data')\n")

@@ -118,7 +118,7 @@ def test_a_stage_that_runs_nothing_changes_nothing_however_sure_the_model_is():
     runner.budget = Budget(0)
     outcome, results = refined(runner, known)
     assert not results and decided(outcome) == {"lr": BASE.lr}
-    assert "1/0.95/0.001/64 is the best rival" in outcome.decisions[0].reason
+    assert "the best rival, lr 1, is better" in outcome.decisions[0].reason
     (model,) = models(outcome.evidence)
     assert min(model.rivals.values()) < 0.2  # as sure as it takes where something has run
     assert not comparisons(outcome.evidence)  # of its own trials there are none to show

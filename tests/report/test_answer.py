@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,8 +16,10 @@ from hptune.cli import run
 from hptune.console.trials_table import trials_table
 from hptune.report.answer import WIDTH, answer
 from hptune.report.read import read_run
+from hptune.report.summary import costs
 from hptune.report.trust import trust_of
-from hptune.results.evidence import FinalRun, Model
+from hptune.report.views import final_runs
+from hptune.results.evidence import Comparison, FinalRun, Model
 from hptune.results.records import Decision
 
 
@@ -160,3 +163,44 @@ def test_show_does_not_load_numpy(made: Path):
     code = f"import sys; from hptune.cli import run; assert run(['show', {str(made)!r}]) == 0; "
     done = subprocess.run([sys.executable, "-c", code + "assert 'numpy' not in sys.modules"])
     assert done.returncode == 0
+
+
+def test_next_are_predictions_where_there_are_files_to_predict(made: Path):
+    record = read_run(made)
+    evidence = [
+        replace(one, verdict="balanced") if isinstance(one, FinalRun) else one
+        for one in record.evidence
+    ]
+    for reader, new in (("csv", "NEW.csv"), ("image-folder", "NEW_FOLDER")):
+        text = f"data:\n  name: {reader}\n  path: d\n"
+        lines = answer(replace(record, evidence=evidence, experiment=text))
+        assert lines[-1] == f"      hptune predict {made} {new} -o predictions.csv"
+    # Of a stage alone there is no net to predict with.
+    alone = [one for one in evidence if not isinstance(one, FinalRun)]
+    assert "predict" not in answer(replace(record, evidence=alone, experiment=text))[-1]
+
+
+def test_whole_runs_that_lost_are_counted_to_the_search(made: Path):
+    record = read_run(made)
+    run = final_runs(record.evidence)[0]
+    kept = [row for row in record.trials if row["trial"] in run.trials]
+    beaten = {**kept[0], "trial": "final-beaten"}
+    compared = next(one for one in record.evidence if isinstance(one, Comparison))
+    kinds = (run.trials[:1], ("final-beaten",))
+    candidates = tuple(replace(compared.candidates[0], trials=trials) for trials in kinds)
+    duel = replace(compared, stage=run.stage, parameter="lr", candidates=candidates)
+    before = costs(record)
+    record = replace(record, trials=[*record.trials, beaten], evidence=[*record.evidence, duel])
+    after = costs(record)
+    assert after["final runs"] == before["final runs"]
+    assert after["search"].trials == before["search"].trials + 1
+
+
+def test_what_the_answer_cuts_short_is_whole_with_why(made: Path, tmp_path: Path, capsys):
+    copy = shutil.copytree(made, tmp_path / "run")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    notes = [f"note {k}: " + "a word " * 30 for k in range(4)]
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"notes": notes}))
+    assert run(["show", "--why", str(copy)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert all(" ".join(note.split()) in shown for note in notes)

@@ -120,7 +120,7 @@ def test_costs_say_by_what_the_comparison_is_fair(make: Make, tmp_path: Path):
         )
     notes = " ".join(compare_runs([first, path]).notes)
     assert "the same epochs" in notes and "different iterations (30 to 60)" in notes
-    assert "Batch sizes differ" in notes and "cpu | cuda" in notes
+    assert "Batch sizes differ" in notes and "on other devices (a: cpu; b: cuda)" in notes
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -150,6 +150,9 @@ def test_every_form_holds_the_same_scores(make: Make, capsys):
         shown = f"{100 * float(row['mean']):.2f}"
         assert shown in texts["--markdown"] and shown in texts["--latex"]
     assert r"a\_b" in texts["--latex"] and r"\toprule" in texts["--latex"]
+    assert r"seeds & test accuracy in \% & difference" in texts["--latex"]
+    assert r"\begin{tabular}{lrrrrl}" in texts["--latex"]  # numbers right, words left
+    assert re.search(r" & (\+|\$-\$)\d", texts["--latex"]) and " & -" not in texts["--latex"]
     assert document["against"] == "a_b" and document["runs"][1]["scores"].keys() == {"0", "1"}
 
 

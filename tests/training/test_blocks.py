@@ -14,8 +14,7 @@ from hptune.training.optimizer import ScheduledOptimizer
 
 
 def names(model: nn.Module) -> list[str]:
-    blocks = Blocks(model)
-    return [blocks[at].name for at in range(len(blocks))]
+    return Blocks(model).names
 
 
 RESNET = [f"layer{stage}.{block}" for stage in range(1, 5) for block in range(2)]
@@ -61,8 +60,10 @@ def test_a_norm_belongs_to_the_block_before_and_lone_parameters_to_the_first():
             self.head = nn.Linear(3, 2)
 
     blocks = Blocks(Net())
-    assert len(blocks) == 2 and blocks[0].modules == ("norm_in", "first", "norm")
-    assert blocks.index("position") == blocks.index("norm.weight") == 0
+    assert blocks.names == ["norm_in", "head"] and len(blocks) == 2
+    assert (
+        blocks.index("position") == blocks.index("first.bias") == blocks.index("norm.weight") == 0
+    )
     assert blocks.index("head.bias") == 1
 
 

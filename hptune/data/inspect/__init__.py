@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +45,17 @@ def inspect(path: Path, *, target: str | None = None) -> Found:
         found: Found = module.inspect_data(path, target)
     except InputError as error:
         told = str(error).replace("data.path", "PATH", 1).replace("data.target", "--target", 1)
-        raise InputError(told) from None
+        files = _files_in(path, known)
+        raise InputError(f"{told}; or name one of its files: {files}" if files else told) from None
     return found
+
+
+def _files_in(path: Path, endings: Iterable[str]) -> str:
+    """Return the files of a folder that another reader takes; "" of a file, or where there are none."""
+    files = sorted(path.iterdir()) if path.is_dir() else []
+    found = [
+        file.name
+        for file in files
+        if file.name.lower().removesuffix(".gz").endswith(tuple(endings))
+    ]
+    return ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")

@@ -47,7 +47,7 @@ def _blocks(task: Task) -> dict[str, str]:
     with seeded(0, torch.device("cpu")):
         model = task.make_model()
     blocks = Blocks(model)
-    names = [blocks[at].name for at in range(len(blocks))]
+    names = blocks.names
     if len(names) > SHOWN_BLOCKS:
         names = [*names[: SHOWN_BLOCKS - 1], "...", names[-1]]
     found = {"blocks": f"{len(blocks)}: {', '.join(names)}"}

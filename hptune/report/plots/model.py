@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hptune.report.aggregate import wants_log
-from hptune.report.plots.style import BLUE, GREY, label_y, literal
+from hptune.report.plots.style import BLUE, GREY, label_y, legend_above, literal
 from hptune.report.wording import parameter
 from hptune.results.evidence import Model
 
@@ -20,12 +20,12 @@ def plot_model(model: Model, name: str, ax: Axes) -> None:
         name: The column of results.csv along which to draw; the others are as decided.
     """
     line, (low, high) = model.lines[name], model.intervals[name]
-    ax.axvspan(low, high, color=GREY, alpha=0.15, label="the best lies here with 90 %")
+    ax.axvspan(low, high, color=GREY, alpha=0.15, label="best, with 90 %")
     ax.fill_between(line["values"], line["low"], line["high"], color=BLUE, alpha=0.2)
-    ax.plot(line["values"], line["mean"], color=BLUE, label="predicted for a whole run")
+    ax.plot(line["values"], line["mean"], color=BLUE, label="predicted")
     ax.axvline(model.values[name], color=BLUE, linestyle="--", label="decided")
     if wants_log([line["values"]]):
         ax.set_xscale("log")
     ax.set_xlabel(literal(parameter(name)))
     label_y(ax, f"val_{model.by}")
-    ax.legend()
+    legend_above(ax)

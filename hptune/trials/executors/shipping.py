@@ -14,7 +14,7 @@ from typing import Any
 
 import hptune
 from hptune.errors import InputError
-from hptune.user_code import SCRIPT, is_library
+from hptune.user_code import SCRIPT, is_library, place_of
 
 MOST = 100 * 2**20  # bytes: more than code
 EXCLUDED = ("__pycache__", ".git", ".venv", "venv")
@@ -46,7 +46,7 @@ def code_of_user() -> Shipped:
     """
     found = {_ROOT}
     for name in [n for n in sys.modules if "." not in n and n != SCRIPT]:
-        if not is_library(name) and (place := _place(name)):
+        if not is_library(name) and (place := _shipped(name)):
             found.add(place)
     paths = tuple(sorted(found, key=lambda path: (path != _ROOT, path)))
     sizes = {path: sum(file.stat().st_size for file in _files(path)) for path in paths}
@@ -59,17 +59,10 @@ def code_of_user() -> Shipped:
     return Shipped(paths, sum(sizes.values()))
 
 
-def _place(name: str) -> Path | None:
+def _shipped(name: str) -> Path | None:
     """Return the folder of a package or the file of a module, None where it has neither."""
-    module: Any = sys.modules[name]
-    folders = getattr(module, "__path__", ())
-    file = getattr(module, "__file__", None) or next(iter(folders), None)
-    if file is None:
-        return None
-    path = Path(file).resolve()
-    if path.is_dir():  # a package without __init__.py
-        return path
-    if path.suffix != ".py" or not path.exists():
+    path = place_of(name)
+    if path is None or (path.is_file() and path.suffix != ".py"):
         return None
     return path.parent if path.name == "__init__.py" else path
 
