@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from hptune.console.terminal import Console, shown
@@ -98,8 +99,7 @@ class Notebook(Console):
     def _draw(self, *changing: str) -> None:
         if self._silent:
             return
-        from IPython.display import display  # which a kernel has
-
+        display = import_module("IPython.display").display  # which a kernel has
         shown = {"text/plain": "\n".join([*self._lines, *changing])}
         if self._output is None:
             self._output = display(shown, raw=True, display_id=True)
