@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 torch.set_num_threads(1)
+# The same examples each time, however slow the machine is.
+hypothesis.settings.register_profile("hptune", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("hptune")
 # A shell's background job ignores Ctrl-C, and so would the commands that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

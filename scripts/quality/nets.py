@@ -1,4 +1,4 @@
-"""The nets of the bench that hptune does not bundle: transformers, a GRU, small nets with batch norms."""
+"""The nets of the bench that hptune does not bundle: a character GPT, a GRU, small ones with batch norms."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch.nn import functional as F
 
 
 class Block(nn.Module):
-    """Self-attention and a perceptron, each after a LayerNorm and added to its input."""
+    """Causal self-attention and a perceptron, each after a LayerNorm and added to its input."""
 
-    def __init__(self, width: int, heads: int, *, causal: bool = True) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.heads, self.causal = heads, causal
+        self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.projection = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp = nn.Sequential(
@@ -26,7 +26,7 @@ class Block(nn.Module):
         B, T, C = x_BTC.shape
         parts = self.qkv(self.norm1(x_BTC)).reshape(B, T, 3, self.heads, C // self.heads)
         q, k, v = parts.permute(2, 0, 3, 1, 4)  # each (B, heads, T, C / heads)
-        attended = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x_BTC = x_BTC + self.projection(attended.transpose(1, 2).reshape(B, T, C))
         return x_BTC + self.mlp(self.norm2(x_BTC))
 
@@ -85,25 +85,6 @@ class Augmented(nn.Module):
             padded = F.pad(x_BCHW, (pad, pad, pad, pad))
             x_BCHW = padded[every, :, rows, (columns + right)[:, None, :]].permute(0, 3, 1, 2)
         logits: Tensor = self.net(x_BCHW)
-        return logits
-
-
-class ViT(nn.Module):
-    """A small vision transformer, with learned places and the mean over patches before its head."""
-
-    def __init__(
-        self, side: int, classes: int, *, patch: int = 4, width: int = 64, layers: int = 3
-    ) -> None:
-        super().__init__()
-        self.patches = nn.Conv2d(3, width, patch, patch)
-        self.places = nn.Parameter(torch.randn((side // patch) ** 2, width) * 0.02)
-        self.blocks = nn.Sequential(*(Block(width, heads=4, causal=False) for _ in range(layers)))
-        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Return the logits (B, classes)."""
-        x_BTC = self.patches(x_BCHW).flatten(2).transpose(1, 2) + self.places
-        logits: Tensor = self.head(self.norm(self.blocks(x_BTC)).mean(1))
         return logits
 
 

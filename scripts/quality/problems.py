@@ -28,7 +28,6 @@ from scripts.quality.nets import (
     GPT,
     Augmented,
     RowReader,
-    ViT,
     normalized_convolutions,
     normalized_mlp,
 )
@@ -96,7 +95,7 @@ def photos(
     seed: int, net: str, side: int, train: int, *, largest: float = 2.0, augment: bool = True
 ) -> hptune.Task:
     """Return a subset of CIFAR-10 less the training images' mean; `largest` is that of a pixel."""
-    make_model = partial(ViT, side, 10) if net == "vit" else _net(net, (3, side, side), 10)
+    make_model = _net(net, (3, side, side), 10)
     if augment:
         make_model = partial(Augmented, make_model)
     return hptune.Task(make_model, **_centred(_images("cifar10", side, train, seed), largest))
@@ -169,10 +168,6 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "mnist-batch-norms-sgd": Problem(
         partial(mnist, net="batch-norms"), 5, 64, 1e-3, (0.03, 3.0), seeds=2
-    ),
-    "photos-vit-adamw": Problem(
-        partial(photos, net="vit", side=16, train=2550), 15, 64, 0.01, (1e-4, 0.03),
-        optimizer="adamw", seeds=2,
     ),
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ hptune with another optimizer than a problem's own, or with one that is open: `a
 nadamw's LR bracketed from the reading of a range test in the place of AlgoPerf's fixed point.
 *Brackets broken off*: `auto` compared at budget 4, with three short runs for the LR of each optimizer.
 *Start by length*: NAdamW's LR looked for from 1 / iterations in runs of less than 570, as it is now; in
-the rows before from 0.00175 always. The three last problems but one came after all rules.
+the rows before from 0.00175 always.
 """
 
 
