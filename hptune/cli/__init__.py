@@ -31,7 +31,7 @@ COMMANDS = {
     "init": "Look at your data and write a config that runs.",
     "check": "Validate the config, run one batch, show the plan.",
     "lr-find": "Run the LR range test and confirm the maximum LR.",
-    "sweep": "Sweep momentum, wd, batch-size, lr, dropout or any key.",
+    "sweep": "Sweep momentum, wd, batch-size, lr, dropout, balance or any key.",
     "train": "Train with the decided values.",
     "run": "Run the whole procedure, resumable.",
     "search": "Search jointly through Optuna, to compare or to refine.",

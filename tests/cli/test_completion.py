@@ -34,7 +34,7 @@ def completed(shell: str, line: str, monkeypatch, capsys) -> list[str]:
         ("hptune re", ["plain,report"]),
         (
             "hptune sweep ",
-            [f"plain,{k}" for k in ["momentum", "wd", "batch-size", "lr", "dropout"]],
+            [f"plain,{k}" for k in ["momentum", "wd", "batch-size", "lr", "dropout", "balance"]],
         ),
         ("hptune sweep optimizer.na", ["plain,optimizer.name"]),
         ("hptune run --dry", ["plain,--dry-run"]),
