@@ -1,13 +1,13 @@
 """Experiments on the papers around the report, each a module with an `EXPERIMENT`.
 
-To add one: write a module that is shown nowhere else, such as `walk_with_sgd.py`, with
+To add one: write a module as `walk_with_sgd.py` is, with
 
 - `cells(long)`: what is run, a dict each with `seed` and every setting that the numbers depend on;
   three seeds at least, five where they are cheap; at most four minutes of one core in all.
 - `run(cell, place)`: runs one of them by hptune in `place.folder` and returns its numbers, a dict of
   the same columns for every cell; a list of numbers is one column, too.
 - claims: each with the number that decides on it and its bound. **Commit these before the numbers are
-  seen**: pilots, to choose an LR or a length, take seeds from 100 on.
+  seen**: pilots, to choose an LR or a length, take seeds from 100 on. `found` says in words what came out.
 - `draw(rows, axes)`: the figure, from the stored rows alone.
 
 Then add its name to `EXPERIMENTS`, in the order of the page, run `python -m scripts.neighbours NAME`, and
@@ -23,7 +23,7 @@ from importlib import import_module
 
 from scripts.neighbours.experiment import Experiment
 
-EXPERIMENTS: tuple[str, ...] = ()
+EXPERIMENTS = ("walk-with-sgd",)
 
 
 def find(name: str) -> Experiment:

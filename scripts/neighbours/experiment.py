@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scipy.stats import t
+from torch import nn
 
 import hptune
 from hptune.api.results import Trained, Tuned
@@ -55,6 +56,10 @@ class Place:
             task, out=self.folder / name, device=self.device, progress=False, settings=settings,
             **plain | options,
         )  # fmt: skip
+
+    def net(self, trained: Trained) -> nn.Module:
+        """Return what was trained, on the device, to look at it there."""
+        return trained.model().to(self.device)
 
     def tune(self, task: hptune.Task, name: str, **options: Any) -> Tuned:
         """Let `hptune.tune` decide LR and weight decay, and train once with them, in float32."""
@@ -152,6 +157,7 @@ class Experiment:
         cells: What is to be run, for two cores or, where True is given, for a GPU.
         run: Runs a cell and returns what it measured.
         draw: Draws the stored rows on its axes.
+        found: What came out, in words, once it has.
         panels: How many axes, side by side.
     """
 
@@ -166,6 +172,7 @@ class Experiment:
     cells: Callable[[bool], Iterable[Cell]]
     run: Callable[[Cell, Place], Row]
     draw: Callable[[Sequence[Row], Sequence[Axes]], None]
+    found: str = ""
     panels: int = 1
 
 

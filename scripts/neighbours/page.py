@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def _claims(experiments: Iterable[Experiment], *, long: bool) -> str:
     lines = []
     for experiment in experiments:
         rows = rows_of(experiment, long=long)
-        link = f"[{experiment.title}](#{experiment.name})"
+        link = f"[{experiment.title}](#{_anchor(experiment.title)})"
         for claim in experiment.claims:
             found = claim.verdict(rows)
             lines.append([link, claim.says, _number(claim, found), f"**{found.word}**"])
@@ -71,7 +72,7 @@ def _section(experiment: Experiment) -> str:
         interval = f"{_text(found.low)} to {_text(found.high)}"
         lines.append([claim.number, _bound(claim), each, interval, found.word])
     parts = [
-        f"## {experiment.title} {{#{experiment.name}}}",
+        f"## {experiment.title}",
         f"{experiment.tells} *{experiment.papers}*",
         f"**Here.** {experiment.setup} It takes {_minutes(seconds)} of one core.",
         f"![{experiment.look}]({PICTURES / experiment.name}.png)",
@@ -79,7 +80,14 @@ def _section(experiment: Experiment) -> str:
         f"**In your tuning:** {experiment.change}",
         _table(["number", "bound", "each seed", "95 % interval", "verdict"], lines),
     ]
+    if experiment.found:
+        parts.insert(2, f"**What came out.** {experiment.found}")
     return "\n\n".join(parts)
+
+
+def _anchor(title: str) -> str:
+    """Return what MkDocs and GitHub both make of a title."""
+    return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
 
 
 def _number(claim: Claim, found: Verdict) -> str:
