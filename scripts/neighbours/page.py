@@ -21,12 +21,13 @@ far to trust it: `python -m scripts.neighbours` runs all of it again, and `--lon
 on a GPU. Each number of each seed is in `scripts/neighbours/results/`, and this page is written from these.
 
 **How a claim is judged.** Before anything is run, each claim is turned into one number a seed, and the
-bound that this number has to pass. Seeds differ in initial weights and order of batches; what is
-compared shares both. Ratios are judged by their logarithms, ×÷ stands for the factor by which the seeds
-spread. A claim is **shown** where the whole 95 % interval (Student's t) of the mean over the
-seeds lies above the bound, **reversed** where all of it lies below (below the bound of the opposite, where
-one is named), and else **not shown here**: which does not make it wrong, as nets of millions of weights
-may do what these do not. Learning rates and lengths were chosen on other seeds, so that nets train at all.
+bound that this number has to pass; the repository's history has claims before numbers. Seeds differ in
+initial weights and order of batches, and what is compared shares both. A claim is **shown** where the
+whole 95 % interval (Student's t) of the mean over the seeds lies above the bound, **reversed** where
+all of it lies below (below the bound of the opposite, where one is named), and else **not shown here**:
+which does not make it wrong, as nets of millions of weights may do what these do not. Ratios are judged
+by their logarithms; ×÷ stands for the factor by which the seeds spread. Learning rates and lengths were
+chosen on other seeds, so that nets train at all.
 """
 
 
