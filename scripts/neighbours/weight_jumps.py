@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -117,10 +117,10 @@ def run(cell: Cell, place: Place) -> Row:
         name: own + noise for (name, own), noise in zip(path[JUMP].items(), drawn, strict=True)
     }
     states = {"before": path[JUMP], "jumped": jumped, "straight": straight, "noisy": noisy}
-    losses = {f"loss_{name}": _loss(task, weights) for name, weights in states.items()}
+    losses = {f"loss_{name}": _loss(splits["train"], weights) for name, weights in states.items()}
     row: dict[str, float | list[float]] = {
         **losses,
-        "loss_twice": _loss(task, path[2 * JUMP]),
+        "loss_twice": _loss(splits["train"], path[2 * JUMP]),
         "error_learned": learned.error / learned.stays,
         "error_straight": learned.straight / learned.stays,
     }
@@ -152,11 +152,11 @@ def _ahead(path: Any, evolution: nn.Module) -> tuple[dict[str, Tensor], dict[str
     return jumped, straight
 
 
-def _loss(task: hptune.Task, weights: dict[str, Tensor]) -> float:
-    """Return the training loss with these weights."""
+def _loss(examples: tuple[Tensor, Tensor], weights: Mapping[str, Tensor]) -> float:
+    """Return the loss with these weights."""
     model = mlp(64, *PUPIL)
     model.load_state_dict(weights)
-    x, y = next(iter(task.train.batches(len(task.train))))
+    x, y = examples
     with torch.no_grad():
         return float(nn.functional.cross_entropy(model(x), y))
 
