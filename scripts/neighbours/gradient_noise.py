@@ -91,8 +91,8 @@ EXPERIMENT = Experiment(
     setup=(
         f"{LAYERS} hidden layers of {WIDTH} ReLU, 500 digits, 40 epochs of SGD at LR {LR:g} in "
         f"batches of {BATCH}, gradients clipped to a norm of 10; `training.gradient_noise` with eta "
-        f"{ETA:g} and gamma 0.55, of the three values that the paper tries. `model.init` is he (good), normal "
-        "of 0.1 (small, half of what He takes) or zero."
+        f"{ETA:g} and gamma 0.55, of the three values that the paper tries. `model.init` is he (good), "
+        "normal of 0.1 (small, half of what He takes) or zero."
     ),
     claims=(
         Claim(
