@@ -98,12 +98,12 @@ def photos(
     make_model = _net(net, (3, side, side), 10)
     if augment:
         make_model = partial(Augmented, make_model)
-    return hptune.Task(make_model, **_centred(_images("cifar10", side, train, seed), largest))
+    return hptune.Task(make_model, **centred(images("cifar10", side, train, seed), largest))
 
 
 def mnist(seed: int, net: str) -> hptune.Task:
     """Return a subset of MNIST for a convolutional net, or for a GRU that reads it row by row."""
-    splits = _centred(_images("mnist", 28, 4000, seed), 2.0)
+    splits = centred(images("mnist", 28, 4000, seed), 2.0)
     if net == "batch-norms":
         return hptune.Task(partial(normalized_convolutions, 10), **splits)
     if net == "gru":
@@ -191,7 +191,7 @@ def _divided(x: np.ndarray, y: np.ndarray, seed: int) -> Splits:
     return {name: (inputs[k], targets[k]) for name, k in parts.items()}
 
 
-def _images(name: str, side: int, train: int, seed: int) -> Splits:
+def images(name: str, side: int, train: int, seed: int) -> Splits:
     """Return images (N, C, H, W) of 0 to 1 and classes; a quarter as many for validation as `train`."""
     x, y = _read(name, "train", side, train + train // 4)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))
@@ -220,7 +220,7 @@ def _read(name: str, part: str, side: int, count: int) -> tuple[Tensor, Tensor]:
     return x.contiguous(), torch.tensor([classes.index(paths[k].parent.name) for k in chosen])
 
 
-def _centred(splits: Splits, largest: float) -> Splits:
+def centred(splits: Splits, largest: float) -> Splits:
     mean = splits["train"][0].mean(0)
     return {name: ((x - mean) * largest, y) for name, (x, y) in splits.items()}
 

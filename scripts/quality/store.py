@@ -12,18 +12,18 @@ RESULTS = Path(__file__).parent / "results"
 Row = Mapping[str, Any]
 
 
-def read(name: str) -> list[dict[str, str]]:
-    """Return the stored rows of a command."""
-    path = RESULTS / f"{name}.csv"
+def read(name: str, folder: Path | None = None) -> list[dict[str, str]]:
+    """Return the stored rows of a command; the bench's folder is not the only one."""
+    path = (folder or RESULTS) / f"{name}.csv"
     if not path.exists():
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def add(name: str, row: Row) -> None:
+def add(name: str, row: Row, folder: Path | None = None) -> None:
     """Store a row; all rows of a command have the same columns."""
-    path = RESULTS / f"{name}.csv"
+    path = (folder or RESULTS) / f"{name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with path.open("a", newline="") as file:
