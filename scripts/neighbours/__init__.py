@@ -23,7 +23,11 @@ from importlib import import_module
 
 from scripts.neighbours.experiment import Experiment
 
-EXPERIMENTS = ("walk-with-sgd",)
+EXPERIMENTS = (
+    "walk-with-sgd",
+    "other-optimizers",
+    "hessian-bulk",
+)
 
 
 def find(name: str) -> Experiment:

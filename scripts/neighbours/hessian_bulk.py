@@ -122,4 +122,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "Of 760 eigenvalues 94 % are flat to 1 % of the largest. The largest gap lies after one "
+        "less than the number of classes for most of the nets with up to 8 classes, and after 7, 9 "
+        "or 10 with ten: one more outlier with each more class."
+    ),
 )
