@@ -29,7 +29,7 @@ def cells(long: bool) -> Iterator[Cell]:
     """Yield the seeds; large batches are a quarter of the images."""
     train, side, epochs = (20_000, 32, (20, 100)) if long else (500, 8, (80, 500))
     # Rows of 150 epochs are stored, too, and not counted: large batches had not fitted the images by then.
-    for seed in range(5):
+    for seed in range(3):
         yield {
             "seed": seed, "examples": train, "side": side, "small": 10, "large": train // 4,
             "epochs_small": epochs[0], "epochs_large": epochs[1],

@@ -30,7 +30,7 @@ SAID = {"symmetry": "symmetry", "outline": "outlines"}
 def cells(long: bool) -> Iterator[Cell]:
     """Yield both windows on both tasks."""
     train, epochs = (50_000, 30) if long else (1200, 15)
-    for seed in range(5):
+    for seed in range(3):
         for task in TASKS:
             for windows in WINDOWS:
                 yield {

@@ -145,7 +145,7 @@ def test_mirrored_blobs_are_told_by_their_halves_and_not_by_their_pixels():
     same = (x == x.flip(-1)).float().mean((1, 2, 3))
     assert same[y == 1].mean() > 0.75 > 0.6 > same[y == 0].mean()
     white = (x > 0).float().mean((1, 2, 3))
-    assert white[y == 1].mean() == pytest.approx(white[y == 0].mean(), abs=0.01)
+    assert abs(float(white[y == 1].mean() - white[y == 0].mean())) < 0.01
 
 
 def test_an_experiment_runs_in_small(tmp_path):
