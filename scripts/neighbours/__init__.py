@@ -25,6 +25,7 @@ from scripts.neighbours.experiment import Experiment
 
 EXPERIMENTS = (
     "walk-with-sgd",
+    "large-batches",
     "other-optimizers",
     "hessian-bulk",
 )
