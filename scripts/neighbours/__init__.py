@@ -28,6 +28,7 @@ EXPERIMENTS = (
     "large-batches",
     "other-optimizers",
     "hessian-bulk",
+    "pooling-geometry",
 )
 
 

@@ -168,4 +168,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "Clearly so, both ways: square windows do not see symmetry at all (half of the answers are "
+        "right, as by guessing), where mirrored ones find it nearly always; on outlines square "
+        "windows are the better ones by 15 points. All else is the same in these nets."
+    ),
 )
