@@ -208,7 +208,7 @@ def _grid_sampler(axes: Mapping[str, list[float]], seed: int) -> optuna.samplers
     from optuna.samplers import GridSampler
 
     class Grid(GridSampler):
-        def after_trial(self, *_: Any) -> None:
+        def after_trial(self, *_: Any, **__: Any) -> None:
             pass
 
     return Grid(axes, seed=seed)
