@@ -118,7 +118,9 @@ def run_search(
     room, at_once = _room(runner, base), runner.side_by_side
     study = _study(sampler, seed, prune, space, base, room, at_once)
     distributions = _distributions(space)
-    left, points = room if sampler == "grid" else sys.maxsize, list[_Point]()
+    left, points = sys.maxsize, list[_Point]()
+    if sampler == "grid":
+        left = min(room, math.prod(len(axis) for axis in _axes(space, room).values()))
     while True:
         going = [point for point in points if not point.ended]
         for point in going:  # until they end they are owed in full
@@ -182,7 +184,7 @@ def _study(
     samplers: Mapping[str, Any] = {
         "random": lambda: optuna.samplers.RandomSampler(seed=seed),
         "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=at_once > 1),
-        "grid": lambda: optuna.samplers.GridSampler(_axes(space, room), seed=seed),
+        "grid": lambda: _grid_sampler(_axes(space, room), seed),
     }
     evaluations = min(base.settings.evaluations, base.iterations)
     pruner = (
@@ -195,6 +197,20 @@ def _study(
         else optuna.pruners.NopPruner()
     )
     return optuna.create_study(study_name=STUDY, sampler=samplers[sampler](), pruner=pruner)
+
+
+def _grid_sampler(axes: Mapping[str, list[float]], seed: int) -> optuna.samplers.GridSampler:
+    """Return Optuna's grid, in a random order, without its stop of the study after the last point.
+
+    Only `study.optimize` may be stopped; where points are asked for the asker counts them.
+    """
+    from optuna.samplers import GridSampler
+
+    class Grid(GridSampler):
+        def after_trial(self, *_: Any, **__: Any) -> None:
+            pass
+
+    return Grid(axes, seed=seed)
 
 
 def _axes(space: Space, size: int) -> dict[str, list[float]]:

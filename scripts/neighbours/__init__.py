@@ -23,7 +23,13 @@ from importlib import import_module
 
 from scripts.neighbours.experiment import Experiment
 
-EXPERIMENTS = ("walk-with-sgd",)
+EXPERIMENTS = (
+    "walk-with-sgd",
+    "large-batches",
+    "other-optimizers",
+    "hessian-bulk",
+    "pooling-geometry",
+)
 
 
 def find(name: str) -> Experiment:

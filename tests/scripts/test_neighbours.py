@@ -10,8 +10,16 @@ import pytest
 
 import hptune
 from hptune.config.load import load_experiment
-from scripts.neighbours import EXPERIMENTS, find, page, stored
-from scripts.neighbours.experiment import CONFIGS, Claim, Experiment, by_seed, first_at, paired
+from scripts.neighbours import EXPERIMENTS, find, page, pooling_geometry, stored
+from scripts.neighbours.experiment import (
+    CONFIGS,
+    Claim,
+    Experiment,
+    Place,
+    by_seed,
+    first_at,
+    paired,
+)
 from scripts.neighbours.problems import digits, mlp
 
 
@@ -130,3 +138,17 @@ def test_a_value_at_a_loss_lies_between_its_readings_in_the_logarithms():
 @pytest.mark.parametrize("path", sorted(CONFIGS.iterdir()), ids=lambda path: path.stem)
 def test_a_config_loads_and_is_named_after_its_file(path):
     assert load_experiment(path).name == path.stem
+
+
+def test_mirrored_blobs_are_told_by_their_halves_and_not_by_their_pixels():
+    x, y = pooling_geometry.images("symmetry", 400, seed=0)
+    same = (x == x.flip(-1)).float().mean((1, 2, 3))
+    assert same[y == 1].mean() > 0.75 > 0.6 > same[y == 0].mean()
+    white = (x > 0).float().mean((1, 2, 3))
+    assert abs(float(white[y == 1].mean() - white[y == 0].mean())) < 0.01
+
+
+def test_an_experiment_runs_in_small(tmp_path):
+    cell = {"seed": 0, "task": "outline", "windows": "mirrored", "examples": 200, "epochs": 2}
+    row = pooling_geometry.run(cell, Place(tmp_path))
+    assert 0 < row["test_accuracy"] <= 1 and row["train_loss"] > 0
