@@ -13,7 +13,7 @@ To add one: write a module as `walk_with_sgd.py` is, with
 Then add its name to `EXPERIMENTS`, in the order of the page, run `python -m scripts.neighbours NAME`, and
 commit results, figure and page. `tests/scripts/test_neighbours.py` holds the page to the results. Data and
 nets that several of them share are in `problems.py`. An experiment that has keys of the YAML which a
-task from Python does not take (all of `data`, and `model.init`) has a file in configs/neighbours/ and
+task from Python does not take (most of `data`) has a file in configs/neighbours/ and
 trains by `with place.session(NAME, changes) as session: session.train()`.
 """
 
@@ -24,6 +24,7 @@ from importlib import import_module
 from scripts.neighbours.experiment import Experiment
 
 EXPERIMENTS = (
+    "initial-weights",
     "walk-with-sgd",
     "large-batches",
     "other-optimizers",

@@ -48,9 +48,10 @@ class Place:
     def train(self, task: hptune.Task, name: str, **options: Any) -> Trained:
         """Train by `hptune.train` in a run directory of this name, in float32.
 
-        Momentum and weight decay are off and LR is constant, unless `options` say otherwise.
+        By SGD with momentum and weight decay off and a constant LR, unless `options` say otherwise.
         """
-        plain = {"momentum": 0.0, "weight_decay": 0.0, "policy": "constant", "precision": "fp32"}
+        plain = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0}
+        plain |= {"policy": "constant", "precision": "fp32"}
         settings = {"training.evaluations": 1} | options.pop("settings", {})
         return hptune.train(
             task, out=self.folder / name, device=self.device, progress=False, settings=settings,
@@ -65,7 +66,7 @@ class Place:
         """Let `hptune.tune` decide LR and weight decay, and train once with them, in float32."""
         return hptune.tune(
             task, stages=["lr-range", "weight-decay"], seeds=1, out=self.folder / name,
-            device=self.device, precision="fp32", progress=False, **options,
+            device=self.device, precision="fp32", progress=False, **{"optimizer": "sgd"} | options,
         )  # fmt: skip
 
     def session(self, config: str, changes: Mapping[str, Any], name: str = "run") -> Session:
