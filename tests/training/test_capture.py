@@ -333,20 +333,32 @@ def test_a_gpus_probe_finds_replaying_faster():
     assert seconds["stepped"] is not None  # the same changes as the launched steps'
 
 
+class Waiting(nn.Module):
+    """A net whose forward pass waits for the device: for a number, or for how much it selects."""
+
+    def __init__(self, selects: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 4))
+        self.selects = selects
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits."""
+        logits: Tensor = self.layers(x)
+        if self.selects:
+            return logits + x[x > 0].mean()
+        return logits if logits.sum().item() > 0 else logits * 0.5
+
+
 @pytest.mark.gpu
-def test_a_gpu_trains_on_after_a_model_that_cannot_be_recorded():
-    class Reading(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(192, 4))
-
-        def forward(self, x: Tensor) -> Tensor:
-            logits: Tensor = self.layers(x)
-            return logits if logits.sum().item() > 0 else logits * 0.5
-
-    device = replace(resolve_device("cuda", "fp32"), graph_from_iteration=0, needs_probe=False)
-    trained(image_task(make_model=Reading), image_trial(), device)
+@pytest.mark.parametrize("selects", [False, True], ids=["reads", "selects"])
+def test_a_gpu_trains_on_after_a_model_that_cannot_be_recorded(selects: bool):
+    usual = replace(resolve_device("cuda", "fp32"), needs_probe=False)
+    device = replace(usual, graph_from_iteration=0)
+    waiting = image_task(make_model=lambda: Waiting(selects))
+    before = trained(waiting, image_trial(), usual)
+    assert_same(before, trained(waiting, image_trial(), device), rtol=0.01)
     torch.cuda.empty_cache()
+    assert_same(before, trained(waiting, image_trial(), usual), rtol=0.01)  # dropout draws the same
     lanes = Lanes([TrialRun(image_task(), Job(image_trial()), device)])
     lanes.step()
     assert lanes.not_captured is None

@@ -55,6 +55,8 @@ class Net(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
         logits: Tensor = self.layer(x.flatten(1))
+        if x.is_cuda and torch.cuda.is_current_stream_capturing() and self.habit in TURNED:
+            return Turned.apply(logits, TURNED[self.habit])
         if torch.is_autocast_enabled("cpu"):
             if self.habit == "raises" or (self.habit == "reads" and not self.training):
                 raise RuntimeError("not implemented for 'BFloat16'")
@@ -83,6 +85,13 @@ def test_bf16_is_no_choice_where_a_model_does_not_train_the_same_in_it(habit, mo
     monkeypatch.setattr(execution_mode, "WORTH", 0.0)
     seconds, why = measure_modes(task(habit), TRIAL, CPU)
     assert seconds["bf16"] is None and why
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("habit", TURNED)
+def test_a_gpu_replays_no_pass_whose_gradients_are_others_than_the_launched_ones(habit: str):
+    seconds, why = measure_modes(task(habit), TRIAL, resolve_device("cuda", "fp32"))
+    assert seconds["launched"] is not None and seconds["replayed"] is None and why
 
 
 @pytest.mark.parametrize("dropped", [0.0, 0.5])

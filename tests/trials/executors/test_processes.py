@@ -19,6 +19,7 @@ from torch import nn
 from hptune.errors import InputError
 from hptune.results.records import Status
 from hptune.results.run_dir import RunDir
+from hptune.training.device import resolve_device
 from hptune.trials.executors.inline import Inline
 from hptune.trials.executors.processes import Processes
 
@@ -54,6 +55,28 @@ def test_every_net_trains_in_workers_as_it_does_inline_to_the_bit(net, processes
     assert set(together) == set(alone)
     for trial, result in alone.items():
         assert_same(result, together[trial])
+
+
+@pytest.mark.gpu
+def test_each_worker_of_two_gpus_trains_on_its_own(tmp_path: Path):
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two GPUs")
+    devices = [
+        replace(resolve_device(name, "fp32"), needs_probe=False) for name in ("cuda:0", "cuda:1")
+    ]
+    executor = Processes(devices)
+    task, jobs = net_task("resnet-20"), jobs_in(tmp_path, candidates())
+    try:
+        assert executor.each(task, _current_gpu, None) == [0, 1]
+        together = results_of(executor, task, jobs)
+    finally:
+        executor.close()
+    for trial, result in results_of(Inline(devices[0]), task, jobs).items():
+        assert together[trial].val_loss == pytest.approx(result.val_loss, rel=0.05)
+
+
+def _current_gpu(task, request, device, report) -> int:
+    return torch.cuda.current_device()
 
 
 def test_workers_are_kept_from_sweep_to_sweep_and_started_anew_for_another_task(
