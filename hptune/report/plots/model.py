@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hptune.report.aggregate import wants_log
-from hptune.report.plots.style import BLUE, GREY, label_y, legend_above, literal
+from hptune.report.plots.style import BLUE, GREY, label_y, legend_above, literal, log_axis
 from hptune.report.wording import parameter
 from hptune.results.evidence import Model
 
@@ -25,7 +25,7 @@ def plot_model(model: Model, name: str, ax: Axes) -> None:
     ax.plot(line["values"], line["mean"], color=BLUE, label="predicted")
     ax.axvline(model.values[name], color=BLUE, linestyle="--", label="decided")
     if wants_log([line["values"]]):
-        ax.set_xscale("log")
+        log_axis(ax, min(line["values"]) / 1.15, max(line["values"]) * 1.15, "x")
     ax.set_xlabel(literal(parameter(name)))
     label_y(ax, f"val_{model.by}")
     legend_above(ax)

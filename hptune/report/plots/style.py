@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -76,16 +76,16 @@ def new_figure(rows: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, list(axes[:, 0])
 
 
-def log_axis(ax: Axes, low: float, high: float) -> None:
-    """Make the y axis logarithmic, from above 0 on, with ticks that read as the numbers they are."""
+def log_axis(ax: Axes, low: float, high: float, which: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, from above 0 on, with ticks that read as the numbers they are."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    ax.set_yscale("log")
-    ax.set_ylim(low, high)
+    ax.set(**{f"{which}scale": "log", f"{which}lim": (low, high)})
+    axis = ax.yaxis if which == "y" else ax.xaxis
     decades = np.log10(high / low)
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,)))
-    ax.yaxis.set_major_formatter(lambda tick, _: rounded(tick, 3))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2.2 else (1,)))
+    axis.set_major_formatter(lambda tick, _: rounded(tick, 3))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def label_y(ax: Axes, name: str) -> None:
