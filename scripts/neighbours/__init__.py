@@ -29,6 +29,10 @@ EXPERIMENTS = (
     "large-batches",
     "other-optimizers",
     "hessian-bulk",
+    "top-eigenvalue",
+    "grid-or-random",
+    "random-labels",
+    "weight-jumps",
     "pooling-geometry",
 )
 

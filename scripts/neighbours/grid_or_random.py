@@ -79,7 +79,8 @@ def draw(rows: Sequence[Row], axes: Sequence[Axes]) -> None:
     for name, color in SAMPLERS.items():
         own = [row for row in rows if row["sampler"] == name]
         axes[0].plot(own[0]["lr"], own[0]["momentum"], "o", color=color, ms=4, label=name)
-        best = np.minimum.accumulate([row["val_loss"] for row in own], axis=1)
+        least = min(len(row["val_loss"]) for row in own)
+        best = np.minimum.accumulate([row["val_loss"][:least] for row in own], axis=1)
         x = range(1, best.shape[1] + 1)
         axes[1].plot(x, best.mean(0), color=color, label=name)
         axes[1].fill_between(x, best.min(0), best.max(0), color=color, alpha=0.2, linewidth=0)
@@ -131,4 +132,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "The grid's 54 trials stand on nine places of LR and momentum, random points on two thirds "
+        "of the squares. They ended lower for each of four seeds, by 0.013 to 0.13, too unlike one "
+        "another for the interval; the grid is nearly as good where one of its LRs happens to be right."
+    ),
 )  # fmt: skip

@@ -192,4 +192,10 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "Labels dealt out at random are learned to the last one, with weight decay and mixup too, and "
+        "nearly with dropout. What tells them from true ones is the training loss: with mixup it stays "
+        "0.4 higher, and with dropout and weight decay it is higher, too. That mixup fits fewer of the "
+        "labels is not seen at this length."
+    ),
 )

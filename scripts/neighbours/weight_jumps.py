@@ -256,4 +256,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "The jump lowers the training loss almost by half at once, where noise of the same size raises "
+        "it, and the run ends a third lower than plain training. Going straight on is as good as what "
+        "was learned: the direction is what counts. At twice the steps plain training is lower still."
+    ),
 )
