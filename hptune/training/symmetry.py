@@ -2,9 +2,9 @@
 
 Weights that begin equal are no sign of it: a head, or the last layer of a residual branch, begins at
 zero in many nets, and its units are told apart by the first gradients, or by those after the layers
-behind it have begun to move. So a few steps are taken, towards random outputs, which tell every
-class from every other. Units whose steps are the same in all of them stay one for ever. Dropout, and
-whatever else tells units apart while a net trains, does so here.
+behind it have begun to move. So a few steps are taken, along random directions of the outputs, which
+tell every class from every other. Units whose steps are the same in all of them stay one for ever.
+Dropout, and whatever else tells units apart while a net trains, does so here.
 
 Only a net that has units of equal weights takes these steps.
 """
@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from hptune.step import Step
 from hptune.task import Batch
@@ -136,9 +135,9 @@ def _take_step(model: nn.Module, step: Step, batch: Batch, generator: torch.Gene
     outputs = step(model, batch)[1]
     if not isinstance(outputs, Tensor) or not outputs.requires_grad:
         return False
-    wanted = torch.randn(outputs.shape, generator=generator).to(outputs)
-    loss = functional.mse_loss(outputs, wanted)
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    # Not the loss: of classes that are not in the batch, or where outputs are huge, all are alike to it.
+    along = (outputs * torch.randn(outputs.shape, generator=generator).to(outputs)).sum()
+    gradients = torch.autograd.grad(along, parameters, allow_unused=True, materialize_grads=True)
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
     if not torch.isfinite(norm):
         return False

@@ -41,6 +41,16 @@ def test_constant_weights_never_learn_apart(act: type[nn.Module]):
     )
 
 
+def test_classes_are_told_apart_where_the_outputs_are_huge():
+    net = nn.Sequential(
+        nn.Linear(20, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 5)
+    )
+    initialize(net, "constant", 0.5)
+    assert told(net).startswith(
+        "units that begin equal and cannot learn apart: 256 of 256 in layer 0, 256 of 256 in layer 2; draw"
+    )
+
+
 def test_zero_weights_never_leave_zero():
     net = nn.Sequential(nn.Linear(20, 16), nn.Tanh(), nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 5))
     initialize(net, "zero")
