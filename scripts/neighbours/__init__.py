@@ -33,6 +33,8 @@ EXPERIMENTS = (
     "grid-or-random",
     "random-labels",
     "weight-jumps",
+    "gradient-noise",
+    "train-longer",
     "pooling-geometry",
 )
 

@@ -126,4 +126,9 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=3,
+    found=(
+        "From weights too small to begin with, noise takes twenty layers from chance to 64 %, and from "
+        "zeros, where there is no gradient at all, to 28 %. From good weights the same noise costs 37 "
+        "points: it is a crutch for a bad start, and a good one needs none."
+    ),
 )
