@@ -36,6 +36,7 @@ EXPERIMENTS = (
     "gradient-noise",
     "train-longer",
     "pooling-geometry",
+    "deep-or-shallow",
 )
 
 

@@ -90,7 +90,9 @@ def draw(rows: Sequence[Row], axes: Sequence[Axes]) -> None:
         draw_seeds(ax, groups, PALETTE)
         ax.set_title(title)
         ax.set_ylabel("test error, %")
-    axes[1].set_ylim(axes[0].get_ylim())
+    ends = [end for ax in axes for end in ax.get_ylim()]
+    for ax in axes:
+        ax.set_ylim(min(ends), max(ends))
 
 
 EXPERIMENT = Experiment(
@@ -143,4 +145,10 @@ EXPERIMENT = Experiment(
     run=run,
     draw=draw,
     panels=2,
+    found=(
+        "Both convolutional nets make fewer errors than both dense ones, from labels and from a teacher, "
+        "but the deep one's seeds are too unlike one another for the claims that name it; the shallow "
+        "convolutional one is the best. A teacher takes three points of error off the shallow dense net, "
+        "and it stays behind the shallow convolutional one."
+    ),
 )
