@@ -209,7 +209,7 @@ class _WalkedLane(Lanes):
     def step(self) -> Tensor:
         """Take an optimizer step, and return the loss of its batch."""
         batches = [next(self._batches) for _ in range(1 + len(self._passes))]
-        losses = torch.stack([self._pass(batch) for batch in batches]).sum(0)
+        losses = self._gradients_on(iter(batches))
         with self._walk.step(*batches):
             self._runs[0].update()
         return losses

@@ -170,11 +170,14 @@ class Lanes:
         Returns:
             The losses, still on the device.
         """
+        return self._gradients_on(self._batches)
+
+    def _gradients_on(self, batches: Iterator[Batch]) -> Tensor:
         if not self._rho:
-            return self._accumulated(self._batches)
-        batches = [next(self._batches) for _ in range(len(self._passes) + 1)]
+            return self._accumulated(batches)
+        own = [next(batches) for _ in range(len(self._passes) + 1)]
         models, place = [run.model for run in self._runs], self._runs[0].device.torch_device
-        return sharpness_aware(lambda: self._accumulated(iter(batches)), models, self._rho, place)
+        return sharpness_aware(lambda: self._accumulated(iter(own)), models, self._rho, place)
 
     def _accumulated(self, batches: Iterator[Batch]) -> Tensor:
         losses = self._pass(next(batches))

@@ -66,10 +66,10 @@ def test_the_noise_scale_is_the_variance_over_the_squared_gradient():
     assert signal == pytest.approx(50, rel=0.05) and noise == pytest.approx(200, rel=0.05)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_training_goes_as_without_the_walk(accumulate: int):
+@pytest.mark.parametrize(("accumulate", "sam"), [(1, 0.0), (2, 0.0), (1, 0.1), (2, 0.1)])
+def test_training_goes_as_without_the_walk(accumulate: int, sam: float):
     task = mlp_task()  # with dropout and batch norm
-    trial = mlp_trial(settings=TrainingSettings(evaluations=4, accumulate=accumulate))
+    trial = mlp_trial(settings=TrainingSettings(evaluations=4, accumulate=accumulate, sam=sam))
     alone = run_trial(task, Job(trial), CPU)
     walked = retrace(task, trial, CPU, every=6)
     for name, values in alone.curve.columns().items():
