@@ -98,15 +98,19 @@ def match(model: nn.Module, start: Weights, end: Weights, loss: Any, data: Any) 
     batch, *_ = fixed_batches(data, device, examples=EXAMPLES, batch_size=BATCH_SIZE).batches()
     # The model's own state dict may be what was given.
     start, end = ({n: v.clone() for n, v in given.items()} for given in (start, end))
-    with _at(model, end), torch.no_grad():
-        args, kwargs = _call_of(model, step_of(loss), batch)
-        weights = {n: v.detach().clone() for n, v in _named(model).items()}
-        traced = trace_axes(_traced(model, weights, args, kwargs), weights)
-        if other := [n for n, v in weights.items() if n not in start or start[n].shape != v.shape]:
+    own = {n: v.shape for n, v in model.state_dict().items()}
+    for given in (start, end):
+        theirs = {n: v.shape for n, v in given.items()}
+        if other := [n for n in own | theirs if own.get(n) != theirs.get(n)]:
             raise InputError(
                 f"match: {other[0]} is not in both nets in the same shape; must be of one architecture; "
                 "give runs of the same model"
             )
+    with _at(model, end), torch.no_grad():
+        args, kwargs = _call_of(model, step_of(loss), batch)
+        # What is in no state dict is a constant, which holds the units that it meets.
+        weights = {n: v.detach().clone() for n, v in _named(model).items() if n in end}
+        traced = trace_axes(_traced(model, weights, args, kwargs), weights)
         first = {name: start[name].to(device) for name in weights}
         places = _places(traced.shapes)
         if not places:
@@ -120,7 +124,7 @@ def match(model: nn.Module, start: Weights, end: Weights, loss: Any, data: Any) 
             {n: v for n, v in first.items() if n in of_parameters}, weights, traced.shapes, places
         )
         permuted = {n: _permuted(v, traced.shapes[n], orders) for n, v in weights.items()}
-        _check(model, weights, permuted, args, kwargs)
+        _check(model, permuted, args, kwargs)
 
     def distance(other: Mapping[str, Tensor]) -> float:
         parts = [(other[n] - first[n]).double().square().sum() for n in of_parameters]
@@ -202,7 +206,7 @@ def _outputs(
         for store in stores:
             for name, own in store.items():
                 if own is not None:
-                    store[name] = weights[names[id(own)]]
+                    store[name] = weights.get(names[id(own)], own)
         returned = model(*args, **kwargs)
     finally:
         for store, own in zip(stores, before, strict=True):
@@ -282,26 +286,27 @@ def _likeness(
 
 def _permuted(weight: Tensor, shape: Shape, orders: Mapping[Units, Tensor]) -> Tensor:
     for axis, blocks in enumerate(shape):
-        index, first = list[Tensor](), 0
-        for units, inner in resolved(blocks):
+        index, first, blocks = list[Tensor](), 0, resolved(blocks)
+        if not any(units in orders for units, _ in blocks):
+            continue  # all of it stays
+        for units, inner in blocks:
             order = orders.get(units, torch.arange(units.size))
             index.append((first + order[:, None] * inner + torch.arange(inner)).flatten())
             first += units.size * inner
-        if index:
-            weight = weight.index_select(axis, torch.cat(index).to(weight.device))
+        weight = weight.index_select(axis, torch.cat(index).to(weight.device))
     return weight
 
 
-def _check(
-    model: nn.Module,
-    weights: dict[str, Tensor],
-    permuted: dict[str, Tensor],
-    args: Any,
-    kwargs: Any,
-) -> None:
-    """Compute a batch with both: a rule that a net breaks must not pass for a barrier."""
-    before, after = (_outputs(model, w, args, kwargs) for w in (weights, permuted))
-    for one, other in zip(before, after, strict=True):
+def _check(model: nn.Module, permuted: Mapping[str, Tensor], args: Any, kwargs: Any) -> None:
+    """Compute a batch with both: a rule that a net breaks must not pass for a barrier.
+
+    The weights themselves are set, which a net may hold in other places than its modules' own.
+    """
+    before = _outputs(model, {}, args, kwargs)
+    for name, own in _named(model).items():
+        if name in permuted:
+            own.copy_(permuted[name])
+    for one, other in zip(before, _outputs(model, {}, args, kwargs), strict=True):
         off = float((one - other).abs().max()) if one.numel() else 0.0
         if not off <= ALIKE * max(float(one.abs().max()), 1e-6):
             raise InputError(

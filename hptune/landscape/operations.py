@@ -265,7 +265,7 @@ RULES: dict[str, Callable[..., Any]] = {
     "squeeze": _view, "unsqueeze": _view, "expand": _expanded,
     "softmax": _unchanged, "log_softmax": _unchanged, "clone": _unchanged, "alias": _unchanged,
     "detach": _unchanged, "to_copy": _unchanged, "contiguous": _unchanged, "lift_fresh": _unchanged,
-    "lift_fresh_copy": _unchanged, "native_dropout": _unchanged,
+    "lift_fresh_copy": _unchanged,
     "mean": _reduced, "sum": _reduced, "amax": _reduced, "amin": _reduced,
     "constant_pad_nd": _padded, "slice": _sliced, "split": _split, "split_with_sizes": _split,
     "unsafe_split": _split, "cat": _joined, "stack": _stacked, "embedding": _looked_up,

@@ -119,7 +119,7 @@ def _matches(text: str, metrics: Mapping[str, str]) -> list[Values]:
 
 
 def _of_file(path: Path) -> list[Values]:
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")  # as spreadsheets write it, too
     if path.suffix.lower() in (".csv", ".tsv"):
         separator = "\t" if path.suffix.lower() == ".tsv" else ","
         table = csv.DictReader(text.splitlines(), delimiter=separator)

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 
-import torch
-from torch import nn
-
 from hptune.procedure.plan import CLOSED, SWEEP, TELLING
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_key import DROPOUT_RATES
 from hptune.results.evidence import Comparison, FinalRun
+from hptune.training.model import dropout_rate
 
 
 def advise(context: Context, run: FinalRun) -> tuple[str, ...]:
@@ -69,9 +67,7 @@ def _cost(context: Context, candidates: int) -> str:
 def _has_dropout(context: Context) -> bool:
     if context.task.loop is not None:  # whose model only the loop knows
         return False
-    with torch.random.fork_rng(devices=[]):
-        modules = context.task.make_model().modules()
-        return any(isinstance(module, nn.modules.dropout._DropoutNd) for module in modules)
+    return dropout_rate(context.task) is not None
 
 
 def _no_advice(done: Container[str]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from hptune.procedure.outcome import Outcome
 from hptune.procedure.session.context import Context
 from hptune.results.records import Status, Trial, TrialResult, Value
 from hptune.stages import BALANCE, SWEEP
+from hptune.training.model import dropout_rate
 from hptune.trials.budget import Budget
 from hptune.trials.paired import Candidates
 
@@ -72,13 +73,7 @@ def regularisers(context: Context, base: Trial) -> list[Regulariser]:
     experiment, examples = context.experiment, len(context.task.train)
     dropout = experiment.model.dropout
     if dropout is None:
-        parts = context.task.make_model().modules()
-        rates = [
-            float(vars(part)["p"])
-            for part in parts
-            if "Dropout" in type(part).__name__ and "p" in vars(part)
-        ]
-        dropout = max(rates, default=0.0)
+        dropout = dropout_rate(context.task) or 0.0
     data = experiment.data
 
     def rate(name: str, now: float, a_step: float) -> Regulariser:

@@ -80,7 +80,7 @@ def warnings(record: RunRecord) -> list[str]:
 
 def costs(record: RunRecord) -> dict[str, Cost]:
     """Return what the search and the final runs took, those of the two that there were."""
-    search = [row["trial"] for row in searched(record)]
+    search = {row["trial"] for row in searched(record)}
     found = {
         name: [row for row in record.trials if (row["trial"] in search) is is_search]
         for name, is_search in (("search", True), ("final runs", False))

@@ -1,8 +1,8 @@
 """Whether it pays to compile a model: by a rule that costs nothing, then by a short timed probe.
 
-Compiling saves a quarter of the time, about, of what is recorded already. So it is not even tried unless
-a quarter of the time of the planned iterations is more than it is expected to take: a trial of two
-minutes does not wait for a minute.
+Compiling is expected to save a quarter of the time of what is recorded already, which was not measured:
+no GPU was at hand. It is not even tried unless a quarter of the time of the planned iterations is more
+than it is expected to take: a trial of two minutes does not wait for a minute.
 """
 
 from __future__ import annotations

@@ -215,6 +215,8 @@ class _NAdam(_Adam):
         decay = self._group["momentum_decay"]
         now, then = (1 - 0.5 * 0.96 ** ((self._at + ahead) * decay) for ahead in (0, 1))
         products = {float(own["mu_product"]) for own in self._state}
+        if len(products) > 1:
+            raise ValueError("the optimizer has taken other steps for some parameters")
         self._products = np.cumprod([products.pop(), *(beta1 * now)])
         product = self._products[1:]
         following = beta1 * then

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from hptune.errors import InputError, one_line
 from hptune.step import Step
@@ -98,3 +99,10 @@ def supports_channels_last(net: nn.Module, step: Step, batch: Batch) -> bool:
     except Exception:  # a view of what is no longer contiguous
         return False
     return True
+
+
+def dropout_rate(task: Task) -> float | None:
+    """Return the highest rate of the dropout layers that `model.dropout` sets; None without any."""
+    with torch.random.fork_rng(devices=[]):
+        layers = [m for m in task.make_model().modules() if isinstance(m, _DropoutNd)]
+    return max((layer.p for layer in layers), default=None)

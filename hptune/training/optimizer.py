@@ -199,6 +199,8 @@ class ScheduledOptimizer:
                 self._quick = quick_step(self.torch)
             if self._quick is None or not self._quick():
                 plain_step(self.torch)
+                if any(p.grad is None for p in self._parameters):
+                    self._quick = None  # some may have taken fewer steps from here on
         self.drop_gradients()
 
     def step_on_device(self, rates: Sequence[tuple[float, float]]) -> None:

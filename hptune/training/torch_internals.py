@@ -93,8 +93,8 @@ def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
 
     def step() -> bool:
         gradients = [p.grad for p in parameters if p.grad is not None]
-        # At momentum 0 SGD leaves its buffers alone, and NAdamW has none.
-        if len(gradients) < len(parameters) or 0 in map(_momentum, groups):
+        # At momentum 0 SGD leaves its buffers alone.
+        if len(gradients) < len(parameters) or 0 in [group.get("momentum") for group in groups]:
             return False
         first = 0
         with torch.no_grad():
@@ -105,10 +105,6 @@ def quick_step(optimizer: torch.optim.Optimizer) -> QuickStep:
         return True
 
     return step
-
-
-def _momentum(group: Group) -> Any:
-    return group["betas"][0] if "betas" in group else group.get("momentum")
 
 
 def never() -> bool:
@@ -194,6 +190,8 @@ def _nadamw(optimizer: torch.optim.Optimizer, group: Group) -> Update:
         [optimizer.state[p][name] for p in parameters]
         for name in ("exp_avg", "exp_avg_sq", "step", "mu_product")
     )
+    if len(set(zip(map(float, steps), map(float, products), strict=True))) > 1:
+        raise KeyError("step")  # one LR and one beta1 are not those of all of them
     kernel: Callable[..., None] = torch._fused_adamw_
 
     def update(gradients: list[Tensor]) -> None:
@@ -220,8 +218,11 @@ def _nadamw(optimizer: torch.optim.Optimizer, group: Group) -> Update:
             amsgrad=False,
             maximize=False,
         )
-        torch._foreach_mul_(first, b / c)
-        torch._foreach_add_(first, gradients, alpha=1 - b - (1 - c) * b / c)
+        ratio = (
+            b / c if c else 1.0
+        )  # without momentum the kernel leaves the gradient, as it is to be
+        torch._foreach_mul_(first, ratio)
+        torch._foreach_add_(first, gradients, alpha=1 - b - (1 - c) * ratio)
 
     return update
 

@@ -168,5 +168,48 @@ def test_what_cannot_be_matched_is_one_line():
         match(Sorted(), Sorted().state_dict(), Sorted().state_dict(), LOSS, data)
     with pytest.raises(InputError, match="cannot be traced"):
         match(Branches(), Branches().state_dict(), Branches().state_dict(), LOSS, data)
-    with pytest.raises(InputError, match="one architecture"):
-        match(Sorted(), nn.Linear(6, 8).state_dict(), Sorted().state_dict(), LOSS, data)
+    other, own = nn.Linear(6, 8).state_dict(), Sorted().state_dict()
+    for start, end in ((other, own), (own, other)):
+        with pytest.raises(InputError, match="one architecture"):
+            match(Sorted(), start, end, LOSS, data)
+
+
+class Scaled(nn.Sequential):
+    """A perceptron with a constant that is in no state dict."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        self.register_buffer("scale", torch.rand(6) + 0.5, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = super().forward(x * self.scale)
+        return logits
+
+
+class Held(nn.Sequential):
+    """A perceptron that holds a weight in a list, too, and computes with that."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+        self.held = [self[0].weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self[2](torch.relu(x @ self.held[0].T + self[0].bias))
+        return logits
+
+
+def test_a_constant_that_is_not_saved_holds_nothing_up():
+    torch.manual_seed(0)
+    one, other = Scaled(), Scaled()
+    other.scale.copy_(one.scale)
+    data, expected = (torch.randn(8, 6), CLASSES), other(torch.ones(2, 6))
+    found = match(one, one.state_dict(), other.state_dict(), LOSS, data)
+    one.load_state_dict(found.weights)
+    assert torch.allclose(one(torch.ones(2, 6)), expected, atol=1e-5)
+
+
+def test_a_net_that_holds_a_weight_elsewhere_is_not_matched_wrongly():
+    torch.manual_seed(0)
+    one, other = Held(), Held()
+    with pytest.raises(InputError, match="computes something else"):
+        match(one, one.state_dict(), other.state_dict(), LOSS, (torch.randn(8, 6), CLASSES))

@@ -8,11 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from factories import mlp_task
 from test_stages import result
+from torch import nn
 
 from hptune.cli import run
 from hptune.procedure.balance import NOW, Effects
 from hptune.results.records import Status, TrialResult
+from hptune.training.model import dropout_rate
 
 SMALL = [
     "--set",
@@ -51,6 +54,17 @@ def test_each_is_lowered_until_it_cancels_out_what_the_lr_adds():
     assert {name: effects.steps(name) for name in names} == pytest.approx(wanted)
     found["LR 0.2"][1] = ended(0.28, status=Status.DIVERGED)
     assert Effects(found, "LR 0.2", {}).lr is None
+
+
+def test_only_dropout_that_can_be_set_is_lowered():
+    class WordDropout(nn.Module):
+        p = 0.3
+
+    def rate(*layers: nn.Module) -> float | None:
+        return dropout_rate(replace(mlp_task(), make_model=lambda: nn.Sequential(*layers)))
+
+    assert rate(nn.Linear(2, 2), WordDropout()) is None
+    assert rate(nn.Dropout(0.1), nn.AlphaDropout(0.2), WordDropout()) == 0.2
 
 
 def test_a_larger_lr_that_does_not_regularise_leaves_a_step_each():

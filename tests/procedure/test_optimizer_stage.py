@@ -23,6 +23,7 @@ from hptune.procedure.optimizer import decide_optimizer
 from hptune.procedure.plan import Plan
 from hptune.procedure.session.chosen import chosen_stages
 from hptune.results.records import Decision, Status
+from hptune.results.run_dir import RunDir
 from hptune.stages import FINAL, LR_RANGE, OPTIMIZER
 
 AUTO = ["--set", "optimizer.name=auto"]
@@ -143,6 +144,16 @@ def test_restart_runs_all_of_it_again(tmp_path: Path):
     again = rows(tmp_path / "results.csv")
     assert [r["trial"] for r in again] == [r["trial"] for r in first]
     assert all(a["seconds"] != f["seconds"] for a, f in zip(again, first, strict=True))
+
+
+def test_a_search_goes_on_with_the_optimizer_that_was_compared(tmp_path: Path):
+    short = ["--set", "search.budget=1", "--out", str(tmp_path), *AUTO, *SMALL]
+    with RunDir.open(tmp_path) as run_dir:
+        run_dir.decide([decision_on_optimizer(OPTIMIZER)])
+    assert run(["search", *short]) == 0
+    kept = next(d for d in rows(tmp_path / "decisions.csv") if d["stage"] == OPTIMIZER)
+    assert kept["value"] == "sgd"
+    assert {row["optimizer"] for row in rows(tmp_path / "results.csv")} == {"sgd"}
 
 
 def test_other_commands_take_the_usual_optimizer(tmp_path: Path):

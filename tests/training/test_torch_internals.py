@@ -87,6 +87,26 @@ def test_nadamw_by_the_fused_kernel_is_torchs_but_for_rounding(momenta):
             assert torch.allclose(one[name], other[name], rtol=1e-3, atol=1e-6), name
 
 
+@pytest.mark.parametrize("without", [range(8), range(1, 12, 3)])
+def test_nadamw_of_parameters_that_took_fewer_steps_is_torchs(without: range):
+    results = []
+    for own in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+        optimizer = ScheduledOptimizer(
+            model, OptimizerSpec(name="nadamw"), lr=0.01, momentum=0.95, weight_decay=0.1
+        )
+        for n in range(12):
+            for p in model.parameters():
+                p.grad = torch.randn(3, 3)
+            if n in without:
+                model[1].weight.grad = None
+            (optimizer.torch if own else optimizer).step()
+        results.append([p.detach() for p in model.parameters()])
+    for one, other in zip(*results, strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_only_what_is_known_is_taken_over():
     for spec, taken in zip(SPECS, [True] * 5 + [False] * 3, strict=True):
         model, optimizer = make(spec, 0.9)

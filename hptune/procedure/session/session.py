@@ -169,8 +169,8 @@ class Session:
 
     def search(self) -> Outcome:
         """Search jointly through Optuna, as the experiment's section `search` says."""
-        context = self._context
-        context.use(())
+        context = self._context  # all is decided anew, but for an optimizer that was compared
+        context.use(d for d in self.run_dir.decisions() if d.stage == OPTIMIZER)
         outcome = self._optimizer_first()
         context.budget = Budget(context.experiment.search.budget * context.epochs)
         self._begin(SEARCH)

@@ -8,7 +8,7 @@ import torch
 
 from hptune.results.records import Trial
 from hptune.task import Task
-from hptune.training.compiling import choose_compiled, may_repay, measure_compiled
+from hptune.training.compiling import SAVES, START, choose_compiled, may_repay, measure_compiled
 from hptune.training.device import seeded
 from hptune.trials.executors.execution import Execution
 from hptune.trials.executors.executor import Executor
@@ -61,5 +61,7 @@ def compile_where_repaid(
 def _may_repay(execution: Execution, task: Task, trials: Sequence[Trial], planned: int) -> bool:
     with execution.measurements(task) as measured:
         seconds = min(inline_seconds(measured, task, trials, execution.device).values())
+    if SAVES * planned * seconds <= START:  # whatever the model
+        return False
     with seeded(trials[0].seed, torch.device("cpu")):
         return may_repay(task.make_model(), planned, seconds)
