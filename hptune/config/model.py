@@ -16,6 +16,7 @@ from hptune.training.ghost_batch import with_ghost_batches
 from hptune.training.initial_weights import initialize
 from hptune.user_code import find
 
+BEGINNINGS = ("weights", "pretrained")  # arguments of bundled nets and those of libraries
 _DROPOUTS = (
     nn.Dropout,
     nn.Dropout1d,
@@ -43,7 +44,7 @@ def build_model(experiment: Experiment, data: Shaped, tell: Tell = models.say_no
     name, args, rate = wanted.name, dict(wanted.args), wanted.dropout
     if rate is not None and _takes_dropout(name):
         args["dropout"], rate = rate, None
-    for key in ("weights", "pretrained") if wanted.init != "default" and not is_own(name) else ():
+    for key in BEGINNINGS if wanted.init != "default" and not is_own(name) else ():
         if args.get(key):
             raise InputError(
                 f"model.init: {wanted.init} with model.args.{key}; would put other weights in the place "

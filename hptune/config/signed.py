@@ -8,12 +8,11 @@ from pathlib import Path
 
 import torch
 
+from hptune.config.model import BEGINNINGS, is_own
 from hptune.config.schema import Experiment, Model
 from hptune.data import Splits
 from hptune.data.sources.memory import TensorSource
 from hptune.results.signature import Input, Made, Signature
-
-BEGINNINGS = ("weights", "pretrained")  # arguments of bundled nets and those of libraries
 
 
 def signature_of(
@@ -68,8 +67,7 @@ def signature_of(
 
 def _made(model: Model) -> Made:
     """Return how a model is made anew; what its weights began with is no part of that."""
-    of_library = ":" not in model.name or model.name.startswith(("torchvision:", "timm:"))
-    left_out = BEGINNINGS if of_library else ()
+    left_out = () if is_own(model.name) else BEGINNINGS
     args = {name: value for name, value in model.args.items() if name not in left_out}
     return Made(name=model.name, args=args, dropout=model.dropout)
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hptune.data.sources.memory import TensorSource
 from hptune.data.sources.stream import StreamSource
 from hptune.data.spec import DataSpec
 from hptune.errors import InputError
+from hptune.step import target_of
 from hptune.task import Source
+
+_COMPARED = 32  # examples that are read to see whether their labels are those in memory
 
 
 def with_wrong_labels(
@@ -56,6 +60,11 @@ def with_wrong_labels(
             f"{value}; targets of shape {labels.shape} and type {labels.dtype}; needs one class an "
             "example; leave it out"
         )
+    if isinstance(train, StreamSource) and not _holds(train, labels):
+        raise InputError(
+            f"{value}; the data set's labels in memory are not those of its examples, as where a "
+            "target_transform makes others; must be the same; hold them as they are trained on"
+        )
     flat, draw = labels.reshape(-1), np.random.default_rng([seed, len(labels)])
     counting = np.arange(len(flat)) if ignored is None else np.flatnonzero(flat != ignored)
     wrong = flat.copy()
@@ -67,6 +76,13 @@ def with_wrong_labels(
     count = int((wrong != flat).sum())
     note = f"{value}: {count:,} of {len(counting):,} training labels are another class on purpose"
     return train.with_targets(_like(train.targets, wrong.reshape(labels.shape))), [note]
+
+
+def _holds(train: StreamSource, labels: NDArray[Any]) -> bool:
+    """Say whether examples have the labels that their data set holds in memory."""
+    few = torch.linspace(0, len(train) - 1, min(_COMPARED, len(train))).long()
+    read = target_of(train.sample(few))
+    return np.array_equal(np.asarray(read).reshape(-1), labels.reshape(-1)[few.numpy()])
 
 
 def _like(targets: Any, labels: Any) -> Any:

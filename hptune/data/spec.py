@@ -31,9 +31,9 @@ Kind = Literal["classification", "regression"]
 Layout = Literal["auto", "channels-first", "channels-second", "channels-last", "no-channels"]
 # Keys that say where the data are and how they are read; all others change what a trial learns from.
 # The layout shows in the content, as the arrays that are trained on.
+WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download", "layout", "unreadable")
 # Keys that say nothing of the data where they are off: trials without them are what they were.
 DATA_METHODS = ("label_noise", "shuffle_labels", "mixup", "cutmix")
-WHERE_AND_HOW = ("path", "root", "workers", "cache", "storage", "download", "layout", "unreadable")
 
 
 class DataSpec(Section):

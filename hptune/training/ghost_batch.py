@@ -50,6 +50,15 @@ class GhostBatchNorm(nn.Module):
             self.momentum = momentum
         return torch.cat(outputs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to pickle it: its class is made anew."""
+        return _unmade, (type(self).__bases__[1],), self.__dict__
+
+
+def _unmade(kind: Any) -> Any:
+    ghost = _ghost_of(kind)
+    return ghost.__new__(ghost)
+
 
 def with_ghost_batches(model: nn.Module, examples: int, name: str) -> nn.Module:
     """Let all batch norms of a model, also those of a class of their own, go by parts of a batch.

@@ -53,7 +53,8 @@ def unit_weights(module: nn.Module) -> dict[str, list[Tensor]]:
     own = {
         name: p.detach()
         for name, p in module.named_parameters(recurse=False)
-        if "weight" in name and p.ndim > 1
+        # Of weight norm, length and direction are no matrices of their own.
+        if "weight" in name and p.ndim > 1 and not name.endswith(("_g", "_v"))
     }
     if isinstance(module, nn.Linear | nn.Bilinear):
         return {name: [weight] for name, weight in own.items()}

@@ -36,12 +36,14 @@ class _Layer:
 
     Attributes:
         name: Of the parameter.
+        of: Its id.
         weights: Into all of the layer's units, (units, ...), a view of the parameter.
         groups: Number of the group of those that are equal up to now, -1 for none, (units,).
         before: The weights as they were.
     """
 
     name: str
+    of: int
     weights: Tensor
     groups: Tensor
     before: Tensor
@@ -63,11 +65,12 @@ def symmetric_units(model: nn.Module, step: Step, batch: Batch) -> str:
     layers, generator = _equal_at_first(model), torch.Generator().manual_seed(0)
     few = _first(batch, EXAMPLES) if layers else batch
     for _ in range(STEPS):
-        if not layers or not _take_step(model, step, few, generator):
+        reached = _take_step(model, step, few, generator) if layers else None
+        if reached is None:
             return ""
         for layer in layers:
             layer.groups = _still_equal(layer)
-        layers = [layer for layer in layers if layer.count]
+        layers = [layer for layer in layers if layer.count and layer.of in reached]
     told = [f"{layer.count} of {len(layer.weights)} in layer {layer.name}" for layer in layers]
     if not told:
         return ""
@@ -81,13 +84,15 @@ def symmetric_units(model: nn.Module, step: Step, batch: Batch) -> str:
 def _equal_at_first(model: nn.Module) -> list[_Layer]:
     found = []
     for at, module in model.named_modules():
-        trained = {name for name, p in module.named_parameters(recurse=False) if p.requires_grad}
+        trained = {
+            name: id(p) for name, p in module.named_parameters(recurse=False) if p.requires_grad
+        }
         for name, parts in unit_weights(module).items():
             for weights in parts if name in trained else ():
                 groups = _groups(weights.flatten(1)) if len(weights) > 1 else None
                 if groups is not None:
                     layer = f"{at}.{name}".removeprefix(".").removesuffix(".weight")
-                    found.append(_Layer(layer, weights, groups, weights.clone()))
+                    found.append(_Layer(layer, trained[name], weights, groups, weights.clone()))
     return found
 
 
@@ -129,22 +134,29 @@ def _first(batch: Batch, count: int) -> Batch:
     return type(batch)(part[:count] for part in batch)
 
 
-def _take_step(model: nn.Module, step: Step, batch: Batch, generator: torch.Generator) -> bool:
-    """Take a step; return False where the outputs are not known, or not to be computed with."""
+def _take_step(
+    model: nn.Module, step: Step, batch: Batch, generator: torch.Generator
+) -> set[int] | None:
+    """Take a step; return the ids of what the outputs depend on, None where they are not known."""
     parameters = [p for p in model.parameters() if p.requires_grad]
-    outputs = step(model, batch)[1]
+    try:
+        outputs = step(model, batch)[1]
+    except Exception:  # of a model that takes no batch so small
+        return None
     if not isinstance(outputs, Tensor) or not outputs.requires_grad:
-        return False
+        return None
     # Not the loss: of classes that are not in the batch, or where outputs are huge, all are alike to it.
     along = (outputs * torch.randn(outputs.shape, generator=generator).to(outputs)).sum()
-    gradients = torch.autograd.grad(along, parameters, allow_unused=True, materialize_grads=True)
-    norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+    gradients = torch.autograd.grad(along, parameters, allow_unused=True)
+    pairs = zip(parameters, gradients, strict=True)
+    reached = [(parameter, gradient) for parameter, gradient in pairs if gradient is not None]
+    norm = torch.stack([gradient.norm() for _, gradient in reached]).norm()
     if not torch.isfinite(norm):
-        return False
+        return None
     with torch.no_grad():
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        for parameter, gradient in reached:
             parameter.sub_(LENGTH / norm.clamp(min=1e-30) * gradient)
-    return True
+    return {id(parameter) for parameter, _ in reached}
 
 
 def _still_equal(layer: _Layer) -> Tensor:

@@ -107,3 +107,33 @@ def test_what_has_no_labels_is_told(source, classes: int | None, told: str):
 def test_both_at_once_are_refused():
     with pytest.raises(InputError, match=r"data.label_noise: 0.1 with data.shuffle_labels"):
         DataSpec(label_noise=0.1, shuffle_labels=True)
+
+
+class Labelled(Dataset):
+    """Labels that are arrays, or others than those that are held, as a target_transform makes them."""
+
+    def __init__(self, make) -> None:
+        self._make = make
+
+    def __len__(self) -> int:
+        return len(LABELS)
+
+    def __getitem__(self, index: int):
+        return torch.tensor([float(index)]), self._make(int(LABELS[index]))
+
+
+@pytest.mark.parametrize(
+    "make", [np.asarray, lambda label: np.array([label]), lambda label: torch.tensor([label])]
+)
+def test_labels_keep_the_shape_that_examples_have(make):
+    source = StreamSource(Labelled(make), workers=0, targets=LABELS.numpy())
+    changed, _ = with_wrong_labels(DataSpec(label_noise=0.1), source, 5, seed=3)
+    first, second = (next(s.batches(1000))[1] for s in (source, changed))
+    assert first.shape == second.shape and first.dtype == second.dtype
+    assert int((first != second).sum()) == 100
+
+
+def test_labels_that_a_transform_makes_others_of_are_refused():
+    source = StreamSource(Labelled(lambda label: 4 - label), workers=0, targets=LABELS.numpy())
+    with pytest.raises(InputError, match="are not those of its examples"):
+        with_wrong_labels(DataSpec(label_noise=0.1), source, 5, seed=3)

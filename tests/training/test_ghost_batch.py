@@ -103,3 +103,14 @@ def test_a_trial_learns_with_them():
 def test_a_model_without_batch_norms_is_told():
     with pytest.raises(InputError, match=r"model.ghost_batch: 8; model mlp has no batch norm"):
         with_ghost_batches(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)), 8, "mlp")
+
+
+def test_a_model_is_saved_and_copied_whole(tmp_path):
+    model = with_ghost_batches(nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)), 8, "net")
+    torch.save(model, tmp_path / "model.pt")
+    batch = torch.randn(24, 4, generator=torch.Generator().manual_seed(0))
+    copies = [torch.load(tmp_path / "model.pt", weights_only=False), copy.deepcopy(model)]
+    expected = model(batch)
+    for other in copies:
+        assert torch.equal(other(batch), expected) and other[1].ghost_batch == 8
+        assert torch.equal(other[1].running_mean, model[1].running_mean)

@@ -116,3 +116,13 @@ def test_a_model_without_a_layer_that_has_a_rule_is_told():
         initialize(nn.Sequential(nn.LayerNorm(3)), "he")
     with pytest.raises(InputError, match=r"model.init: he; weight has no shape before the first"):
         initialize(nn.LazyLinear(3), "he")
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("rule", ["xavier", "zero"])
+def test_weight_norm_stays_as_it_was_made_and_is_told(rule: str):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.utils.weight_norm(nn.Linear(300, 200)), nn.Linear(200, 5))
+    before = net[0].weight_g.clone(), net[0].weight_v.clone()
+    assert "0.weight_v" in initialize(net, rule)
+    assert torch.equal(net[0].weight_g, before[0]) and torch.equal(net[0].weight_v, before[1])

@@ -131,3 +131,33 @@ def test_the_first_batch_tells_of_them():
         for task in (mlp_task(), mlp_task().change(make_model=constant))
     ]
     assert found[0] == () and "4 of 4 in layer 0" in found[1][0]
+
+
+class TwoHeads(nn.Module):
+    """A net with a second head, which begins at zero and is no part of its first output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.aux = nn.Linear(20, 16), nn.Linear(16, 5), nn.Linear(16, 5)
+        nn.init.zeros_(self.aux.weight)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.body(x).relu()
+        return self.head(h), self.aux(h)
+
+
+def test_what_the_outputs_do_not_reach_is_not_judged():
+    torch.manual_seed(0)
+    step = LossOf(lambda outputs, y: F.cross_entropy(outputs[0] + outputs[1], y))
+    assert symmetric_units(TwoHeads(), step, BATCH) == ""
+
+
+def test_a_model_of_one_batch_size_is_not_judged():
+    class Fixed(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = super().forward(x.view(32, 20))
+            return logits
+
+    net = Fixed(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 5))
+    initialize(net, "constant")
+    assert told(net) == ""

@@ -52,10 +52,14 @@ class _Relabelled(Dataset[Any]):
         return len(self._dataset)
 
     def __getitem__(self, index: int) -> Any:
-        example, target = self._dataset[index], self._targets[index]
+        example, target = self._dataset[index], self._targets[index].item()
         before = target_of(example)
-        is_tensor = isinstance(before, Tensor)
-        changed = torch.as_tensor(target).to(before) if is_tensor else type(before)(target)
+        if isinstance(before, Tensor):
+            changed: Any = torch.full_like(before, target)
+        elif isinstance(before, np.ndarray):
+            changed = np.full_like(before, target)
+        else:
+            changed = type(before)(target)
         return with_targets(example, changed)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from hptune.config.build import build_task
 from hptune.config.load import load_experiment
-from hptune.config.signed import BEGINNINGS
+from hptune.config.model import BEGINNINGS
 from hptune.errors import InputError
 from hptune.procedure.session.changes import changed_files
 from hptune.results.records import Status, Trial, what_was_reached
