@@ -102,6 +102,10 @@ class TensorSource:
             for batch in islice(batches_of(self.columns, batch_size), skip, None, every):
                 yield self._ready(with_leaves(batch, torch.clone) if self._copies else batch)
             return
+        if self._bytes > GATHER_BYTES:
+            where = {"seed": seed, "epoch": epoch, "skip": skip, "every": every}
+            yield from map(self.read, self.choices(batch_size, **where))
+            return
         device = next(leaves(self.columns)).device
         order, draws = epoch_order(len(self), seed, epoch, self._augment)
         draws = None if draws is None else draws.to(device)
@@ -112,15 +116,12 @@ class TensorSource:
         if every > 1:
             order = torch.cat(torch.split(order, batch_size)[::every])
         order = order.to(device)
-        if self._bytes <= GATHER_BYTES:
-            gathered = take(self.columns, order)
-            if self._normalize is None and draws is None:
-                yield from batches_of(self._ready(gathered), batch_size)
-                return
-            batches = batches_of(gathered, batch_size)
-        else:
-            batches = (take(self.columns, part) for part in torch.split(order, batch_size))
-        for part, batch in zip(torch.split(order, batch_size), batches, strict=True):
+        gathered = take(self.columns, order)
+        if self._normalize is None and draws is None:
+            yield from batches_of(self._ready(gathered), batch_size)
+            return
+        parts = zip(torch.split(order, batch_size), batches_of(gathered, batch_size), strict=True)
+        for part, batch in parts:
             yield self._ready(batch, None if draws is None else draws.take(part))
 
     def choices(
