@@ -150,7 +150,9 @@ def run_bracket(
         # To two significant figures, so that a table can be read and a trial found again.
         lrs = [_rounded(lr) for lr in wanted]
         changes = {_label(lr): lrs_of(base, lr) for lr in lrs}
-        return runs.run(base, changes, least=max(BRACKET - len(candidates), 0))
+        least = max(BRACKET - len(candidates), 0)
+        # In the middle of a 1cycle, where the LR is largest, a higher one looks worse than it ends.
+        return runs.run(base, changes, least=least, to_the_end=True)
 
     candidates: Candidates = {}
     # On both sides: far above the best LR the losses lie so close together that they show no way down.

@@ -35,7 +35,8 @@ def _run(args: argparse.Namespace, name: str, seed: int) -> None:
     if args.command == "problems":
         print(name, PROBLEMS[name].make(0))
     elif args.command == "grid":
-        run_grid(name, args.first)
+        for optimizer in args.optimizers:
+            run_grid(name, args.first, optimizer)
     elif args.command == "judge":
         for optimizer in args.optimizers:
             for budget in args.budget:
@@ -74,6 +75,7 @@ def _arguments() -> argparse.Namespace:
         if command == "judge":
             own.add_argument("--stages", type=lambda text: text.split(","), default=None)
             own.add_argument("--label", default="main", help="names the code that decides")
+        if command in ("grid", "judge"):
             text = "in the place of a problem's own, compared in a table of their own"
             own.add_argument("--optimizers", nargs="+", default=[None], help=text)
         if command == "rivals":

@@ -16,39 +16,44 @@ import torch
 
 import hptune
 from hptune.errors import StageError
+from hptune.procedure.defaults import decay_scale
 from hptune.training.device import seeded
 from scripts.quality import store
-from scripts.quality.problems import PROBLEMS, Problem
+from scripts.quality.problems import PROBLEMS
 
 STEP = 1.5
 NEAR = 3  # steps of the best within which every one is run
 MOMENTUM, MOMENTUM_MIN = 0.95, 0.85
 MOST = 40  # steps that a grid is extended to
+# Ends of the grid of an optimizer that is not a problem's own, before it is extended.
+LR = {"sgd": (3e-3, 1.0), "adamw": (3e-4, 0.03), "nadamw": (3e-4, 0.03)}
 
 
-def run_grid(name: str, seeds: int | None = None) -> None:
+def run_grid(name: str, seeds: int | None = None, optimizer: str | None = None) -> None:
     """Train what is missing of a problem's grid.
 
     Args:
         name: Of the problem.
         seeds: The first so many; None takes the problem's own number.
+        optimizer: In the place of the problem's own.
     """
     problem = PROBLEMS[name]
-    seeds = seeds or problem.seeds
+    seeds, optimizer = seeds or problem.seeds, optimizer or problem.optimizer
     for seed in range(seeds):
-        if not store.has("grid", problem=name, lr=0.0, seed=seed):
-            store.add("grid", _untrained(name, problem, seed))
-    low, high = (round(math.log(lr, STEP)) for lr in problem.lr)
+        if not store.has("grid", problem=name, optimizer=optimizer, lr=0.0, seed=seed):
+            store.add("grid", _untrained(name, optimizer, seed))
+    ends = problem.lr if optimizer == problem.optimizer else LR[optimizer]
+    low, high = (round(math.log(lr, STEP)) for lr in ends)
     steps = set(range(low, high + 1, 2))
     for _ in range(MOST):
         for seed in range(seeds):
             for step in sorted(steps):
                 lr = float(f"{STEP**step:.3g}")
-                if not store.has("grid", problem=name, lr=lr, seed=seed):
-                    row = trained(name, lr, seed)
+                if not store.has("grid", problem=name, optimizer=optimizer, lr=lr, seed=seed):
+                    row = trained(name, lr, seed, optimizer=optimizer)
                     store.add("grid", row)
-                    print(name, lr, seed, row["val_loss"], row["seconds"], flush=True)
-        curve = grid_curve(name)
+                    print(*list(row.values())[:5], row["seconds"], flush=True)
+        curve = grid_curve(name, optimizer=optimizer)
         best = round(math.log(curve.best_lr, STEP))
         around = set(range(best - NEAR, best + NEAR + 1))
         if around <= steps:
@@ -89,14 +94,18 @@ class GridCurve:
         return (min(loss, self.start) - min(self.loss)) / (self.start - min(self.loss))
 
 
-def grid_curve(name: str, seeds: tuple[int, ...] | None = None) -> GridCurve:
+def grid_curve(
+    name: str, seeds: tuple[int, ...] | None = None, optimizer: str | None = None
+) -> GridCurve:
     """Return the stored grid of a problem.
 
     Args:
         name: Of the problem.
         seeds: Over which to take the mean; None takes all.
+        optimizer: In the place of the problem's own.
     """
-    rows = store.chosen(store.read("grid"), problem=name)
+    optimizer = optimizer or PROBLEMS[name].optimizer
+    rows = store.chosen(store.read("grid"), problem=name, optimizer=optimizer)
     rows = [row for row in rows if seeds is None or int(row["seed"]) in seeds]
     starts = {row["seed"]: float(row["val_loss"]) for row in rows if float(row["lr"]) == 0}
     losses: dict[float, list[float]] = {}
@@ -109,23 +118,28 @@ def grid_curve(name: str, seeds: tuple[int, ...] | None = None) -> GridCurve:
     return GridCurve(lrs, means, statistics.mean(starts.values()))
 
 
-def trained(name: str, lr: float, seed: int, length: float = 1.0) -> store.Row:
+def trained(
+    name: str, lr: float, seed: int, length: float = 1.0, optimizer: str | None = None
+) -> store.Row:
     """Train at an LR by `hptune.train`, as the final run does, and return a row.
 
     Args:
         name: Of the problem.
         lr, seed: Of the run; the seed is the split's too.
         length: Over the final run's.
+        optimizer: In the place of the problem's own.
     """
     problem = PROBLEMS[name]
-    task = problem.make(seed)
-    row = {"problem": name, "lr": lr, "seed": seed}
+    task, optimizer = problem.make(seed), optimizer or problem.optimizer
+    row = {"problem": name, "optimizer": optimizer, "lr": lr, "seed": seed}
+    # What is useful of it for another optimizer, as hptune scales it.
+    decay = problem.weight_decay * decay_scale(optimizer) / decay_scale(problem.optimizer)
     with TemporaryDirectory() as folder:
         try:
             trained = hptune.train(
                 task, lr=lr, momentum=MOMENTUM, momentum_min=MOMENTUM_MIN,
-                weight_decay=problem.weight_decay, batch_size=problem.batch_size,
-                epochs=problem.epochs * length, seed=seed, optimizer=problem.optimizer, precision="fp32",
+                weight_decay=decay, batch_size=problem.batch_size,
+                epochs=problem.epochs * length, seed=seed, optimizer=optimizer, precision="fp32",
                 device="cpu", progress=False, out=folder, settings={"training.evaluations": 1},
             )  # fmt: skip
         except StageError:  # it diverged
@@ -140,11 +154,12 @@ def trained(name: str, lr: float, seed: int, length: float = 1.0) -> store.Row:
     }
 
 
-def _untrained(name: str, problem: Problem, seed: int) -> store.Row:
+def _untrained(name: str, optimizer: str, seed: int) -> store.Row:
     """Return the loss of an untrained net, or of guessing where that is lower.
 
     In training mode: the running averages of an untrained BatchNorm say nothing of its data.
     """
+    problem = PROBLEMS[name]
     task = problem.make(seed)
     with seeded(seed, torch.device("cpu")), torch.no_grad():
         model = task.make_model()
@@ -152,5 +167,5 @@ def _untrained(name: str, problem: Problem, seed: int) -> store.Row:
             float(task.step(model, b)[0]) for b in task.validation.batches(problem.batch_size)
         ]
     loss = min(statistics.mean(losses), problem.guess)
-    row = {"problem": name, "lr": 0.0, "seed": seed, "val_loss": loss}
+    row = {"problem": name, "optimizer": optimizer, "lr": 0.0, "seed": seed, "val_loss": loss}
     return {**row, "test_loss": "", "test_accuracy": "", "seconds": ""}

@@ -10,13 +10,16 @@ import random
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
 import hptune
 from hptune.analysis.criterion import Criterion
 from hptune.analysis.ranking import rank
+from hptune.procedure.compare import MOST_SEEDS, PairedRuns
 from hptune.results.records import Curve, Status, Trial, TrialResult
+from hptune.trials.run import Runner
 from scripts.quality import store
 from scripts.quality.grid import MOMENTUM, MOMENTUM_MIN, grid_curve
 from scripts.quality.problems import PROBLEMS
@@ -62,8 +65,32 @@ class Rates:
     found: float
 
 
-def rates(name: str, share: float, *, candidates: int, seeds: int) -> Rates:
-    """Ask `rank` many times about candidates drawn from a problem's stored trainings."""
+@dataclass(frozen=True)
+class Drawn:
+    """Runs trials, each a stored training: that of its candidate, by weight decay, and its seed."""
+
+    trainings: Mapping[str, Sequence[TrialResult]]
+    side_by_side: int = 1
+
+    def affords(self, trials: Sequence[Trial]) -> bool:
+        """Say that the budget has room: how far it goes is not what is asked here."""
+        return True
+
+    def run(self, trials: Sequence[Trial]) -> list[TrialResult]:
+        """Return what the trials reached."""
+        return [self.trainings[f"{trial.weight_decay:g}"][trial.seed] for trial in trials]
+
+
+def rates(name: str, share: float, *, candidates: int, seeds: int, repeated: bool = False) -> Rates:
+    """Ask `rank` many times about candidates drawn from a problem's stored trainings.
+
+    Args:
+        name: Of the problem.
+        share: Of a final run's length.
+        candidates: That are compared.
+        seeds: Of each.
+        repeated: Whether ties get further seeds, as in a stage that the budget does not end.
+    """
     rows = store.chosen(store.read("identical"), problem=name, share=share)
     rows = [row for row in rows if row["status"] == Status.COMPLETE]
     results = [_result(row) for row in rows]
@@ -71,13 +98,25 @@ def rates(name: str, share: float, *, candidates: int, seeds: int) -> Rates:
     better = BETTER * statistics.stdev(by.at_end(r) for r in results)
     draw = random.Random(0)
     named = found = 0
+    most = MOST_SEEDS if repeated else seeds
+
+    def told(drawn: Mapping[str, Sequence[TrialResult]]) -> str | None:
+        first = {label: own[:seeds] for label, own in drawn.items()}
+        runs = PairedRuns(cast(Runner, Drawn(drawn)), by=by)
+        return winner(runs.repeat(first) if repeated else first, by)
+
     for _ in range(DRAWS):
-        picked = draw.sample(results, candidates * seeds)
-        drawn = {str(k): picked[k * seeds : (k + 1) * seeds] for k in range(candidates)}
-        named += winner(drawn, by) is not None
+        rest = iter(draw.sample(results, candidates * most))
+        drawn = {f"{k:g}": [_as(next(rest), k, j) for j in range(most)] for k in range(candidates)}
+        named += told(drawn) is not None
         drawn["0"] = [_lowered(result, better) for result in drawn["0"]]
-        found += winner(drawn, by) == "0"
+        found += told(drawn) == "0"
     return Rates(named / DRAWS, found / DRAWS)
+
+
+def _as(result: TrialResult, candidate: int, seed: int) -> TrialResult:
+    """Return a training as that of a candidate and a seed."""
+    return replace(result, trial=result.trial.change(weight_decay=float(candidate), seed=seed))
 
 
 def winner(candidates: Mapping[str, Sequence[TrialResult]], by: Criterion) -> str | None:

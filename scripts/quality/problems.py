@@ -49,7 +49,7 @@ class Problem:
         batch_size: Of the grid.
         weight_decay: Of the grid.
         lr: Ends of the grid before it is extended.
-        optimizer: "sgd" (with Nesterov's momentum) or "adamw".
+        optimizer: "sgd" (with Nesterov's momentum), "adamw" or "nadamw".
         seeds: Of the grid.
         guess: The loss of guessing, from which a fall is counted where an untrained net is worse.
     """
@@ -79,14 +79,20 @@ def table(seed: int, name: str) -> hptune.Task:
     return hptune.Task(_net("mlp", x.shape[1:], outputs, hidden=[64, 64]), **_divided(x, y, seed))
 
 
-def made_up(seed: int, kind: str) -> hptune.Task:
-    """Return 2,000 made-up rows: Friedman's first regression, or two classes of which one is rare."""
+def made_up(seed: int, kind: str, rows: int = 2000) -> hptune.Task:
+    """Return made-up rows: Friedman's first regression, four classes, or two of which one is rare."""
     if kind == "friedman":
-        x, y = sklearn.datasets.make_friedman1(2000, noise=1.0, random_state=0)
+        x, y = sklearn.datasets.make_friedman1(rows, noise=1.0, random_state=0)
         x = (x - x.mean(0)) / x.std(0)
         return hptune.Task(_net("mlp", (10,), 1, hidden=[64, 64]), **_divided(x, y, seed))
+    if kind == "classes":
+        x, y = sklearn.datasets.make_classification(
+            rows, 20, n_informative=8, n_classes=4, flip_y=0.1, random_state=0
+        )
+        x = (x - x.mean(0)) / x.std(0)
+        return hptune.Task(_net("mlp", (20,), 4, hidden=[64, 64]), **_divided(x, y, seed))
     x, y = sklearn.datasets.make_classification(
-        2000, 20, n_informative=6, weights=[0.9], flip_y=0.02, random_state=0
+        rows, 20, n_informative=6, weights=[0.9], flip_y=0.02, random_state=0
     )
     return hptune.Task(partial(normalized_mlp, 20, 2), **_divided(x, y, seed))
 
@@ -101,9 +107,9 @@ def photos(
     return hptune.Task(make_model, **centred(images("cifar10", side, train, seed), largest))
 
 
-def mnist(seed: int, net: str) -> hptune.Task:
+def mnist(seed: int, net: str, train: int = 4000) -> hptune.Task:
     """Return a subset of MNIST for a convolutional net, or for a GRU that reads it row by row."""
-    splits = centred(images("mnist", 28, 4000, seed), 2.0)
+    splits = centred(images("mnist", 28, train, seed), 2.0)
     if net == "batch-norms":
         return hptune.Task(partial(normalized_convolutions, 10), **splits)
     if net == "gru":
@@ -168,6 +174,33 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "mnist-batch-norms-sgd": Problem(
         partial(mnist, net="batch-norms"), 5, 64, 1e-3, (0.03, 3.0), seeds=2
+    ),
+    # All above train for 115 to 880 iterations; these for 30 to 105, and for 3,100 to 5,000.
+    "short-classes": Problem(
+        partial(made_up, kind="classes", rows=600), 4, 32, 0.1, (3e-3, 0.3), "nadamw",
+        guess=math.log(4),
+    ),
+    "short-digits": Problem(partial(digits, hidden=(128,)), 3, 64, 0.1, (3e-3, 0.3), "nadamw"),
+    "short-lenet": Problem(
+        partial(mnist, net="lenet", train=1000), 2, 64, 0.1, (1e-3, 0.1), "nadamw", seeds=3
+    ),
+    "short-gru": Problem(
+        partial(mnist, net="gru", train=1000), 3, 64, 0.1, (3e-3, 0.3), "nadamw", seeds=3
+    ),
+    "short-batch-norms": Problem(
+        partial(mnist, net="batch-norms", train=1000), 2, 64, 0.1, (3e-3, 0.3), "nadamw", seeds=3
+    ),
+    "short-friedman": Problem(
+        partial(made_up, kind="friedman"), 7, 64, 0.1, (3e-3, 0.3), "nadamw", guess=1.0
+    ),
+    "long-digits": Problem(partial(digits, hidden=(32,)), 240, 64, 0.1, (1e-4, 0.03), "nadamw"),
+    "long-friedman": Problem(
+        partial(made_up, kind="friedman", rows=8000), 80, 64, 0.1, (1e-4, 0.03), "nadamw",
+        seeds=3, guess=1.0,
+    ),
+    "long-classes": Problem(
+        partial(made_up, kind="classes", rows=4000), 100, 64, 0.1, (1e-4, 0.03), "nadamw",
+        seeds=3, guess=math.log(4),
     ),
 }  # fmt: skip
 

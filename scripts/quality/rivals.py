@@ -215,7 +215,7 @@ def _searched(
         if sampler == "tpe"
         else optuna.pruners.NopPruner(),
     )
-    low, high = (1e-5, 1e-1) if problem.optimizer == "adamw" else (1e-3, 1.0)
+    low, high = (1e-3, 1.0) if problem.optimizer == "sgd" else (1e-5, 1e-1)
     sizes = [problem.batch_size // 2, problem.batch_size, 2 * problem.batch_size]
     left = round(budget * READINGS)
     while left > 0:
@@ -262,6 +262,10 @@ def _cycle(name: str, task: hptune.Task, values: dict[str, float], seed: int) ->
         decay = values["weight_decay"]
         if problem.optimizer == "adamw":
             return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+        if problem.optimizer == "nadamw":
+            return torch.optim.NAdam(
+                parameters, lr=lr, weight_decay=decay, decoupled_weight_decay=True
+            )
         return torch.optim.SGD(
             parameters, lr=lr, momentum=momentum, weight_decay=decay, nesterov=True
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from hptune.procedure.compare import MOST_SEEDS
 from scripts.quality import store
 from scripts.quality.grid import GridCurve, grid_curve
 from scripts.quality.identical import CHEAP, SHARES, rates
@@ -17,7 +18,7 @@ from scripts.quality.rivals import RECIPES
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "judgement.md"
 CLOSE = 0.05  # of the fall: an LR that ends within it is as good as the best
-CANDIDATES, REPEATS = (2, 3, 4, 5), (1, 2, 3, 4)
+CANDIDATES, REPEATS = (2, 3, 4, 5), (1, 2, 4, 7)
 INTRODUCTION = """# How good are the decisions?
 
 Written by `python -m scripts.quality table` from the rows in `scripts/quality/results/`; every
@@ -241,11 +242,12 @@ def _within(row: Mapping[str, str]) -> bool:
 def _identical() -> str:
     """Return how often a winner is named, and found, by candidates and seeds, over the problems."""
     lines = []
+    columns = [*((f"{n} seeds", n, False) for n in REPEATS), (f"up to {MOST_SEEDS}", 1, True)]
     for candidates in CANDIDATES:
         line = [str(candidates)]
-        for seeds in REPEATS:
+        for _, seeds, repeated in columns:
             found = [
-                rates(name, share, candidates=candidates, seeds=seeds)
+                rates(name, share, candidates=candidates, seeds=seeds, repeated=repeated)
                 for name in CHEAP
                 for share in SHARES
                 if store.has("identical", problem=name, share=share)
@@ -258,9 +260,10 @@ def _identical() -> str:
         lines.append(line)
     told = (
         "Real trainings that differ in the seed alone: how often `rank` names a winner among equal\n"
-        "candidates, and how often it finds one that is better by twice the standard deviation.\n\n"
+        "candidates, and how often it finds one that is better by twice the standard deviation. With so\n"
+        "many seeds each; and as a stage does it, which repeats what ties until one wins.\n\n"
     )
-    return told + _table(["candidates", *(f"{n} seeds" for n in REPEATS)], lines)
+    return told + _table(["candidates", *(name for name, _, _ in columns)], lines)
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -19,9 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.quality.cases import ROOT
-
 from hptune.procedure.session.duration import seconds_of
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PROBLEMS: dict[str, list[str]] = {
     "digits": [

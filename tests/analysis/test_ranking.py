@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from hptune.analysis.criterion import Criterion
 from hptune.analysis.ranking import dominated, rank
+from hptune.procedure.compare import MOST_SEEDS
 from hptune.results.records import Curve, Status, Trial, TrialResult
 from hptune.stages import SWEEP
 
@@ -94,11 +95,11 @@ def test_of_equal_candidates_a_winner_is_seldom_named(count: int, seeds: int):
     assert sum(named() for _ in range(200)) <= (0 if seeds == 1 else 29)  # 10 %, and its chance
 
 
-def test_a_lead_of_twice_the_noise_is_found_with_as_many_seeds_as_the_report_takes():
+def test_a_lead_of_twice_the_noise_is_found_with_as_many_seeds_as_ties_get():
     random = np.random.default_rng(0)
 
     def found() -> bool:
-        ends = 0.5 + 0.02 * random.normal(size=(3, 4))
+        ends = 0.5 + 0.02 * random.normal(size=(3, MOST_SEEDS))
         ends[1:] += 2 * 0.02 * 2**0.5  # the noise is that of a difference
         candidates = {str(k): [result(v) for v in own] for k, own in enumerate(ends)}
         return rank(candidates, Criterion(examples=5000)).ties == ("0",)

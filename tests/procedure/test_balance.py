@@ -80,7 +80,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_a_sweep_of_the_balance(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     command = [
         "sweep", "balance", "--values", "0.2", "--seeds", "2", "--out", str(tmp_path), *SMALL, *NOW_AT,
-        "--set", "model.dropout=0.2", "--set", "procedure.budget=4",
+        "--set", "model.dropout=0.2", "--set", "procedure.budget=3",
     ]  # fmt: skip
     assert run(command) == 0
     shown = capsys.readouterr()

@@ -66,4 +66,4 @@ def test_the_range_test_is_read_more_often_than_a_short_run(tmp_path: Path):
     (few,) = planned(tmp_path / "a", stages=["lr-range"])
     (more,) = planned(tmp_path / "b", "procedure.lr_range.seeds=3", stages=["lr-range"])
     iterations = (more.epochs - few.epochs) * (510 // 60)
-    assert more.seconds - few.seconds > iterations * ITERATION + 2 * 50 * 90 * EXAMPLE * 0.5
+    assert more.seconds - few.seconds > iterations * ITERATION + 2 * 25 * 90 * EXAMPLE * 0.5

@@ -61,7 +61,7 @@ def test_final_seeds_run_beside_the_duel_and_decide_nothing_there():
 
 def test_ties_are_repeated_with_all_seeds_at_once_where_there_is_room():
     law = Counting(lambda t: 0.5)
-    runs = with_room(law, 8)
+    runs = with_room(law, 2 * MOST_SEEDS)
     candidates = {f"{lr:g}": runs.runner.run([BASE.change(lr=lr)]) for lr in (0.01, 0.02)}
     law.rounds = 0
     repeated = runs.repeat(candidates)

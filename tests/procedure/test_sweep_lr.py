@@ -13,6 +13,7 @@ import pytest
 from test_stages import result
 
 from hptune.cli import run
+from hptune.procedure.compare import MOST_SEEDS
 from hptune.procedure.sweep_lr import (
     AtItsLr,
     compared_at_their_lrs,
@@ -163,7 +164,7 @@ def test_the_slower_value_has_fewer_iterations_in_the_same_time():
 
 
 def test_of_those_that_tie_the_best_in_equal_time_is_taken():
-    noise = {0: 0.02, 1: -0.02, 2: 0.015, 3: -0.015}
+    noise = (0.02, -0.02, 0.015, -0.015, 0.02, -0.02, 0.01)
     found = {
         "slow": at_its_lr(lambda t: 0.5 if t.iterations == 40 else 0.7, 50),
         "quick": at_its_lr(lambda t: 0.502 + noise[t.seed], 100),
@@ -176,11 +177,11 @@ def test_of_those_that_tie_the_best_in_equal_time_is_taken():
 
 
 def test_values_that_tie_are_repeated_until_one_wins():
-    noise = {0: 0.02, 1: -0.02, 2: 0.015, 3: -0.015}
+    noise = (0.02, -0.02, 0.015, -0.015, 0.02, -0.02, 0.01)
     found = {
         "a": at_its_lr(lambda t: 0.5),
         "b": at_its_lr(lambda t: 0.5 + noise[t.seed]),
         "worse": at_its_lr(lambda t: 1.5),
     }
     candidates = compared_at_their_lrs(found, 2)
-    assert {k: len(rs) for k, rs in candidates.items()} == {"a": 4, "b": 4, "worse": 2}
+    assert {k: len(rs) for k, rs in candidates.items()} == {"a": MOST_SEEDS, "b": MOST_SEEDS, "worse": 2}

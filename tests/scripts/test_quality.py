@@ -25,7 +25,7 @@ def _results(tmp_path, monkeypatch):
 
 def _row(name: str, lr: float, seed: int, loss: object) -> dict[str, object]:
     return {
-        "problem": name, "lr": lr, "seed": seed, "val_loss": loss, "test_loss": loss,
+        "problem": name, "optimizer": PROBLEMS[name].optimizer, "lr": lr, "seed": seed, "val_loss": loss, "test_loss": loss,
         "test_accuracy": 0.9, "seconds": 1.0,
     }  # fmt: skip
 
@@ -35,7 +35,7 @@ def counted(monkeypatch) -> list[float]:
     """Replace training by a parabola in log LR that breaks above 1, and list the LRs trained at."""
     trained: list[float] = []
 
-    def _trained(name: str, lr: float, seed: int) -> store.Row:
+    def _trained(name: str, lr: float, seed: int, *, optimizer: str) -> store.Row:
         trained.append(lr)
         return _row(name, lr, seed, 0.2 + 0.05 * math.log(lr / 0.3) ** 2 if lr < 1 else "")
 
