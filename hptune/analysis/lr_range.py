@@ -32,6 +32,7 @@ RISE = 0.1  # a loss has turned up where it is so much of the fall above its low
 LEARNED = 3.0  # noises: a smaller change of a smoothed loss may be chance
 EDGE = 0.1  # of the test, in log LR: a lowest loss this close to the end may not be the lowest
 CLIP = 2.0  # falls above the start; higher losses tell no more and would drown the rest
+DISAGREE = 2.0  # between what the two losses show: less is the width of a reading
 RISING = 0.95  # of the steps of LR: a range test only rises
 RANGE = 5.0  # last LR over the first: less is a warm-up or a constant
 USUAL_WIDTH = 5  # of the smoothing, for which the bounds on the noise hold
@@ -52,7 +53,7 @@ class LrRangeReading:
         lr_rise: Where the loss turns up or becomes ragged.
         lr_divergence: Where the test diverged.
         lr_max: The largest usable LR; always finite, a guess where the verdict is not "ok".
-        interval: Plausible bounds of `lr_max`.
+        interval: Plausible bounds of `lr_max`; what the training loss shows lies within them, too.
         lr_min: A tenth of the maximum.
         by: "validation" or "training": the loss that was read.
         reason: In words, with the numbers.
@@ -124,6 +125,12 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
     if verdict == "ok" and len(same) > 1:
         own = [_maximum(replace(mark, **ends))[1] for mark in same]
         low, high = min(low, *own), max(high, *own)
+    reason = _reason(typical, float(10**middle))
+    if verdict == "ok" and typical.by == "validation":
+        other = _by_training(curves)
+        if abs(other - middle) > math.log10(DISAGREE):
+            low, high = min(low, other), max(high, other)
+            reason += f"; the training loss says {10**other:.2g}"
     warnings = []
     if verdict != "ok":
         warnings.append(f"the range test is {verdict}: the LR is a guess from it")
@@ -142,30 +149,39 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
         interval=(10**low, 10**high),
         lr_min=value / 10,
         by=typical.by,
-        reason=_reason(typical, value),
+        reason=reason,
         warnings=tuple(warnings),
     )
 
 
+def _by_training(curves: Sequence[Curve]) -> float:
+    """Return the largest usable LR as log10 that the training losses show, NaN where they do not."""
+    marks = [_marks(curve, curve.train_loss, "training") for curve in curves]
+    own = [_maximum(mark)[1] for mark in marks if mark.verdict == "ok"]
+    return float(np.median(own)) if own else math.nan
+
+
 def _mark(curve: Curve, examples: int | None) -> _Marks:
     """Read the validation loss where it tells enough, else the training loss."""
-    usable = np.isfinite(curve.lr) & (curve.lr > 0)
-    x = np.log10(curve.lr[usable]) if usable.any() else np.array([-2.0])
-    x = delayed(x, curve.momentum[usable])
-    divergence = _divergence(x, curve.train_loss[usable])
-    if np.isfinite(curve.val_loss[usable]).sum() >= LEAST_POINTS:
-        marks = _marks(x, curve.val_loss, usable, divergence, "validation")
+    if np.isfinite(curve.val_loss[_usable(curve)]).sum() >= LEAST_POINTS:
+        marks = _marks(curve, curve.val_loss, "validation")
         if not examples or examples >= FEW_EXAMPLES:
             return marks
         if marks.fall > ERRORS * sampling_error(marks.start, examples):
             return marks
-    return _marks(x, curve.train_loss, usable, divergence, "training")
+    return _marks(curve, curve.train_loss, "training")
 
 
-def _marks(
-    x: FloatArray, everything: FloatArray, usable: NDArray[np.bool_], divergence: float, by: str
-) -> _Marks:
+def _usable(curve: Curve) -> NDArray[np.bool_]:
+    return np.isfinite(curve.lr) & (curve.lr > 0)
+
+
+def _marks(curve: Curve, everything: FloatArray, by: str) -> _Marks:
     """Read one of a test's losses, over the iterations with a usable LR."""
+    usable = _usable(curve)
+    x = np.log10(curve.lr[usable]) if usable.any() else np.array([-2.0])
+    x = delayed(x, curve.momentum[usable])
+    divergence = _divergence(x, curve.train_loss[usable])
     first, last = float(x[0]), float(x[-1])
     marks = _Marks(verdict="cannot-say", first=first, last=last, by=by, divergence=divergence)
     loss = everything[usable]

@@ -16,7 +16,9 @@ from hptune.results.records import Decision, Trial, Value
 from hptune.trials.paired import Candidates, run_paired, total_seconds, trial_ids
 from hptune.trials.run import Runner
 
-MOST_SEEDS = 7  # of them, a lead of twice the noise is found in over 80 % (scripts/quality/identical.py)
+MOST_SEEDS = (
+    7  # of them, a lead of twice the noise is found in over 80 % (scripts/quality/identical.py)
+)
 CONTENDERS = 3  # tied candidates that are repeated at most
 
 

@@ -71,6 +71,18 @@ def test_where_seeds_disagree_no_hash_decides():
     assert said == {"never-learns\n"}
 
 
+def test_where_the_losses_disagree_the_reading_says_so_and_is_wider():
+    lr, validation = u_shape(turn=0.03)
+    _, training = u_shape(turn=0.6)
+    alone, both = (
+        read_lr_range([curve(lr, validation, validation)]),
+        read_lr_range([curve(lr, training, validation)]),
+    )
+    assert both.lr_max == alone.lr_max and "training" not in alone.reason
+    assert both.interval[0] == alone.interval[0] and both.interval[1] > 5 * alone.interval[1]
+    assert "the training loss says 0." in both.reason
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.02, 0.08])
 @pytest.mark.parametrize("turn", [1e-3, 1e-2, 0.1])
 @pytest.mark.parametrize("seed", range(3))

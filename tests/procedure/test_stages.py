@@ -152,6 +152,21 @@ def test_momentum_takes_the_best_unless_the_reports_default_ties():
     assert one_seed[0].value == 0.95 and "alone cannot tell" in one_seed[0].reason
 
 
+def test_a_high_lr_that_is_behind_in_the_middle_of_its_cycle_can_still_win_the_bracket():
+    class Cycle(Law):
+        def run(self, trials, until=()):
+            found = super().run(trials)
+            return (
+                [result(2.3 if r.trial.lr > 0.2 else 0.4, lr=r.trial.lr) for r in found]
+                if until
+                else found
+            )
+
+    bracket = run_bracket(PairedRuns(Cycle(lambda t: 0.5 + 0.2 * abs(np.log10(t.lr)))), BASE, 0.3)
+    assert {rs[0].status for rs in bracket.values()} == {Status.COMPLETE}
+    assert decide_lr(None, bracket)[0].value == pytest.approx(0.9, rel=0.1)
+
+
 def test_what_short_runs_favour_has_to_win_clearly():
     noise = 0.01  # more than the noise of these curves over their seeds, and less than three of it
     seeds = MOST_SEEDS

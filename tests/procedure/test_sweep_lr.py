@@ -184,4 +184,8 @@ def test_values_that_tie_are_repeated_until_one_wins():
         "worse": at_its_lr(lambda t: 1.5),
     }
     candidates = compared_at_their_lrs(found, 2)
-    assert {k: len(rs) for k, rs in candidates.items()} == {"a": MOST_SEEDS, "b": MOST_SEEDS, "worse": 2}
+    assert {k: len(rs) for k, rs in candidates.items()} == {
+        "a": MOST_SEEDS,
+        "b": MOST_SEEDS,
+        "worse": 2,
+    }

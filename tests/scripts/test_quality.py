@@ -25,8 +25,8 @@ def _results(tmp_path, monkeypatch):
 
 def _row(name: str, lr: float, seed: int, loss: object) -> dict[str, object]:
     return {
-        "problem": name, "optimizer": PROBLEMS[name].optimizer, "lr": lr, "seed": seed, "val_loss": loss, "test_loss": loss,
-        "test_accuracy": 0.9, "seconds": 1.0,
+        "problem": name, "optimizer": PROBLEMS[name].optimizer, "lr": lr, "seed": seed, "val_loss": loss,
+        "test_loss": loss, "test_accuracy": 0.9, "seconds": 1.0,
     }  # fmt: skip
 
 
