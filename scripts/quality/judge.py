@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from tempfile import TemporaryDirectory
 
 import hptune
@@ -29,6 +29,8 @@ def run_judge(
     stages: Sequence[str] | None,
     label: str,
     optimizer: str | None = None,
+    where: str | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> None:
     """Run the procedure on a problem's split of a seed, unless that is stored.
 
@@ -39,12 +41,15 @@ def run_judge(
         stages: Those that run; None runs all. The final run is always made.
         label: Names the code that decides, so that several versions stand side by side.
         optimizer: In the place of the problem's own; stored apart, with the one decided for.
+        where: Name of the file for the row, in the place of the usual one.
+        settings: Further keys of the experiment.
     """
     told = ",".join(stages) if stages is not None else "all"
     key = {"label": label, "problem": name, "seed": seed, "budget": budget, "stages": told}
-    where, decided = "judge", {}
+    decided: dict[str, str] = {}
     if optimizer is not None:
-        where, key, decided = "optimizers", {**key, "optimizer": optimizer}, {"decided": ""}
+        key, decided = {**key, "optimizer": optimizer}, {"decided": ""}
+    where = where or ("optimizers" if decided else "judge")
     if store.has(where, **key):
         return
     problem, began = PROBLEMS[name], time.perf_counter()
@@ -57,7 +62,7 @@ def run_judge(
             tuned = hptune.tune(
                 problem.make(seed), stages=stages, seeds=final_seeds(name), epochs=problem.epochs,
                 seed=seed, optimizer=optimizer or problem.optimizer, precision="fp32", device="cpu",
-                progress=False, out=folder, settings={"procedure.budget": budget},
+                progress=False, out=folder, settings={"procedure.budget": budget, **(settings or {})},
             )  # fmt: skip
         except StageError as error:
             row["message"] = " ".join(str(error).split())

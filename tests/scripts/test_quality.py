@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import hptune
-from scripts.quality import grid, identical, judge, rivals, store, table
+from hptune.procedure.defaults import usual_lr
+from scripts.quality import ablation, grid, identical, judge, rivals, score, store, table
 from scripts.quality.problems import PROBLEMS
+from scripts.quality.score import Score
 
 WINE = "wine-adamw"
 
@@ -19,13 +21,13 @@ WINE = "wine-adamw"
 def _results(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "RESULTS", tmp_path)
     monkeypatch.setattr(table, "PAGE", tmp_path / "judgement.md")
-    for cached in (table.grid, table._grid_rows, table.gridded):
+    for cached in (score.grid, score.grid_rows, score.gridded):
         cached.cache_clear()
 
 
-def _row(name: str, lr: float, seed: int, loss: object) -> dict[str, object]:
+def _row(name: str, optimizer: str, lr: float, seed: int, loss: object) -> dict[str, object]:
     return {
-        "problem": name, "optimizer": PROBLEMS[name].optimizer, "lr": lr, "seed": seed, "val_loss": loss,
+        "problem": name, "optimizer": optimizer, "lr": lr, "seed": seed, "val_loss": loss,
         "test_loss": loss, "test_accuracy": 0.9, "seconds": 1.0,
     }  # fmt: skip
 
@@ -37,10 +39,14 @@ def counted(monkeypatch) -> list[float]:
 
     def _trained(name: str, lr: float, seed: int, *, optimizer: str) -> store.Row:
         trained.append(lr)
-        return _row(name, lr, seed, 0.2 + 0.05 * math.log(lr / 0.3) ** 2 if lr < 1 else "")
+        return _row(
+            name, optimizer, lr, seed, 0.2 + 0.05 * math.log(lr / 0.3) ** 2 if lr < 1 else ""
+        )
 
     monkeypatch.setattr(grid, "trained", _trained)
-    monkeypatch.setattr(grid, "_untrained", lambda name, p, seed: _row(name, 0.0, seed, 1.0))
+    monkeypatch.setattr(
+        grid, "_untrained", lambda name, optimizer, seed: _row(name, optimizer, 0.0, seed, 1.0)
+    )
     return trained
 
 
@@ -81,7 +87,7 @@ def test_a_grid_is_interpolated_in_log_lr_and_a_broken_run_counts_as_untrained()
 def test_the_mean_curve_takes_only_lrs_that_every_seed_was_run_at():
     for seed, losses in enumerate([{0.1: 0.5, 0.2: 0.3}, {0.1: 0.7}]):
         for lr, loss in {0.0: 1.0, **losses}.items():
-            store.add("grid", _row(WINE, lr, seed, loss))
+            store.add("grid", _row(WINE, "adamw", lr, seed, loss))
     curve = grid.grid_curve(WINE)
     assert (curve.lr, curve.loss) == ([0.1], [pytest.approx(0.6)])
 
@@ -119,13 +125,13 @@ def test_a_search_stays_within_its_epochs(sampler, monkeypatch):
 def test_what_was_judged_is_judged_against_the_grid_and_not_again(counted):
     grid.run_grid(WINE)
     for _ in range(2):
-        judge.run_judge(WINE, 0, budget=1.0, stages=["lr-range"], label="test")
+        judge.run_judge(WINE, 0, budget=3.0, stages=["lr-range"], label="test")
     (row,) = store.read("judge")
     assert row["stages"] == "lr-range"
     assert float(row["search_epochs"]) > 0
     table.write_table()
     page = table.PAGE.read_text()
-    assert "hptune test, budget 1, lr-range" in page
+    assert "hptune test, budget 3, lr-range" in page
     assert f"| {WINE} | 0 | {float(row['lr']):.2g} |" in page
 
 
@@ -142,12 +148,33 @@ def test_what_an_optimizer_in_the_place_of_the_own_reached_is_stored_apart(count
     assert "| auto, test, budget 1, lr-range | 1 |" in table.PAGE.read_text()
 
 
+def test_a_part_of_the_plan_is_left_out_and_its_cost_with_it(counted):
+    grid.run_grid(WINE, optimizer="nadamw")
+    for plan in ("the bracket alone", "the usual LR alone"):
+        for seed in (0, 1):
+            ablation.run_arm(plan, WINE, seed, 3.0)
+            ablation.run_arm("the whole plan", WINE, seed, 3.0)
+    bracket, whole, usual = (
+        store.chosen(store.read("ablation"), label=label, seed=0)
+        for label in ("the bracket alone", "the whole plan", "the usual LR alone")
+    )
+    assert [len(rows) for rows in (bracket, whole, usual)] == [1, 1, 1]
+    cost = [float(rows[0]["search_epochs"]) for rows in (usual, bracket, whole)]
+    assert cost[0] == 0 < cost[1] < cost[2] - PROBLEMS[WINE].epochs / 2  # less the duel, and more
+    assert float(usual[0]["lr"]) == usual_lr(440)
+    shown = {line[1]: line for line in ablation.table()}
+    assert set(shown) == {"the whole plan", "the bracket alone", "the usual LR alone"}
+    assert (
+        shown["the whole plan"][5] == "+0.00 ± 0.00" and shown["the usual LR alone"][-1] == "0.00"
+    )
+
+
 def test_a_score_is_the_share_of_the_fall_and_the_points_of_error_on_the_same_split(counted):
     grid.run_grid(WINE)
     curve = grid.grid_curve(WINE)
     half = (curve.start + min(curve.loss)) / 2
     row = {"problem": WINE, "seed": "0", "val_loss": str(half), "test_accuracy": "0.87"}
-    score = table.Score.of(row)
+    score = Score.of(row)
     assert score.lost == pytest.approx(0.5)
     assert score.regret == pytest.approx(3.0)
 
