@@ -1,6 +1,6 @@
 """How the best LR moves with the length of a run.
 
-Usage: python -m scripts.quality.lengths [PROBLEM ...]
+Usage: python -m scripts.quality.lengths [PROBLEM ...] [--optimizer nadamw]
 
 Trains the grid's LRs within a factor of 12 of its best at a third of the length, and prints the best LR of
 both lengths (the bottom of a parabola through five points) and the power of the length by which it falls.
@@ -27,12 +27,15 @@ def main() -> None:
     """Train what is missing and print a line a problem."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("problems", nargs="*", default=list(PROBLEMS))
-    powers = []
-    for name in parser.parse_args().problems:
+    parser.add_argument("--optimizer", help="in the place of a problem's own")
+    args, powers = parser.parse_args(), []
+    for name in args.problems:
         seeds = tuple(range(min(SEEDS, PROBLEMS[name].seeds)))
-        whole = grid_curve(name, seeds)
+        optimizer = args.optimizer or PROBLEMS[name].optimizer
+        whole = grid_curve(name, seeds, optimizer)
         lrs = [lr for lr in whole.lr if whole.best_lr / NEAR <= lr <= whole.best_lr * NEAR]
-        short = GridCurve(lrs, [_short(name, lr, seeds, whole.start) for lr in lrs], whole.start)
+        losses = [_short(name, lr, seeds, whole.start, optimizer) for lr in lrs]
+        short = GridCurve(lrs, losses, whole.start)
         best, at_short = bottom(whole), bottom(short)
         powers.append(math.log(at_short / best) / -math.log(LENGTH))
         print(f"{name}: {best:.3g} whole, {at_short:.3g} of a third; power {powers[-1]:.2f}")
@@ -48,13 +51,13 @@ def bottom(curve: GridCurve) -> float:
     return math.exp(-slope / (2 * bend)) if bend > 0 else curve.best_lr
 
 
-def _short(name: str, lr: float, seeds: tuple[int, ...], start: float) -> float:
+def _short(name: str, lr: float, seeds: tuple[int, ...], start: float, optimizer: str) -> float:
     """Return the mean loss of runs of a third, trained where they are not stored."""
     losses = []
     for seed in seeds:
-        key = {"problem": name, "lr": lr, "seed": seed}
+        key = {"problem": name, "optimizer": optimizer, "lr": lr, "seed": seed}
         if not store.has("lengths", **key):
-            store.add("lengths", trained(name, lr, seed, LENGTH))
+            store.add("lengths", trained(name, lr, seed, LENGTH, optimizer))
         (row,) = store.chosen(store.read("lengths"), **key)
         losses.append(min(store.number(row["val_loss"]), start))
     return statistics.mean(losses)

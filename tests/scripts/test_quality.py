@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -48,6 +50,13 @@ def counted(monkeypatch) -> list[float]:
         grid, "_untrained", lambda name, optimizer, seed: _row(name, optimizer, 0.0, seed, 1.0)
     )
     return trained
+
+
+@pytest.mark.parametrize(
+    "part", sorted(p.stem for p in Path(store.__file__).parent.glob("[a-z]*.py"))
+)
+def test_every_part_of_the_bench_can_be_started(part):
+    assert importlib.import_module(f"scripts.quality.{part}").__doc__
 
 
 @pytest.mark.parametrize("name", [name for name in PROBLEMS if "wine" in name or "digits" in name])
