@@ -25,6 +25,9 @@ TELLING = 2
 # Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
 # (scripts/quality/order.py).
 BESIDE_REFINEMENT = 1 / 4
+# Short runs that refinement takes at least: one or two changed no decision of 28 runs
+# (scripts/quality/ablation.py).
+PROPOSALS = 4
 DUEL = 1.0  # final runs that the search leaves for its last comparison, at full length
 
 
@@ -149,6 +152,7 @@ class Plan:
                 continue
             if stage == REFINE:  # all that is left
                 trials = max(int(left / (self.final * SHORT)), 0)
+                trials = trials if trials >= PROPOSALS else 0
                 iterations = trials * self.final * SHORT
                 left -= iterations
                 planned.append(PlannedStage(stage, trials, iterations / self.per_epoch, trials))

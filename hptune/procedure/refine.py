@@ -20,7 +20,7 @@ from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.defaults import batch_sizes
 from hptune.procedure.lr_range import FACTOR as LR_STEP
 from hptune.procedure.outcome import Outcome
-from hptune.procedure.plan import SHORT
+from hptune.procedure.plan import PROPOSALS, SHORT
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.procedure.trial_settings import COLUMNS, Trials
@@ -98,7 +98,7 @@ def run_refine(
     One after another, or several at once where the runner has room for them beside each other.
 
     Args:
-        runner: Runs the trials; what its budget has left is spent.
+        runner: Runs the trials; what its budget has left is spent, where it is enough for `PROPOSALS`.
         trials: Of the problem.
         region: Where to look.
         known: Results of the stages before.
@@ -106,6 +106,8 @@ def run_refine(
     """
     budget, results, first = runner.budget, list[TrialResult](), _first(trials, region)
     left = budget.allowed - budget.spent
+    if left < PROPOSALS * SHORT * trials.epochs * (1 - 1e-9):
+        return []
     reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
     # Where whole runs would take more than half, none is made: the model reads those of a third.
     turn = budget.allowed - (reserve if 2 * reserve <= left else 0.0)

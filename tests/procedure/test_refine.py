@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hptune.analysis.criterion import LOSS
-from hptune.procedure.plan import SHORT
+from hptune.procedure.plan import PROPOSALS, SHORT
 from hptune.procedure.refine import (
     decide_refine,
     region_around,
@@ -109,6 +109,13 @@ def test_without_a_budget_nothing_runs_and_what_was_decided_stays():
     outcome, results = refined(runner)
     assert not results and not outcome.evidence
     assert decided(outcome) == {"lr": BASE.lr}
+
+
+def test_what_is_left_is_kept_where_it_is_too_little_for_proposals_to_tell():
+    for budget, runs in ((PROPOSALS * SHORT - 0.1, 0), (PROPOSALS * SHORT, PROPOSALS)):
+        outcome, results = refined(Valley(20.0, epochs=budget * EPOCHS))
+        assert len(results) == runs
+        assert runs or not any(decision.trials for decision in outcome.decisions)
 
 
 def test_a_stage_that_runs_nothing_changes_nothing_however_sure_the_model_is():
