@@ -120,7 +120,7 @@ def stage(context: Context, values: Sequence[Value] | None, seeds: int) -> Outco
         )
     plan = context.plan(context.batch_size(quiet=True))
     # As many repeats as are asked for are paid for.
-    context.budget = Budget(plan.budget * plan.epochs * seeds)
+    context.budget = Budget(plan.allowed * seeds)
     base, by = context.short(SWEEP), context.criterion
     raised = float(f"{base.lr * RAISED:.3g}") if values is None else _raised(base, values)
     up, now = _candidate(context, base, raised), _candidate(context, base, base.lr)

@@ -28,6 +28,7 @@ BESIDE_REFINEMENT = 1 / 4
 # Short runs that refinement takes at least: one or two changed no decision of 28 runs
 # (scripts/quality/ablation.py).
 PROPOSALS = 4
+ROUNDING = 1e-9  # of a budget, in floating point
 DUEL = 1.0  # final runs that the search leaves for its last comparison, at full length
 
 
@@ -110,13 +111,18 @@ class Plan:
         return min(max(int(TEST * self.final), low), high)
 
     @property
+    def allowed(self) -> float:
+        """Epochs that the search may take, the duel included: by the final run as long as it really is."""
+        return self.budget * self.final / self.per_epoch
+
+    @property
     def search(self) -> float:
         """Epochs that the search stages may take together; what one leaves is the next one's.
 
         The budget, less what the duel takes at the end where that leaves more than it takes.
         """
         reserved = DUEL if self.budget >= 2 * DUEL else 0.0
-        return (self.budget - reserved) * self.epochs
+        return self.allowed - reserved * self.final / self.per_epoch
 
     @property
     def optimizers(self) -> PlannedStage:
@@ -138,20 +144,20 @@ class Plan:
         found = 0  # range tests and brackets that were run for the optimizer that has won
         for stage in stages:
             if stage == OPTIMIZER:
-                found = int(self.optimizers.epochs * self.per_epoch <= left * (1 + 1e-9))
+                found = int(self.optimizers.epochs * self.per_epoch <= left * (1 + ROUNDING))
                 planned.append(self.optimizers if found else PlannedStage(stage, 0, 0.0))
                 left -= planned[-1].epochs * self.per_epoch
                 continue
             if stage == FINAL:
-                left += (self.budget * self.epochs - self.search) * self.per_epoch
-                rivals = int(left >= self.final)
+                left += (self.allowed - self.search) * self.per_epoch
+                rivals = int(left * (1 + ROUNDING) >= self.final)
                 trials = self.final_seeds * (1 if self.baseline_length is None else 2)
                 iterations = self.final_seeds * self.final * (1 + (self.baseline_length or 0.0))
                 iterations += rivals * self.final
                 planned.append(PlannedStage(stage, trials + rivals, iterations / self.per_epoch))
                 continue
             if stage == REFINE:  # all that is left
-                trials = max(int(left / (self.final * SHORT)), 0)
+                trials = max(int(left / (self.final * SHORT) * (1 + ROUNDING)), 0)
                 trials = trials if trials >= PROPOSALS else 0
                 iterations = trials * self.final * SHORT
                 left -= iterations
@@ -167,7 +173,8 @@ class Plan:
                 )
                 of_left = 1.0
             each = self.short * (self.batch_cost if stage == BATCH_SIZE else 1.0)
-            short = min(int((of_left * left - tests * self.range_test) / each), most)
+            affordable = (of_left * left - tests * self.range_test) / each
+            short = min(int(affordable * (1 + ROUNDING)), most)
             if short < least:  # the LR is bracketed whatever it costs
                 short = least if stage == LR_RANGE else 0
             iterations = tests * self.range_test + short * each

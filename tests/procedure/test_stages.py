@@ -561,11 +561,27 @@ def test_ties_are_repeated_with_more_seeds_until_one_wins_or_the_budget_is_spent
     assert all(len(rs) == 1 for rs in PairedRuns(poor).repeat(candidates(poor)).values())
 
 
+@given(iterations=st.floats(60, 5000), per_epoch=st.integers(20, 500), budget=st.integers(2, 12))
+def test_no_rounding_of_lengths_takes_the_duel_or_a_run_of_the_bracket(
+    iterations, per_epoch, budget
+):
+    plan = Plan(
+        epochs=iterations / per_epoch,
+        per_epoch=per_epoch,
+        budget=budget,
+        final_seeds=2,
+        tests=False,
+    )
+    bracket, final = plan.stages(["lr-range", "final"])
+    assert bracket.trials == min(3 * (budget - 1), 7)
+    assert final.trials == 3
+
+
 @given(epochs=st.floats(1, 200), per_epoch=st.integers(20, 500), budget=st.floats(1.0, 12))
 def test_the_planned_stages_keep_to_the_budget(epochs, per_epoch, budget):
     runs = Plan(epochs=epochs, per_epoch=per_epoch, budget=budget, final_seeds=2)
     planned = runs.stages([stage.name for stage in procedure()])
     spent = sum(stage.epochs for stage in planned) - 2 * runs.final / per_epoch
     least = (runs.range_test + 3 * runs.short) / per_epoch  # whatever the budget
-    assert spent <= max(budget * epochs, least) + 1 / per_epoch
+    assert spent <= max(runs.allowed, least) + 1 / per_epoch
     assert 3 * runs.short <= max(runs.final, 150) + 2

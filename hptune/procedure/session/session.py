@@ -224,12 +224,12 @@ class Session:
         plan = context.plan(context.batch_size(quiet=True))
         if wanted != [FINAL]:
             self.progress.message(
-                f"The search may take {plan.budget * plan.epochs:.4g} epochs, the final run takes "
+                f"The search may take {plan.allowed:.4g} epochs, the final run takes "
                 f"{context.epochs:g} for each seed."
             )
         examples = len(context.task.train)
         self.progress.planned({s.stage: s.epochs * examples for s in plan.stages(wanted)})
-        outcome, whole = Outcome(), plan.budget * plan.epochs
+        outcome, whole = Outcome(), plan.allowed
         context.refines = REFINE in wanted
         for stage in wanted:
             if stage not in (OPTIMIZER, LR_RANGE):
@@ -278,7 +278,7 @@ class Session:
         """Run a stage by itself: all of its candidates, and more seeds as far as the budget goes."""
         context = self._context
         plan = context.plan(context.batch_size(quiet=True))
-        context.budget = Budget(math.inf if values else plan.budget * plan.epochs)
+        context.budget = Budget(math.inf if values else plan.allowed)
         context.asked = True
         outcome = self._stage(stage, values, seeds or plan.search_seeds)
         context.asked = False

@@ -168,13 +168,14 @@ class TimeLimit:
 
     def _most(self, stage: str) -> float:
         """Return the epochs that the search may have taken when a stage ends, time aside."""
-        lengths, spent = self._lengths, self._context.budget.spent
-        plan = self._context.plan(self._context.batch_size(quiet=True))
-        whole = lengths.budget * lengths.epochs
+        spent, plan = (
+            self._context.budget.spent,
+            self._context.plan(self._context.batch_size(quiet=True)),
+        )
         if stage == FINAL:
-            return max(whole, spent + whole - plan.search)
+            return max(plan.allowed, spent + plan.allowed - plan.search)
         if stage == REFINE:  # takes what others have left, of the time too
-            return max(plan.search, (MOST_SEARCH - DUEL) * lengths.epochs)
+            return max(plan.search, (MOST_SEARCH - DUEL) * plan.epochs)
         return plan.search
 
     def _end_of(self, stage: str) -> float:
