@@ -77,7 +77,9 @@ def search_cost(row: Mapping[str, str]) -> float:
     return float(row["search_epochs"] or 0) / PROBLEMS[row["problem"]].epochs
 
 
-def within(row: Mapping[str, str], optimizer: str | None = None) -> bool:
-    """Say whether the grid's best LR lies in the interval."""
+def within(row: Mapping[str, str], optimizer: str | None = None, lost: float = 0.0) -> bool:
+    """Say whether the grid's best LR lies in the interval, or one that loses no more than so much."""
     low, high = float(row["lr_low"]), float(row["lr_high"])
-    return low <= grid(row["problem"], optimizer).best_lr <= high
+    curve = grid(row["problem"], optimizer)
+    pairs = zip(curve.lr, curve.loss, strict=True)
+    return any(low <= lr <= high and curve.lost(loss) <= lost for lr, loss in pairs)
