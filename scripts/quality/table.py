@@ -43,7 +43,7 @@ THE_DEFAULT = """## The default
 `optimizer: auto`, on problems of 30 to 5,000 iterations, against the grid of NAdamW, the lower one on
 nearly all of them (below). *Within 5 %*: runs whose final loss is. *LR within 5 %*: runs whose LR is, by the
 grid, whose runs keep no earlier weights. *In the interval*: how often the 90 % interval of the LR held the
-grid's best one, the mean over all its splits, and one that loses 1 % of the fall at most. The rows at budget 3
+grid's best one, the mean over all its splits, and one that loses 1 % of the fall. The rows at budget 3
 have refinement's lone proposal, which is no longer run: it changed no decision (next table), and the search
 now takes 2.7 final runs.
 """
