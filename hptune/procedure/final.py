@@ -16,6 +16,7 @@ import torch
 
 from hptune.analysis.criterion import LOSS, Criterion
 from hptune.analysis.fitting import read_training
+from hptune.analysis.ranking import rank
 from hptune.errors import StageError
 from hptune.procedure.advice import advise
 from hptune.procedure.compare import concluded
@@ -45,7 +46,8 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     # The other seeds at once with the duel, where there is room: mostly the decided LR wins it.
     ahead = range(1, seeds if runs.runner.side_by_side > 2 else 1)
     others = [base.change(seed=base.seed + k) for k in ahead]
-    if duel := run_duel(runs, base, others):
+    duel = run_duel(runs, base, others)
+    if duel and not rank(duel, runs.by).failed:  # else the final runs go on with lower LRs
         before = concluded(duel, decide_duel(duel, runs.by), runs.by, columns=("lr",))
         lr = before.decisions[0].value
         base = next(r.trial for r in before.results if r.trial.lr == lr)

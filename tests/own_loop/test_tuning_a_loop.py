@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -68,14 +69,34 @@ def test_a_loop_is_tuned_by_the_whole_procedure_and_its_outcome_can_be_used(tmp_
 
 def test_beaten_trials_of_a_loop_that_saves_are_stopped_at_a_rung(tmp_path: Path):
     hptune.sweep(
-        train, "lr", [1e-5, 1e-4, 0.1, 0.2], out=tmp_path, progress=False,
-        iterations_per_epoch=PER_EPOCH, batch_size=BATCH_SIZE, epochs=12,
+        train, "weight_decay", [1e-4, 1e-3, 3.0], out=tmp_path, progress=False,
+        iterations_per_epoch=PER_EPOCH, batch_size=BATCH_SIZE, epochs=12, lr=0.1,
     )  # fmt: skip
     table = rows(tmp_path)
     stopped = table[table["status"] == "pruned"]
     assert len(stopped)
     curves = [len(pd.read_csv(tmp_path / "curves" / f"{name}.csv")) for name in stopped["trial"]]
     assert max(curves) < table["iterations"].max()
+
+
+def test_where_whole_runs_diverge_at_both_lrs_of_the_duel_the_final_runs_go_lower(tmp_path: Path):
+    def breaks(trial: hptune.Trial) -> None:
+        bears = trial.lr < 0.03 or trial.iterations < 60
+        for k, _ in enumerate(trial, 1):
+            loss = 0.5 + abs(math.log10(trial.lr / 0.09)) + 2 * (1 - k / trial.iterations)
+            trial.log(train_loss=loss if bears or k < 50 else math.nan)
+            if trial.evaluate_now:
+                trial.log(val_loss=loss)
+
+    tuned = hptune.tune(
+        breaks, iterations_per_epoch=20, epochs=5, seeds=2, out=tmp_path, progress=False
+    )
+    assert tuned.lr == pytest.approx(0.09 / 4)
+    table = rows(tmp_path)
+    broke = table[table["status"] == "diverged"]
+    assert sorted(set(broke["lr"])) == pytest.approx([0.045, 0.09]) and set(broke["stage"]) == {
+        "final"
+    }
 
 
 def test_what_a_loop_does_not_read_is_said_and_not_compared(
