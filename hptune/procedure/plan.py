@@ -103,6 +103,11 @@ class Plan:
         return min(self.final, max(self.shortest, int(self.final * min(SHORT, affordable))))
 
     @property
+    def proposal(self) -> float:
+        """Length of a short run that refinement proposes, over that of the final run."""
+        return min(1.0, max(SHORT, self.shortest / self.final))
+
+    @property
     def range_test(self) -> int:
         """Length of the LR range test, iterations."""
         if self.range_test_epochs is not None:
@@ -157,9 +162,10 @@ class Plan:
                 planned.append(PlannedStage(stage, trials + rivals, iterations / self.per_epoch))
                 continue
             if stage == REFINE:  # all that is left
-                trials = max(int(left / (self.final * SHORT) * (1 + ROUNDING)), 0)
+                each = self.final * self.proposal
+                trials = max(int(left / each * (1 + ROUNDING)), 0)
                 trials = trials if trials >= PROPOSALS else 0
-                iterations = trials * self.final * SHORT
+                iterations = trials * each
                 left -= iterations
                 planned.append(PlannedStage(stage, trials, iterations / self.per_epoch, trials))
                 continue

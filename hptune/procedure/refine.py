@@ -59,7 +59,8 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         sizes = sizes_that_fit(context, batch_sizes(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
     region = region_around(base, sizes, has_momentum=context.check().has_momentum)
-    results = run_refine(context.runner, trials, region, known=context.searched, by=by)
+    short = context.plan(size).proposal
+    results = run_refine(context.runner, trials, region, known=context.searched, by=by, short=short)
     return decide_refine(trials, region, [*context.searched, *results], by)
 
 
@@ -92,6 +93,7 @@ def run_refine(
     *,
     known: Sequence[TrialResult] = (),
     by: Criterion = LOSS,
+    short: float = SHORT,
 ) -> list[TrialResult]:
     """Run proposals at a part of the full length, then the best and what was decided at full length.
 
@@ -103,15 +105,16 @@ def run_refine(
         region: Where to look.
         known: Results of the stages before.
         by: What is better.
+        short: Length of a short run over that of a whole one.
     """
-    budget, results, first = runner.budget, list[TrialResult](), _first(trials, region)
+    budget, results, first = runner.budget, list[TrialResult](), _first(trials, region, short)
     left = budget.allowed - budget.spent
-    if left < PROPOSALS * SHORT * trials.epochs * (1 - 1e-9):
+    if left < PROPOSALS * short * trials.epochs * (1 - 1e-9):
         return []
     reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
     # Where whole runs would take more than half, none is made: the model reads those of a third.
     turn = budget.allowed - (reserve if 2 * reserve <= left else 0.0)
-    share = (turn - budget.spent) / (SHORT * trials.epochs) / ROUNDS
+    share = (turn - budget.spent) / (short * trials.epochs) / ROUNDS
     at_once = max(round(min(runner.side_by_side, MOST_SHORT / ROUNDS, share)), 1)
     while len(results) < MOST:
         seen = trials.usable([*known, *results])
@@ -124,9 +127,9 @@ def run_refine(
         else:
             surface = trials.surface(seen, by)
             best = surface.best()
-            short = budget.spent + SHORT * trials.epochs <= turn * (1 + 1e-9)
-            whole = turn < budget.allowed and (not short or len(results) >= MOST_SHORT)
-            length, end, most = SHORT, turn, at_once
+            fits = budget.spent + short * trials.epochs <= turn * (1 + 1e-9)
+            whole = turn < budget.allowed and (not fits or len(results) >= MOST_SHORT)
+            length, end, most = short, turn, at_once
             if whole:  # at once: the model knows by now what short runs tell
                 length, end, most = 1.0, budget.allowed, runner.side_by_side
             affordable = (end - budget.spent) / (length * trials.epochs) + 1e-9
@@ -285,7 +288,7 @@ def _model(
     )
 
 
-def _first(trials: Trials, region: Region) -> list[Trial]:
+def _first(trials: Trials, region: Region, short: float) -> list[Trial]:
     """Return the trials before there are enough for a model: the LR by 3, and a smaller momentum."""
     own = trials.setting(trials.base)
     damping = min(3 * (1 - own.momentum), 0.9)
@@ -297,7 +300,7 @@ def _first(trials: Trials, region: Region) -> list[Trial]:
     ]
     if region.momentum[0] < region.momentum[1]:
         settings.append(replace(own, lr=kept, momentum=1 - damping))
-    return [trials.trial(setting, SHORT) for setting in settings]
+    return [trials.trial(setting, short) for setting in settings]
 
 
 def _unseen(trial: Trial, seen: Sequence[Trial]) -> Trial:

@@ -561,6 +561,14 @@ def test_ties_are_repeated_with_more_seeds_until_one_wins_or_the_budget_is_spent
     assert all(len(rs) == 1 for rs in PairedRuns(poor).repeat(candidates(poor)).values())
 
 
+def test_refinement_proposes_runs_of_a_third_but_of_twenty_iterations_at_least():
+    for iterations, share in ((600, 1 / 3), (40, 1 / 2), (10, 1.0)):
+        plan = Plan(epochs=1, per_epoch=iterations, budget=12, tests=False)
+        assert plan.proposal == pytest.approx(share)
+        (refine,) = plan.stages(["refine"])
+        assert refine.trials == int(11 / share + 1e-6)
+
+
 @given(iterations=st.floats(60, 5000), per_epoch=st.integers(20, 500), budget=st.integers(2, 12))
 def test_no_rounding_of_lengths_takes_the_duel_or_a_run_of_the_bracket(
     iterations, per_epoch, budget
