@@ -125,7 +125,8 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
     if verdict == "ok" and len(same) > 1:
         own = [_maximum(replace(mark, **ends))[1] for mark in same]
         low, high = min(low, *own), max(high, *own)
-    reason = _reason(typical, float(10**middle))
+    value = float(10**middle)
+    reason = _reason(typical, value)
     if verdict == "ok" and typical.by == "validation":
         other = _by_training(curves)
         if abs(other - middle) > math.log10(DISAGREE):
@@ -138,7 +139,6 @@ def read_lr_range(curves: Sequence[Curve], examples: int | None = None) -> LrRan
         warnings.append("the usable LR is uncertain by more than a decade")
     if len(set(verdicts)) > 1:
         warnings.append(f"the seeds disagree: {', '.join(verdicts)}")
-    value = float(10**middle)
     return LrRangeReading(
         verdict=verdict,
         lr_begin=_lr(typical.begin),

@@ -16,9 +16,10 @@ from hptune.results.evidence import Candidate, Comparison
 from hptune.results.records import Decision, Status, TrialResult
 from hptune.results.tables import result_row
 
-# Probability that the better of two equal candidates is named the winner, for each side, at one look. Ties
-# are looked at again with each further seed, until one seems to win: over up to seven seeds that names a
-# winner among equals in 9 % of real trainings, where 0.05 named one in 26 % (scripts/quality/identical.py).
+# Probability that the better of two equal candidates is named the winner, for each side, at one look.
+# Ties are looked at again with each further seed, until one seems to win: over up to seven seeds that
+# names a winner among equals in 9 % of real trainings at most; 0.05 named one in 18 % over four, in 26 %
+# over six (scripts/quality/identical.py).
 CHANCE = 0.0125
 CLEARLY = 3.0  # noises by which a candidate wins that short runs favour
 ALONE = "compared with nothing: the budget had room for no other value, or no other can be run"

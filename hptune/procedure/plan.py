@@ -25,7 +25,7 @@ TELLING = 2
 # Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
 # (scripts/quality/order.py).
 BESIDE_REFINEMENT = 1 / 4
-# Short runs that refinement takes at least: one or two changed no decision of 28 runs
+# Short runs that refinement takes at least: one or two changed a decision in one of 28 runs, for the worse
 # (scripts/quality/ablation.py).
 PROPOSALS = 4
 ROUNDING = 1e-9  # of a budget, in floating point

@@ -20,7 +20,7 @@ from hptune.analysis.response_surface import FEWEST, ResponseSurface, Setting
 from hptune.procedure.defaults import batch_sizes
 from hptune.procedure.lr_range import FACTOR as LR_STEP
 from hptune.procedure.outcome import Outcome
-from hptune.procedure.plan import PROPOSALS, SHORT
+from hptune.procedure.plan import PROPOSALS, ROUNDING, SHORT
 from hptune.procedure.session.context import Context
 from hptune.procedure.session.fit import sizes_that_fit
 from hptune.procedure.trial_settings import COLUMNS, Trials
@@ -109,7 +109,7 @@ def run_refine(
     """
     budget, results, first = runner.budget, list[TrialResult](), _first(trials, region, short)
     left = budget.allowed - budget.spent
-    if left < PROPOSALS * short * trials.epochs * (1 - 1e-9):
+    if left * (1 + ROUNDING) < PROPOSALS * short * trials.epochs:
         return []
     reserve = max((1 - SHORT_SHARE) * left, 2 * trials.epochs)  # what was decided, and its rival
     # Where whole runs would take more than half, none is made: the model reads those of a third.

@@ -1,6 +1,6 @@
 """What each part of the default plan buys: the procedure without it, at the same budget.
 
-Usage: nice -n 19 python -m scripts.quality.ablation [--budgets 3 6] [--seeds 0 1 2] [PROBLEM ...]
+Usage: nice -n 19 python -m scripts.quality.ablation [PROBLEM ...] [--budgets 3 6] [--seeds 0 1 2]
 
 What a part does not spend, those after it do. Every run is stored in scripts/quality/results/ablation.csv; a
 table is printed: lost (see docs/judgement.md) against the grid of NAdamW on the same split, and the paired
@@ -21,12 +21,13 @@ import torch
 
 from hptune.procedure.defaults import usual_lr
 from scripts.quality import store
+from scripts.quality.identical import CHEAP
 from scripts.quality.judge import run_judge
 from scripts.quality.problems import PROBLEMS
 from scripts.quality.score import Score, search_cost
 
 OPTIMIZER = "nadamw"
-CHEAP = [name for name, problem in PROBLEMS.items() if problem.seeds > 2 and name != "digits-adamw"]
+OTHERS = [name for name in CHEAP if name != "digits-adamw"]  # the same digits
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ ARMS = {
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("problems", nargs="*", default=CHEAP)
+    parser.add_argument("problems", nargs="*", default=OTHERS)
     parser.add_argument("--budgets", type=float, nargs="+", default=[3.0, 6.0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
@@ -67,10 +68,9 @@ def main() -> None:
 
 def run_arm(label: str, name: str, seed: int, budget: float) -> None:
     """Run a plan on a problem's split, unless that is stored."""
-    arm, problem, settings = ARMS[label], PROBLEMS[name], {}
+    arm, settings = ARMS[label], {}
     if arm.usual:
-        per_epoch = len(problem.make(seed).train) // problem.batch_size
-        settings["hyper_parameters.lr"] = usual_lr(problem.epochs * per_epoch)
+        settings["hyper_parameters.lr"] = usual_lr(PROBLEMS[name].iterations)
     with ExitStack() as stack:
         if not arm.duel:
             stack.enter_context(patch("hptune.procedure.plan.DUEL", 0.0))

@@ -63,6 +63,11 @@ class Problem:
     seeds: int = 5
     guess: float = math.log(10)
 
+    @property
+    def iterations(self) -> int:
+        """Length of the final run."""
+        return self.epochs * (len(self.make(0).train) // self.batch_size)
+
 
 def digits(seed: int, hidden: Sequence[int]) -> hptune.Task:
     """Return the bundled digits for an MLP."""

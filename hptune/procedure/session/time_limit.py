@@ -168,10 +168,8 @@ class TimeLimit:
 
     def _most(self, stage: str) -> float:
         """Return the epochs that the search may have taken when a stage ends, time aside."""
-        spent, plan = (
-            self._context.budget.spent,
-            self._context.plan(self._context.batch_size(quiet=True)),
-        )
+        spent = self._context.budget.spent
+        plan = self._context.plan(self._context.batch_size(quiet=True))
         if stage == FINAL:
             return max(plan.allowed, spent + plan.allowed - plan.search)
         if stage == REFINE:  # takes what others have left, of the time too
