@@ -284,17 +284,20 @@ class _Point:
         from optuna.trial import TrialState
 
         self.result, last = result, len(self._rungs) == 1
-        if result.status not in (Status.COMPLETE, Status.PRUNED):
+        # One that was found broken passes the rungs before, so that others are measured by it again.
+        broke = result.status not in (Status.COMPLETE, Status.PRUNED)
+        if broke and (last or len(result.curve) <= self._due[self._rungs[0] - 1]):
             self._end(state=TrialState.FAIL)
             return
         step, costs = self._rungs.pop(0), self._by.known_evaluations(result.curve)
         for reading in range(self._reported, min(step, len(costs))):
             self._asked.report(float(costs[reading]), reading + 1)
         self._reported = step
-        # One that was found complete goes from rung to rung too, so that a resumed run tells the same.
+        # One that was found complete goes from rung to rung too, and the pruner, which writes down who has
+        # reached which, is asked of it: so a resumed run tells the same.
         if last:
             self._end(self._by.at_end(result))
-        elif result.status is Status.PRUNED and self._asked.should_prune():
+        elif self._asked.should_prune() and result.status is Status.PRUNED:
             if self._runner.run_dir.result(self.trial) is None:
                 self._runner.keep(result)
             self._end(state=TrialState.PRUNED)

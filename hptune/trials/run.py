@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Any
 
 from hptune.errors import TrialError
@@ -66,7 +65,8 @@ class Runner:
         """
         results: dict[str, TrialResult] = {}
         jobs: list[Job] = []
-        for trial, pause in zip(trials, until or repeat(None, len(trials)), strict=True):
+        pauses = until or [None] * len(trials)
+        for trial, pause in zip(trials, pauses, strict=True):
             known = self.run_dir.result(trial)
             if known is None:
                 if all(job.trial.id != trial.id for job in jobs):
@@ -87,8 +87,14 @@ class Runner:
                         self.progress.trial_paused(result)
                     else:
                         self.keep(result)
-        # In the order given, whichever of those that ran together ended first.
-        self.run_dir.arrange([results[trial.id].trial.id for trial in trials])
+        # Those that end here in the order given, whichever of those that ran together ended first.
+        self.run_dir.arrange(
+            [
+                results[trial.id].trial.id
+                for trial, pause in zip(trials, pauses, strict=True)
+                if _ends_by(results[trial.id], pause)
+            ]
+        )
         for trial in trials:
             result = results[trial.id]
             if result.trial.stage == trial.stage:
@@ -265,3 +271,9 @@ class ProgressAdapter:
         if text not in self._told:  # every group of a sweep says the same
             self._told.add(text)
             self._progress.message(text)
+
+
+def _ends_by(result: TrialResult, pause: int | None) -> bool:
+    """Say whether a trial ends by itself before it would pause; a known one may end later."""
+    before = pause is None or len(result.curve) <= pause
+    return before and result.status is not Status.PRUNED
