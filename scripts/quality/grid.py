@@ -119,7 +119,12 @@ def grid_curve(
 
 
 def trained(
-    name: str, lr: float, seed: int, length: float = 1.0, optimizer: str | None = None
+    name: str,
+    lr: float,
+    seed: int,
+    length: float = 1.0,
+    optimizer: str | None = None,
+    batch_size: int | None = None,
 ) -> store.Row:
     """Train at an LR by `hptune.train`, as the final run does, and return a row.
 
@@ -127,7 +132,7 @@ def trained(
         name: Of the problem.
         lr, seed: Of the run; the seed is the split's too.
         length: Over the final run's.
-        optimizer: In the place of the problem's own.
+        optimizer, batch_size: In the place of the problem's own.
     """
     problem = PROBLEMS[name]
     task, optimizer = problem.make(seed), optimizer or problem.optimizer
@@ -138,7 +143,7 @@ def trained(
         try:
             trained = hptune.train(
                 task, lr=lr, momentum=MOMENTUM, momentum_min=MOMENTUM_MIN,
-                weight_decay=decay, batch_size=problem.batch_size,
+                weight_decay=decay, batch_size=batch_size or problem.batch_size,
                 epochs=problem.epochs * length, seed=seed, optimizer=optimizer, precision="fp32",
                 device="cpu", progress=False, out=folder, settings={"training.evaluations": 1},
             )  # fmt: skip

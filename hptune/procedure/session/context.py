@@ -47,7 +47,6 @@ class Context:
 
     def __init__(self, problem: Problem, progress: Progress, flags: Mapping[str, Scalar]) -> None:
         self.problem, self.progress, self._flags = problem, progress, flags
-        self._written = problem.experiment.hyper_parameters
         self.budget = Budget()
         self.searched: list[TrialResult] = []
         self.asked = self.refines = False
@@ -289,7 +288,8 @@ class Context:
         return defaults.lr_min(lr) if policy.name in defaults.CYCLES else None
 
     def _inputs_from(self, decisions: Iterable[Decision]) -> Inputs:
-        written = {name: getattr(self._written, name) for name in HYPER_PARAMETERS}
+        given = self.experiment.hyper_parameters
+        written = {name: getattr(given, name) for name in HYPER_PARAMETERS}
         return Inputs(self._flags, written, decisions, self.progress.message)
 
 

@@ -117,7 +117,9 @@ class Problem:
         """The batch size where none is decided or given."""
         if self.task.loop is not None:
             return usual_batch_size(self.experiment)
-        return batch_size(len(self.task.train))
+        training = self.experiment.training
+        parts = (training.accumulate or 1) * training.devices_per_trial
+        return batch_size(len(self.task.train), training.epochs, parts)
 
     def devices_that_matter(self, shown: BatchCheck) -> int:
         """Return on how many devices a trial is trained, where its numbers depend on that; else 1.

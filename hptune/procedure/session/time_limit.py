@@ -117,13 +117,16 @@ class TimeLimit:
     def _apply(self) -> None:
         """Let the experiment have the lengths that fit."""
         context, experiment = self._context, self._context.experiment
+        size = context.batch_size(quiet=True)  # whose speed was measured, whatever the epochs
         for key, value in (
+            ("hyper_parameters.batch_size", size),
             ("training.epochs", self._lengths.epochs),
             ("procedure.budget", self._lengths.budget),
             ("procedure.final.seeds", self._lengths.seeds),
         ):
             experiment = with_value(experiment, key, value)
         context.change(experiment, same_task=True)
+        context.use(())  # no decisions yet, but that batch size
         context.seeds_in_time = self.seeds
         self._run_dir.take_experiment(dump(experiment))
 
