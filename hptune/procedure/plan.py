@@ -22,6 +22,9 @@ RANGE_TEST = (50, 400)
 CANDIDATES = 7  # short runs for an LR at most
 SWEEP = 4  # candidates that a stage compares, and seeds that it takes to tell them apart
 TELLING = 2
+# Of the search, for the comparison of optimizers at most: refinement finds more with it
+# (scripts/quality/results/optimizers.csv).
+BESIDE_SEARCH = 1 / 2
 # Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
 # (scripts/quality/order.py).
 BESIDE_REFINEMENT = 1 / 4
@@ -149,7 +152,8 @@ class Plan:
         found = 0  # range tests and brackets that were run for the optimizer that has won
         for stage in stages:
             if stage == OPTIMIZER:
-                found = int(self.optimizers.epochs * self.per_epoch <= left * (1 + ROUNDING))
+                share = BESIDE_SEARCH * left * (1 + ROUNDING)
+                found = int(self.optimizers.epochs * self.per_epoch <= share)
                 planned.append(self.optimizers if found else PlannedStage(stage, 0, 0.0))
                 left -= planned[-1].epochs * self.per_epoch
                 continue
