@@ -1,4 +1,10 @@
-"""The next settings to try: those that are expected to improve most on the best one known."""
+"""The next settings to try: those that end best in a draw of what the model of all trials holds possible.
+
+Against the largest expected improvement, which stayed near the best one known, it lost 0.45 points for 0.69
+on 34 tables (scripts/quality/order.py), and it proposes several beside each other as they are.
+
+Source: Thompson 1933; Kandasamy et al. 2018, "Parallelised Bayesian Optimisation via Thompson Sampling".
+"""
 
 from __future__ import annotations
 
@@ -65,13 +71,13 @@ class Region:
 
 
 def propose(surface: ResponseSurface, region: Region, *, near: Setting, seed: int = 0) -> Setting:
-    """Return the setting of which most improvement is expected at full length.
+    """Return the setting that ends best at full length in one draw from the model.
 
     Args:
         surface: Of all trials so far.
         region: Where to look.
         near: The best setting known.
-        seed: Of the draws.
+        seed: Of the draw.
     """
     rng = np.random.default_rng(seed)
     shares = rng.uniform(size=(DRAWN, 4))
@@ -80,7 +86,7 @@ def propose(surface: ResponseSurface, region: Region, *, near: Setting, seed: in
     step[rng.uniform(size=step.shape) < UNMOVED] = 0.0
     shares[:beside] = np.clip(region.shares(near) + step, 0.0, 1.0)
     drawn = region.at(shares)
-    return drawn[int(surface.expected_improvement(drawn).argmax())]
+    return drawn[int(surface.draw(drawn, seed).argmin())]
 
 
 def _between(low: float, high: float, share: float) -> float:

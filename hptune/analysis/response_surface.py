@@ -4,15 +4,14 @@ A Gaussian process over the logarithms of the hyper-parameters and of the run's 
 parameters are not fixed at their likeliest values but drawn from their posterior, so that what a few
 trials leave open shows in the intervals.
 
-Source: Snoek, Larochelle and Adams 2012 (the model, and expected improvement integrated over its
-parameters); Murray, Adams and MacKay 2010 (elliptical slice sampling).
+Source: Snoek, Larochelle and Adams 2012 (the model, its parameters drawn); Murray, Adams and MacKay
+2010 (elliptical slice sampling).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -117,13 +116,6 @@ class ResponseSurface:
         x, y = self._points(settings), self._warp(values)
         self._processes = _posterior(x, y, np.random.default_rng(seed))
 
-    def believing(self, setting: Setting) -> ResponseSurface:
-        """Return the surface had a trial of a setting ended as is expected, to propose others beside it."""
-        other, x = copy(self), self._points([setting])
-        other.settings = (*self.settings, setting)
-        other._processes = [process.believing(x) for process in self._processes]
-        return other
-
     def predict(self, settings: Sequence[Setting]) -> tuple[FloatArray, FloatArray]:
         """Return mean and standard deviation of the cost at settings, each (N,)."""
         costs = self.samples(settings)
@@ -146,11 +138,7 @@ class ResponseSurface:
     def samples(self, settings: Sequence[Setting], count: int = 512) -> FloatArray:
         """Return costs drawn jointly from the posterior, (about `count`, N)."""
         rng, x = np.random.default_rng(self._seed), self._points(settings)
-        drawn = []
-        for process in self._processes:
-            mean, cov = process.predict(x, return_cov=True)
-            root = np.linalg.cholesky(cov + JITTER * np.eye(len(x)) * max(1.0, cov.max()))
-            drawn.append(mean + rng.standard_normal((count // DRAWS, len(x))) @ root.T)
+        drawn = [_draws(process, x, count // DRAWS, rng) for process in self._processes]
         return self._warp.inverse(np.concatenate(drawn))
 
     def interval(self, axis: str, at: Setting, values: Sequence[float]) -> tuple[float, float]:
@@ -171,23 +159,11 @@ class ResponseSurface:
         low, high = np.quantile(costs, BAND, axis=0)
         return Line(np.asarray(values, dtype=float), costs.mean(axis=0), low, high)
 
-    def expected_improvement(self, settings: Sequence[Setting]) -> FloatArray:
-        """Return by how much each setting is expected to beat the best one known, (N,).
-
-        In units of the distance from the median trial to the best. The best one known is the
-        trial that the model expects to end best at the length of the first setting.
-        """
-        x = self._points(settings)
-        known = self._points([replace(s, length=settings[0].length) for s in self.settings])
-        found = []
-        for process in self._processes:
-            best = float(process.predict(known).min())
-            mean, sd = process.predict(x, return_std=True)
-            sd = np.maximum(sd, JITTER)
-            z = (best - mean) / sd
-            density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-            found.append(sd * (z * ndtr(z) + density))
-        return np.asarray(np.mean(found, axis=0))
+    def draw(self, settings: Sequence[Setting], seed: int) -> FloatArray:
+        """Return the costs at settings in one draw from the posterior, (N,), on the process's scale."""
+        rng = np.random.default_rng(seed)
+        process = self._processes[rng.integers(len(self._processes))]
+        return _draws(process, self._points(settings), 1, rng).ravel()
 
     def _points(self, settings: Sequence[Setting]) -> FloatArray:
         """Return settings as coordinates of the process, (N, 5): logarithms over `FACTORS`."""
@@ -199,6 +175,13 @@ class ResponseSurface:
         decay = np.maximum(raw[:, 2], self._least_decay)
         columns = np.column_stack([lr, damping, decay, raw[:, 3], raw[:, 4]])
         return np.asarray(np.log(columns) / np.log(FACTORS))
+
+
+def _draws(process: _Process, x: FloatArray, count: int, rng: np.random.Generator) -> FloatArray:
+    """Return joint draws of the costs at points, (count, N)."""
+    mean, cov = process.predict(x, return_cov=True)
+    root = np.linalg.cholesky(cov + JITTER * np.eye(len(x)) * max(1.0, cov.max()))
+    return np.asarray(mean + rng.standard_normal((count, len(x))) @ root.T)
 
 
 def along(low: float, high: float, count: int = GRID) -> list[float]:
@@ -239,14 +222,8 @@ class _Process:
 
     def __init__(self, x: FloatArray, y: FloatArray, parameters: FloatArray) -> None:
         kernel, noise, self._shift = _model(parameters)
-        self._given = x, y, parameters
         process = GaussianProcessRegressor(kernel, alpha=noise, optimizer=None)
         self._process = process.fit(_shifted(x, self._shift), y)
-
-    def believing(self, x: FloatArray) -> _Process:
-        """Return the process with a point more, (1, 5), at the cost that it expects there."""
-        known, y, parameters = self._given
-        return _Process(np.vstack([known, x]), np.append(y, self.predict(x)), parameters)
 
     def predict(self, x: FloatArray, **wanted: bool) -> Any:
         """Return what scikit-learn's `predict` does."""

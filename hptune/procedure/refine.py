@@ -3,7 +3,7 @@
 The model is fed with every finished trial of the same problem, whatever its stage and length. What
 was decided before gives way only to what the model says is clearly better at full length.
 
-Source: Snoek, Larochelle and Adams 2012.
+Sources: Snoek, Larochelle and Adams 2012 (the model); Thompson 1933 (the proposals).
 """
 
 from __future__ import annotations
@@ -137,8 +137,6 @@ def run_refine(
             rivals = {trial.digest: trial for trial in (trials.base, trials.trial(best))}
             wanted = [t for t in rivals.values() if whole and not trials.ran_whole(t, seen)][:count]
             for k in range(len(wanted), count):
-                for before in wanted[-1:]:  # the next one is to lie elsewhere
-                    surface = surface.believing(trials.setting(before))
                 proposed = propose(surface, region, near=best, seed=len(seen) + k)
                 wanted.append(trials.trial(proposed, length))
         unseen = list[Trial]()
