@@ -402,6 +402,26 @@ def test_lr_scales_with_the_batch_as_asked():
     assert scaled_lr(0.1, 4, "linear") == 0.4
 
 
+@pytest.mark.parametrize(
+    ("examples", "epochs", "parts", "size"),
+    [
+        (50_000, 30, 1, 128),
+        (5_000, 30, 1, 64),
+        (4_000, 3, 1, 32),  # 375 updates; with 64 examples each 186
+        (1_000, 2, 1, 16),  # not below, though they are 124
+        (1_000, 2, 2, 32),  # 16 on each device
+        (1_000, 2, 8, 64),
+        (100, 100, 1, 8),  # 8 iterations an epoch go before
+        (100, 1, 1, 8),
+        (3, 1, 1, 3),
+    ],
+)
+def test_a_short_training_has_a_smaller_batch_for_more_updates(
+    examples: int, epochs: float, parts: int, size: int
+):
+    assert defaults.batch_size(examples, epochs, parts) == size
+
+
 @given(batch=st.integers(1, 512), examples=st.integers(1, 10_000))
 def test_default_batch_sizes_leave_some_batches_in_an_epoch(batch: int, examples: int):
     values = defaults.batch_sizes(batch, examples)

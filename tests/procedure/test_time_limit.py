@@ -75,6 +75,15 @@ def test_a_run_ends_in_its_time_and_says_what_it_gave_up(monkeypatch, tmp_path: 
     assert written.training.epochs < 20 and written.procedure.final.seeds == 2
 
 
+def test_the_batch_size_is_the_one_whose_speed_was_measured(monkeypatch, tmp_path: Path):
+    whole = ["data.subset=1000", "hyper_parameters.batch_size=null"]
+    outcome = run(monkeypatch, tmp_path, Clock(), *whole, seconds=60)
+    written = load_experiment(tmp_path / "experiment.yaml")
+    assert written.training.epochs * (1000 // 32) < 300  # for which it would be smaller
+    assert {r.trial.batch_size for r in outcome.results} == {32}
+    assert written.hyper_parameters.batch_size == 32
+
+
 @pytest.mark.parametrize(("seconds", "compares"), [(60, False), (260, True)])
 def test_an_open_optimizer_is_decided_on_within_the_time(
     monkeypatch, tmp_path: Path, seconds: float, compares: bool
