@@ -86,7 +86,7 @@ def propose(surface: ResponseSurface, region: Region, *, near: Setting, seed: in
     step[rng.uniform(size=step.shape) < UNMOVED] = 0.0
     shares[:beside] = np.clip(region.shares(near) + step, 0.0, 1.0)
     drawn = region.at(shares)
-    return drawn[int(surface.draw(drawn, seed).argmin())]
+    return drawn[int(surface.draw(drawn, rng).argmin())]
 
 
 def _between(low: float, high: float, share: float) -> float:

@@ -159,9 +159,8 @@ class ResponseSurface:
         low, high = np.quantile(costs, BAND, axis=0)
         return Line(np.asarray(values, dtype=float), costs.mean(axis=0), low, high)
 
-    def draw(self, settings: Sequence[Setting], seed: int) -> FloatArray:
+    def draw(self, settings: Sequence[Setting], rng: np.random.Generator) -> FloatArray:
         """Return the costs at settings in one draw from the posterior, (N,), on the process's scale."""
-        rng = np.random.default_rng(seed)
         process = self._processes[rng.integers(len(self._processes))]
         return _draws(process, self._points(settings), 1, rng).ravel()
 
