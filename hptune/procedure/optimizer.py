@@ -16,7 +16,7 @@ from hptune.procedure.compare import concluded, decide
 from hptune.procedure.defaults import OPTIMIZERS
 from hptune.procedure.lr_range import concluded_bracket, tested_and_bracketed
 from hptune.procedure.outcome import Outcome
-from hptune.procedure.plan import BESIDE_SEARCH, TELLING
+from hptune.procedure.plan import TELLING
 from hptune.procedure.session.context import Context
 from hptune.procedure.sweep_lr import at_its_lr, compared_at_their_lrs
 from hptune.results.records import Decision
@@ -38,10 +38,11 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
         seeds: Repeats of each trial.
     """
     plan, budget, by = context.plan(context.batch_size()), context.budget, context.criterion
-    if not budget.affords((cost := plan.optimizers.epochs) / BESIDE_SEARCH):
+    share, cost = context.share, plan.optimizers.epochs
+    if not budget.affords(cost / share):
         left = max(budget.allowed - budget.spent, 0.0)
-        enough = plan.budget + (cost / BESIDE_SEARCH - left) / plan.epochs
-        return Outcome([not_compared(cost, BESIDE_SEARCH * left, enough)])
+        enough = plan.budget + (cost / share - left) / plan.epochs
+        return Outcome([not_compared(cost, share * left, enough)])
     repeats = len(OPTIMIZERS) * max(TELLING - seeds, 0) * plan.short / plan.per_epoch
     whole, found, at_lr = budget.allowed, {}, {}
     for left, name in zip(range(len(OPTIMIZERS), 0, -1), OPTIMIZERS, strict=True):

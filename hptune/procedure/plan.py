@@ -22,11 +22,8 @@ RANGE_TEST = (50, 400)
 CANDIDATES = 7  # short runs for an LR at most
 SWEEP = 4  # candidates that a stage compares, and seeds that it takes to tell them apart
 TELLING = 2
-# Of the search, for the comparison of optimizers at most: refinement finds more with it
-# (scripts/quality/results/optimizers.csv).
-BESIDE_SEARCH = 1 / 2
-# Of what is left of the budget, for one hyper-parameter's comparison: refinement finds more with it
-# (scripts/quality/order.py).
+# Of what is left of the budget, for a comparison, that of optimizers too: refinement finds more with it
+# (scripts/quality/order.py and results/optimizers.csv).
 BESIDE_REFINEMENT = 1 / 4
 # Short runs that refinement takes at least: one or two changed a decision in one of 28 runs, for the worse
 # (scripts/quality/ablation.py).
@@ -149,11 +146,12 @@ class Plan:
         """List the stages with what they cost at most; a stage that costs too much is left out."""
         planned = []
         left = self.search * self.per_epoch
+        beside = BESIDE_REFINEMENT if REFINE in stages else 1.0
         found = 0  # range tests and brackets that were run for the optimizer that has won
         for stage in stages:
             if stage == OPTIMIZER:
-                share = BESIDE_SEARCH * left * (1 + ROUNDING)
-                found = int(self.optimizers.epochs * self.per_epoch <= share)
+                cost = self.optimizers.epochs * self.per_epoch
+                found = int(cost <= beside * left * (1 + ROUNDING))
                 planned.append(self.optimizers if found else PlannedStage(stage, 0, 0.0))
                 left -= planned[-1].epochs * self.per_epoch
                 continue
@@ -175,7 +173,7 @@ class Plan:
                 continue
             tests = 0
             least = most = SWEEP * max(self.search_seeds, TELLING)
-            of_left = BESIDE_REFINEMENT if REFINE in stages else 1.0
+            of_left = beside
             if stage == LR_RANGE:
                 tests, done = (1 - found) * self.tests * self.test_seeds, found * CLOSED
                 least, most = (

@@ -55,7 +55,8 @@ def stage(context: Context, values: None, seeds: int) -> Outcome:
     """
     by, size, examples = context.criterion, context.batch_size(), len(context.task.train)
     base, sizes = context.whole(REFINE), [size]
-    if "batch_size" not in base.fixed:
+    # A time was planned with the speed of one size: half of it may take twice as long.
+    if "batch_size" not in base.fixed and not context.is_timed:
         sizes = sizes_that_fit(context, batch_sizes(size, examples))
     trials = Trials(base, examples, lr_grows_with_momentum=not context.is_adaptive)
     region = region_around(base, sizes, has_momentum=context.check().has_momentum)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from scripts.quality import store
-from scripts.quality.grid import GridCurve, grid_curve
+from scripts.quality.grid import MOMENTUM, GridCurve, grid_curve
 from scripts.quality.problems import PROBLEMS
 
 
@@ -75,6 +75,12 @@ def lost_at_lr(row: Mapping[str, str], optimizer: str | None = None) -> float:
 def search_cost(row: Mapping[str, str]) -> float:
     """Return the epochs of a search over those of the final run."""
     return float(row["search_epochs"] or 0) / PROBLEMS[row["problem"]].epochs
+
+
+def is_like_grid(row: Mapping[str, str]) -> bool:
+    """Say whether an interval is of the grid's batch size and momentum: another best LR goes with others."""
+    size, momentum = int(row["batch_size"]), float(row["momentum"])
+    return (size, momentum) == (PROBLEMS[row["problem"]].batch_size, MOMENTUM)
 
 
 def within(row: Mapping[str, str], optimizer: str | None = None, lost: float = 0.0) -> bool:

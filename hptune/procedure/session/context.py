@@ -41,6 +41,7 @@ class Context:
         searched: What the search stages before have run.
         asked: Whether the user asked for this one stage, whatever it costs.
         refines: Whether refinement is one of the stages that run.
+        is_timed: Whether the run is held to a time.
         inputs: The values that hold now.
         seeds_in_time: Says how many final runs to make, from those wanted and those made already.
     """
@@ -49,7 +50,7 @@ class Context:
         self.problem, self.progress, self._flags = problem, progress, flags
         self.budget = Budget()
         self.searched: list[TrialResult] = []
-        self.asked = self.refines = False
+        self.asked = self.refines = self.is_timed = False
         self.inputs = self._inputs_from(())
         self.seeds_in_time: Callable[[int, int], int] = lambda seeds, done: seeds
 
@@ -111,8 +112,12 @@ class Context:
 
     def paired(self, seeds: int) -> PairedRuns:
         """Return what runs candidates of this problem side by side."""
-        share = BESIDE_REFINEMENT if self.refines else 1.0
-        return PairedRuns(self.runner, seeds, self.criterion, asked=self.asked, share=share)
+        return PairedRuns(self.runner, seeds, self.criterion, asked=self.asked, share=self.share)
+
+    @property
+    def share(self) -> float:
+        """Of what is left of the budget, what a comparison may take."""
+        return BESIDE_REFINEMENT if self.refines else 1.0
 
     def check(self) -> BatchCheck:
         """Run the first batch, so that what does not fit is told before any trial."""

@@ -127,7 +127,7 @@ class TimeLimit:
             experiment = with_value(experiment, key, value)
         context.change(experiment, same_task=True)
         context.use(())  # no decisions yet, but that batch size
-        context.seeds_in_time = self.seeds
+        context.seeds_in_time, context.is_timed = self.seeds, True
         self._run_dir.take_experiment(dump(experiment))
 
     # The clock
