@@ -11,8 +11,8 @@ CYCLES = frozenset({"1cycle", "clr"})  # policies that go up from a minimum as t
 NADAMW_LR = 1.75e-3
 OPTIMIZERS = ("nadamw", "sgd")  # that are compared; the first where they cannot be told apart
 ADAPTIVE = frozenset({"adagrad", "adadelta", "rmsprop"})  # beside all that have betas
-# With 16 examples a batch in the place of 64, six trainings of 30 to 105 updates end lower, by 0.3 to 15 % of
-# the fall, and those of 300 and more no lower; with 8 a net with batch norms loses again
+# With 16 examples a batch in the place of 64, nine trainings of 30 to 261 updates end lower, by 0.3 to 15 %
+# of the fall, and eight of 300 and more no lower; with 8 a net with batch norms loses again
 # (scripts/quality/batch_sizes.py).
 UPDATES, SMALL_BATCH = 300, 16
 OWN = "own"  # an optimizer, or a policy, that only a loop of the user's own knows
