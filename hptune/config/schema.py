@@ -170,7 +170,9 @@ class HyperParameters(Section):
     momentum: Momentum | None = Field(None, description="maximum of its cycle; beta1 for Adam")
     momentum_min: Momentum | None = Field(None, description="minimum of its cycle")
     weight_decay: NotNegative | None = Field(None, description="null goes by the net's depth")
-    batch_size: Count | None = Field(None, description="null goes by the size of the data")
+    batch_size: Count | None = Field(
+        None, description="null goes by the size of the data and the length of the run"
+    )
 
 
 class Loop(Section):
