@@ -173,13 +173,12 @@ class Plan:
                 continue
             tests = 0
             least = most = SWEEP * max(self.search_seeds, TELLING)
-            of_left = beside
+            of_left = 1.0 if stage == LR_RANGE else beside
             if stage == LR_RANGE:
                 tests, done = (1 - found) * self.tests * self.test_seeds, found * CLOSED
                 least, most = (
                     n * self.search_seeds for n in (max(BRACKET - done, 0), CANDIDATES - done)
                 )
-                of_left = 1.0
             each = self.short * (self.batch_cost if stage == BATCH_SIZE else 1.0)
             affordable = (of_left * left - tests * self.range_test) / each
             short = min(int(affordable * (1 + ROUNDING)), most)

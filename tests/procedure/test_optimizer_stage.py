@@ -24,7 +24,7 @@ from hptune.procedure.plan import Plan
 from hptune.procedure.session.chosen import chosen_stages
 from hptune.results.records import Decision, Status
 from hptune.results.run_dir import RunDir
-from hptune.stages import FINAL, LR_RANGE, OPTIMIZER
+from hptune.stages import FINAL, LR_RANGE, OPTIMIZER, REFINE
 
 AUTO = ["--set", "optimizer.name=auto"]
 SMALL = [
@@ -216,6 +216,13 @@ def test_the_plan_shares_the_range_test_and_the_bracket():
     nothing, whole = replace(plan, budget=4).stages([OPTIMIZER, LR_RANGE])
     assert (nothing.trials, whole.trials, whole.short_runs) == (0, 7, 7)
     assert replace(plan, tests=True).stages([LR_RANGE])[0].trials == 8  # with a range test
+    for budget, trials in (
+        (12, 0),
+        (20, 13),
+    ):  # a quarter of the search, where the rest is for refinement
+        assert (
+            replace(plan, budget=budget).stages([OPTIMIZER, LR_RANGE, REFINE])[0].trials == trials
+        )
 
 
 def decision_on_optimizer(stage: str) -> Decision:
