@@ -1,7 +1,7 @@
 """The next settings to try: those that end best in a draw of what the model of all trials holds possible.
 
-The largest expected improvement stayed near the best one known: 26 trainings ended 0.62 to 0.79 points above the
-best of each of 34 tables, with these proposals 0.19 (scripts/quality/order.py).
+The largest expected improvement stayed near the best one known: after 26 trainings it was 0.62 to 0.79
+points above the best of each of 34 tables; these are 0.19 (scripts/quality/order.py).
 
 Source: Thompson 1933; Kandasamy et al. 2018, "Parallelised Bayesian Optimisation via Thompson Sampling".
 """
