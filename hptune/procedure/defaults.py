@@ -12,8 +12,8 @@ NADAMW_LR = 1.75e-3
 OPTIMIZERS = ("nadamw", "sgd")  # that are compared; the first where they cannot be told apart
 ADAPTIVE = frozenset({"adagrad", "adadelta", "rmsprop"})  # beside all that have betas
 # With 16 examples a batch in the place of 64, nine trainings of 30 to 261 updates end lower, by 0.3 to 15 %
-# of the fall, and eight of 300 and more no lower; with 8 a net with batch norms loses again
-# (scripts/quality/batch_sizes.py).
+# of the fall, and eight of 300 to 600 between 1.3 % lower and 2.4 % higher; with 8 nets with batch norms lose
+# again (scripts/quality/batch_sizes.py).
 UPDATES, SMALL_BATCH = 300, 16
 OWN = "own"  # an optimizer, or a policy, that only a loop of the user's own knows
 DEEP = 10  # layers with weights; from here on the report's weight decays for deep nets apply

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+from dataclasses import replace
 
 from scripts.quality import store
 from scripts.quality.grid import grid_curve, trained
@@ -37,27 +38,23 @@ def main() -> None:
 
 def table() -> list[list[str]]:
     """Return a row a problem under `HEAD`: what is gained on the largest size, at the best LR of each."""
-    known = {row["problem"] for row in store.read("batch-sizes")}
+    sizes: dict[str, set[int]] = {}
+    for row in store.read("batch-sizes"):
+        sizes.setdefault(row["problem"], set()).add(int(row["batch_size"]))
     lines = []
-    for name in sorted(known, key=lambda name: _updates(name, _sizes(name)[0])):
-        largest, *smaller = _sizes(name)
-        before = min(_losses(name, largest).values())
+    for name, own in sizes.items():
+        before = min(_losses(name, max(own)).values())
         fall = grid_curve(name, optimizer=OPTIMIZER).start - before
-        gains = {
-            size: 100 * (before - min(_losses(name, size).values())) / fall for size in smaller
-        }
-        cells = [f"{gains[size]:+.1f} %" if size in gains else "-" for size in SIZES[1:]]
-        lines.append([name, f"{_updates(name, largest)} with {largest}", *cells])
-    return lines
+        gains = {size: 100 * (before - min(_losses(name, size).values())) / fall for size in own}
+        cells = [f"{gains[n]:+.1f} %" if n in own and n < max(own) else "-" for n in SIZES[1:]]
+        updates = replace(PROBLEMS[name], batch_size=max(own)).iterations
+        lines.append((updates, [name, f"{updates} with {max(own)}", *cells]))
+    return [line for _, line in sorted(lines)]
 
 
 def _sizes(name: str) -> list[int]:
     examples = len(PROBLEMS[name].make(0).train)
     return [size for size in SIZES if examples // size >= FEWEST]
-
-
-def _updates(name: str, size: int) -> int:
-    return PROBLEMS[name].epochs * (len(PROBLEMS[name].make(0).train) // size)
 
 
 def _seeds(name: str) -> range:

@@ -216,13 +216,10 @@ def test_the_plan_shares_the_range_test_and_the_bracket():
     nothing, whole = replace(plan, budget=4).stages([OPTIMIZER, LR_RANGE])
     assert (nothing.trials, whole.trials, whole.short_runs) == (0, 7, 7)
     assert replace(plan, tests=True).stages([LR_RANGE])[0].trials == 8  # with a range test
-    for budget, trials in (
-        (12, 0),
-        (20, 13),
-    ):  # a quarter of the search, where the rest is for refinement
-        assert (
-            replace(plan, budget=budget).stages([OPTIMIZER, LR_RANGE, REFINE])[0].trials == trials
-        )
+    # Beside refinement it gets a quarter of the search.
+    for budget, trials in ((12, 0), (20, 13)):
+        beside = replace(plan, budget=budget).stages([OPTIMIZER, LR_RANGE, REFINE])
+        assert beside[0].trials == trials
 
 
 def decision_on_optimizer(stage: str) -> Decision:

@@ -118,7 +118,7 @@ class Problem:
         if self.task.loop is not None:
             return usual_batch_size(self.experiment)
         training = self.experiment.training
-        parts = (training.accumulate or 1) * training.devices_per_trial
+        parts = training.accumulate * training.devices_per_trial
         return batch_size(len(self.task.train), training.epochs, parts)
 
     def devices_that_matter(self, shown: BatchCheck) -> int:
